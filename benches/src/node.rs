@@ -1,0 +1,222 @@
+//! Starting and ending the nodes that are measured.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use eyre::{Result, WrapErr, bail, eyre};
+
+use crate::http::Endpoint;
+use crate::probe::Group;
+use crate::rpc::Client;
+
+/// How long a node may take to answer its first request.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a node may take to end after SIGTERM.
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A node process started here, in a process group of its own; dropping it ends the group.
+#[derive(Debug)]
+pub struct Node {
+    child: Child,
+    /// Where it answers.
+    pub endpoint: Endpoint,
+    /// Its processes.
+    pub group: Group,
+    /// From the start of the process to the first answer.
+    pub started_in: Duration,
+}
+
+impl Node {
+    /// Starts `program` with `arguments` and waits until `port` answers `eth_chainId`. What the
+    /// node prints goes to `log`.
+    ///
+    /// # Errors
+    /// When the program cannot be started, ends, or does not answer within two minutes; the end of
+    /// its log is in the message.
+    pub fn start(program: &Path, arguments: &[String], port: u16, log: &Path) -> Result<Self> {
+        let output =
+            File::create(log).wrap_err_with(|| format!("cannot write {}", log.display()))?;
+        let start = Instant::now();
+        let child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .process_group(0)
+            .spawn()
+            .wrap_err_with(|| format!("cannot start {}", program.display()))?;
+        let group = Group::of(child.id())?;
+        let mut node = Self {
+            child,
+            endpoint: Endpoint::local(port),
+            group,
+            started_in: Duration::ZERO,
+        };
+        loop {
+            if Client::connect(&node.endpoint).is_ok_and(|mut client| client.chain_id().is_ok()) {
+                node.started_in = start.elapsed();
+                return Ok(node);
+            }
+            if let Some(status) = node.child.try_wait()? {
+                bail!("{} ended ({status}): {}", program.display(), tail(log));
+            }
+            if start.elapsed() > START_TIMEOUT {
+                bail!("{} does not answer: {}", program.display(), tail(log));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Asks the node to end, and waits for it.
+    ///
+    /// # Errors
+    /// When it has not ended within a minute (it is killed then).
+    pub fn stop(mut self) -> Result<()> {
+        signal(self.child.id(), "TERM");
+        let start = Instant::now();
+        while start.elapsed() < STOP_TIMEOUT {
+            if self.child.try_wait()?.is_some() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        bail!("the node did not end within a minute of SIGTERM")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            signal(self.child.id(), "KILL");
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to the process group that `leader` leads.
+fn signal(leader: u32, name: &str) {
+    // The shell's own `kill` is everywhere, and calling libc's would take unsafe code.
+    let _ = Command::new("sh")
+        .args(["-c", &format!("kill -{name} -- -{leader}")])
+        .stderr(Stdio::null())
+        .status();
+}
+
+fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(8)..].join("\n")
+}
+
+/// A TCP port that was free a moment ago.
+///
+/// # Errors
+/// When no port can be bound.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Finds anvil: `ANVIL_BIN`, the tools folder that `make setup` fills, then `PATH`.
+///
+/// # Errors
+/// When it is nowhere.
+pub fn find_anvil() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("ANVIL_BIN") {
+        return Ok(path.into());
+    }
+    let tools = std::env::var_os("CLOISTER_TOOLS_DIR").map_or_else(
+        || {
+            let home = std::env::var_os("HOME").unwrap_or_default();
+            Path::new(&home).join(".cache/cloister/tools")
+        },
+        PathBuf::from,
+    );
+    find_below(&tools, 5)
+        .or_else(|| on_path("anvil"))
+        .ok_or_else(|| {
+            eyre!(
+                "anvil is neither in {} nor in PATH; set ANVIL_BIN",
+                tools.display()
+            )
+        })
+}
+
+/// The native binary in one of npm's per-platform packages: the `anvil` script beside them would
+/// put a Node process into the measured group.
+fn find_below(folder: &Path, depth: usize) -> Option<PathBuf> {
+    for entry in fs::read_dir(folder).ok()?.flatten() {
+        let path = entry.path();
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with("anvil-linux-") {
+            let binary = path.join("bin/anvil");
+            if binary.is_file() {
+                return Some(binary);
+            }
+        }
+        if depth > 0
+            && entry.file_type().is_ok_and(|kind| kind.is_dir())
+            && let Some(found) = find_below(&path, depth - 1)
+        {
+            return Some(found);
+        }
+    }
+    None
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|candidate| candidate.is_file())
+}
+
+/// Finds cloister: `CLOISTER_BIN`, else beside this program.
+///
+/// # Errors
+/// When it is in neither place.
+pub fn find_cloister() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("CLOISTER_BIN") {
+        return Ok(path.into());
+    }
+    let beside = std::env::current_exe()?.with_file_name("cloister");
+    if beside.is_file() {
+        return Ok(beside);
+    }
+    Err(eyre!("{} is not built; set CLOISTER_BIN", beside.display()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_ends_is_reported_with_its_last_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = ["-c".to_owned(), "echo port taken; exit 3".to_owned()];
+        let log = folder.path().join("log");
+        let error = Node::start(Path::new("/bin/sh"), &arguments, free_port().unwrap(), &log)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("port taken") && error.contains('3'),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn finds_the_native_anvil_below_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let package = folder
+            .path()
+            .join("node_modules/@foundry-rs/anvil-linux-amd64/bin");
+        fs::create_dir_all(&package).unwrap();
+        assert_eq!(find_below(folder.path(), 5), None);
+        fs::write(package.join("anvil"), "").unwrap();
+        assert_eq!(find_below(folder.path(), 5), Some(package.join("anvil")));
+    }
+}

@@ -1,0 +1,90 @@
+//! The measured ERC-20 contract (`contracts/BenchToken.sol`) and its calldata.
+
+use alloy_primitives::{Address, Bytes, U256, hex, keccak256};
+
+/// Creation bytecode of `BenchToken` without constructor arguments, as hex.
+const CREATION_HEX: &str = include_str!("../contracts/BenchToken.hex");
+
+/// Storage slot of the balances mapping.
+pub const BALANCES_SLOT: u64 = 0;
+
+/// Gas limit of one token transfer; a transfer to a fresh recipient uses 51,500.
+pub const TRANSFER_GAS_LIMIT: u64 = 70_000;
+
+/// Balance slots that one `fill` transaction writes, within EIP-7825's cap of 2²⁴ gas.
+pub const SLOTS_PER_FILL: u64 = 650;
+
+/// Gas limit of one `fill` transaction.
+pub const FILL_GAS_LIMIT: u64 = 16_000_000;
+
+/// Creation bytecode with the constructor's arguments: name and symbol.
+#[must_use]
+pub fn creation_code() -> Bytes {
+    let mut code = hex::decode(CREATION_HEX.trim()).unwrap_or_default();
+    for word in [U256::from(64), U256::from(128)] {
+        code.extend_from_slice(&word.to_be_bytes::<32>());
+    }
+    for text in ["Bench Token", "BENCH"] {
+        let mut padded = [0u8; 32];
+        padded[..text.len()].copy_from_slice(text.as_bytes());
+        code.extend_from_slice(&U256::from(text.len()).to_be_bytes::<32>());
+        code.extend_from_slice(&padded);
+    }
+    code.into()
+}
+
+fn encode(signature: &str, words: &[U256]) -> Bytes {
+    let mut data = keccak256(signature)[..4].to_vec();
+    for word in words {
+        data.extend_from_slice(&word.to_be_bytes::<32>());
+    }
+    data.into()
+}
+
+fn word(address: Address) -> U256 {
+    U256::from_be_bytes(address.into_word().0)
+}
+
+/// Calldata of `transfer(to, value)` (EIP-20).
+#[must_use]
+pub fn transfer(to: Address, value: u64) -> Bytes {
+    encode("transfer(address,uint256)", &[word(to), U256::from(value)])
+}
+
+/// Calldata of `balanceOf(account)` (EIP-20).
+#[must_use]
+pub fn balance_of(account: Address) -> Bytes {
+    encode("balanceOf(address)", &[word(account)])
+}
+
+/// Calldata of `mintEach(to, amount)`.
+#[must_use]
+pub fn mint_each(to: &[Address], amount: u64) -> Bytes {
+    let mut words = vec![U256::from(64), U256::from(amount), U256::from(to.len())];
+    words.extend(to.iter().map(|address| word(*address)));
+    encode("mintEach(address[],uint256)", &words)
+}
+
+/// Calldata of `fill(first, count, amount)`.
+#[must_use]
+pub fn fill(first: u64, count: u64, amount: u64) -> Bytes {
+    encode(
+        "fill(uint256,uint256,uint256)",
+        &[U256::from(first), U256::from(count), U256::from(amount)],
+    )
+}
+
+/// The holder that `fill` gives its `index`-th balance to.
+#[must_use]
+pub fn filled_holder(index: u64) -> Address {
+    Address::from_word(keccak256(U256::from(index).to_be_bytes::<32>()))
+}
+
+/// The storage slot of `account`'s balance.
+#[must_use]
+pub fn balance_slot(account: Address) -> U256 {
+    let mut preimage = [0u8; 64];
+    preimage[12..32].copy_from_slice(account.as_slice());
+    preimage[32..].copy_from_slice(&U256::from(BALANCES_SLOT).to_be_bytes::<32>());
+    keccak256(preimage).into()
+}

@@ -1,0 +1,2 @@
+//! cloister
+fn main() {}

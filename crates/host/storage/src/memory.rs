@@ -1,0 +1,137 @@
+//! A store that ends with its process, for nodes without a data folder.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use cloister_boundary::limits::{MAX_BLOCKS_ANSWER, MAX_BLOCKS_PER_READ};
+use cloister_boundary::{Record, StoredLog, StoredSnapshot};
+use cloister_primitives::Height;
+
+use crate::index::Index;
+use crate::{BlobStore, ChainIdentity, StoreError};
+
+/// Records in memory. "Durable" means: until the process ends.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    content: Mutex<Content>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    index: Index,
+    blocks: BTreeMap<Height, Vec<u8>>,
+    chunks: BTreeMap<(Height, u32), Vec<u8>>,
+    meta: Option<Vec<u8>>,
+    chain: Option<ChainIdentity>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn content(&self) -> MutexGuard<'_, Content> {
+        // Nothing below panics half way through a change.
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Content {
+    fn store(&mut self, record: &Record) {
+        match record {
+            Record::Block { height, sealed } => {
+                self.blocks.insert(*height, sealed.clone());
+            }
+            Record::SnapshotChunk {
+                snapshot,
+                index,
+                sealed,
+            } => {
+                self.chunks.insert((*snapshot, *index), sealed.clone());
+            }
+            Record::SnapshotDone { .. } => {}
+            Record::DropSnapshot { snapshot } => {
+                self.chunks.retain(|(height, _), _| height != snapshot);
+            }
+            Record::Truncate { last } => {
+                self.blocks.retain(|height, _| height <= last);
+                self.chunks.retain(|(height, _), _| height <= last);
+            }
+            Record::Meta { sealed } => self.meta = Some(sealed.clone()),
+        }
+    }
+}
+
+impl BlobStore for MemoryStore {
+    fn append(&self, records: &[Record]) -> Result<(), StoreError> {
+        let mut content = self.content();
+        let index = content.index.after(records)?;
+        records.iter().for_each(|record| content.store(record));
+        content.index = index;
+        Ok(())
+    }
+
+    fn blocks(&self, from: Height, count: u32) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let content = self.content();
+        gather(from, count, |height| {
+            Ok(content.blocks.get(&height).cloned())
+        })
+    }
+
+    fn chunk(&self, snapshot: Height, index: u32) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.content().chunks.get(&(snapshot, index)).cloned())
+    }
+
+    fn bounds(&self) -> StoredLog {
+        self.content().index.bounds()
+    }
+
+    fn snapshots(&self) -> Vec<StoredSnapshot> {
+        self.content().index.snapshots()
+    }
+
+    fn meta(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.content().meta.clone())
+    }
+
+    fn chain(&self) -> Option<ChainIdentity> {
+        self.content().chain
+    }
+
+    fn claim(&self, chain: ChainIdentity) -> Result<(), StoreError> {
+        let found = *self.content().chain.get_or_insert(chain);
+        if found != chain {
+            return Err(StoreError::ForeignChain {
+                path: PathBuf::from("memory"),
+                expected: chain,
+                found,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Collects blobs until their number or their size is reached.
+pub(crate) fn gather(
+    from: Height,
+    count: u32,
+    mut read: impl FnMut(Height) -> Result<Option<Vec<u8>>, StoreError>,
+) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+    let mut blocks = Vec::new();
+    let mut total = 0usize;
+    for offset in 0..u64::from(count.min(MAX_BLOCKS_PER_READ)) {
+        let block = match from.0.checked_add(offset) {
+            Some(height) => read(Height(height))?,
+            None => None,
+        };
+        total += block.as_ref().map_or(0, Vec::len);
+        if total > MAX_BLOCKS_ANSWER && !blocks.is_empty() {
+            break;
+        }
+        blocks.push(block);
+    }
+    Ok(blocks)
+}

@@ -1,0 +1,190 @@
+//! Who may see what: the one choke point for every read.
+//!
+//! **Duty.** [`Access::view`] answers, for a [`Caller`] and a [`Resource`], whether the answer is
+//! shown in full, shown without some of its parts, or is indistinguishable from something that
+//! never existed.
+//!
+//! **Trusts.** The caller's identity as the shell established it.
+//!
+//! **Invariants.** The decision is taken from facts named in the resource alone, before any lookup
+//! whose time or outcome depends on whether the resource exists. No read path has another way to
+//! data: the readers in `core` hand out nothing that has not passed here.
+//!
+//! **Not here.** Signing in, policies' storage, and the rules for frames inside the EVM (those are a
+//! `FrameGuard` of `execution`).
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256};
+use cloister_primitives::Height;
+
+/// Who asks. Established once per connection or request by the shell, never by the request's body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Nothing is known about the caller.
+    Anonymous,
+    /// The caller proved control of these accounts.
+    Session(Arc<[Address]>),
+    /// A development network's only user: it has no secrets from itself.
+    Development,
+}
+
+/// Facts about a transaction that decide who participates in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransactionFacts {
+    /// The recovered sender.
+    pub sender: Address,
+    /// The recipient; `None` for a creation.
+    pub recipient: Option<Address>,
+}
+
+/// What is asked for, with the facts that decide about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource<'a> {
+    /// A public block header, its transaction hashes and its transaction count.
+    Header,
+    /// The body of one transaction.
+    Transaction(TransactionFacts),
+    /// The receipt of one transaction, without its logs.
+    Receipt(TransactionFacts),
+    /// One log of a block.
+    Log {
+        /// The contract that emitted it.
+        address: Address,
+        /// Its topics.
+        topics: &'a [B256],
+        /// The block it stands in.
+        height: Height,
+    },
+    /// Balance and nonce of an account.
+    Account(Address),
+    /// An account's code.
+    Code(Address),
+    /// One storage slot of a contract.
+    Storage(Address),
+    /// A Merkle proof, whose sibling hashes say something about every account.
+    Proof(Address),
+    /// The outcome of executing a call without a transaction.
+    Call {
+        /// The account the call is made as.
+        from: Address,
+        /// The callee; `None` for a creation.
+        to: Option<Address>,
+    },
+    /// Pending transactions of one sender.
+    Pool {
+        /// The sender.
+        sender: Address,
+    },
+    /// Methods that change time, state or mining of a development network.
+    Development,
+}
+
+/// How an answer may be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visibility {
+    /// As it is.
+    Full,
+    /// Without the parts that belong to the sender alone: nonce, gas and fees.
+    Redacted,
+    /// Exactly as if it had never existed.
+    Absent,
+}
+
+impl Visibility {
+    /// Whether anything may be shown at all.
+    #[must_use]
+    pub const fn is_visible(self) -> bool {
+        !matches!(self, Self::Absent)
+    }
+}
+
+/// The rules in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Policy {
+    /// Confidentiality is off: everyone sees what everyone would see on Ethereum.
+    #[default]
+    Open,
+}
+
+/// The choke point.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    policy: Policy,
+    development: Development,
+}
+
+/// Whether the development namespaces exist on this network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Development {
+    /// They do not; a consortium genesis never allows them.
+    #[default]
+    Refused,
+    /// They do, for a caller that is the network's own developer.
+    Allowed,
+}
+
+impl Access {
+    /// Rules of a chain whose confidentiality is off.
+    #[must_use]
+    pub const fn open(development: Development) -> Self {
+        Self {
+            policy: Policy::Open,
+            development,
+        }
+    }
+
+    /// Decides how `resource` is shown to `caller`.
+    #[must_use]
+    pub fn view(&self, caller: &Caller, resource: Resource<'_>) -> Visibility {
+        match (self.policy, resource) {
+            (_, Resource::Development) => match (self.development, caller) {
+                (Development::Allowed, Caller::Development) => Visibility::Full,
+                _ => Visibility::Absent,
+            },
+            (Policy::Open, _) => Visibility::Full,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_rules_show_everything_but_development_methods_to_everyone() {
+        let access = Access::open(Development::Refused);
+        let facts = TransactionFacts {
+            sender: Address::ZERO,
+            recipient: None,
+        };
+        for caller in [Caller::Anonymous, Caller::Development] {
+            for resource in [
+                Resource::Header,
+                Resource::Transaction(facts),
+                Resource::Receipt(facts),
+                Resource::Account(Address::ZERO),
+                Resource::Storage(Address::ZERO),
+            ] {
+                assert_eq!(access.view(&caller, resource), Visibility::Full);
+            }
+            assert_eq!(
+                access.view(&caller, Resource::Development),
+                Visibility::Absent
+            );
+        }
+    }
+
+    #[test]
+    fn development_methods_need_both_the_network_and_the_caller() {
+        let access = Access::open(Development::Allowed);
+        assert_eq!(
+            access.view(&Caller::Development, Resource::Development),
+            Visibility::Full
+        );
+        assert_eq!(
+            access.view(&Caller::Anonymous, Resource::Development),
+            Visibility::Absent
+        );
+    }
+}

@@ -1,0 +1,301 @@
+//! The resident part of the chain: recent blocks, and where every transaction stands.
+//!
+//! Written by the core at each commit, read by everyone else through [`crate::Reader`]. Holds only
+//! committed blocks: nothing speculative is ever visible here.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use alloy_primitives::B256;
+use cloister_access::{Access, Caller};
+use cloister_primitives::{Block, ChainSpec, Height};
+use cloister_state::State;
+
+use crate::Reader;
+
+/// Blocks that stay resident whatever the budget: `BLOCKHASH` reaches 256 back.
+pub const MIN_RESIDENT_BLOCKS: usize = 300;
+
+/// Where a transaction stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Height of its block.
+    pub height: Height,
+    /// Its index in the block.
+    pub index: u32,
+}
+
+/// How much of the chain stays in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct ResidentLimits {
+    /// Budget for bodies and receipts, in bytes; at least [`MIN_RESIDENT_BLOCKS`] blocks stay.
+    pub bytes: usize,
+}
+
+impl Default for ResidentLimits {
+    fn default() -> Self {
+        Self { bytes: 256 << 20 }
+    }
+}
+
+/// Maps hashes to places in 16 bytes each, with a full-hash overflow for the pairs whose first
+/// eight bytes agree (an adversary can grind such pairs, so they must not hide each other).
+#[derive(Debug)]
+struct HashIndex<T> {
+    places: HashMap<u64, T>,
+    overflow: HashMap<B256, T>,
+}
+
+impl<T> Default for HashIndex<T> {
+    fn default() -> Self {
+        Self {
+            places: HashMap::new(),
+            overflow: HashMap::new(),
+        }
+    }
+}
+
+impl<T: Copy> HashIndex<T> {
+    fn prefix(hash: &B256) -> u64 {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&hash[..8]);
+        u64::from_be_bytes(bytes)
+    }
+
+    fn insert(&mut self, hash: B256, place: T) {
+        match self.places.entry(Self::prefix(&hash)) {
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(place);
+            }
+            std::collections::hash_map::Entry::Occupied(_) => {
+                self.overflow.insert(hash, place);
+            }
+        }
+    }
+
+    fn remove(&mut self, hash: &B256) {
+        if self.overflow.remove(hash).is_none() {
+            self.places.remove(&Self::prefix(hash));
+        }
+    }
+
+    /// The place, if the hash was inserted; possibly the place of another hash with the same
+    /// prefix, which the caller sees when it looks there.
+    fn get(&self, hash: &B256) -> Option<T> {
+        self.overflow
+            .get(hash)
+            .or_else(|| self.places.get(&Self::prefix(hash)))
+            .copied()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Resident blocks, oldest first, without gaps; the last is the committed head.
+    blocks: VecDeque<Arc<Block>>,
+    bytes: usize,
+    transactions: HashIndex<Position>,
+    heights: HashIndex<Height>,
+    /// Hashes of all blocks by height.
+    hashes: Vec<B256>,
+    transaction_count: u64,
+}
+
+/// A cheap handle to the resident chain and its state.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    inner: Arc<RwLock<Inner>>,
+    pub(crate) spec: Arc<ChainSpec>,
+    pub(crate) state: State,
+    pub(crate) access: Access,
+    limits: ResidentLimits,
+}
+
+impl Ledger {
+    pub(crate) fn new(
+        spec: Arc<ChainSpec>,
+        state: State,
+        access: Access,
+        limits: ResidentLimits,
+    ) -> Self {
+        Self {
+            inner: Arc::default(),
+            spec,
+            state,
+            access,
+            limits,
+        }
+    }
+
+    /// What `caller` may read, and nothing else.
+    #[must_use]
+    pub fn reader<'a>(&'a self, caller: &'a Caller) -> Reader<'a> {
+        Reader::new(self, caller)
+    }
+
+    /// The chain's rules.
+    #[must_use]
+    pub fn spec(&self) -> &Arc<ChainSpec> {
+        &self.spec
+    }
+
+    /// The committed head.
+    #[must_use]
+    pub fn head(&self) -> Height {
+        self.read().blocks.back().map_or(Height(0), |block| block.height())
+    }
+
+    /// Transactions in committed blocks since genesis.
+    #[must_use]
+    pub fn transaction_count(&self) -> u64 {
+        self.read().transaction_count
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        // A poisoned lock means a writer panicked, and a panic ends the process: what is behind
+        // the lock is never read half-written.
+        self.inner.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(crate) fn head_block(&self) -> Option<Arc<Block>> {
+        self.read().blocks.back().cloned()
+    }
+
+    /// A resident block; `None` if it is older than what is resident or beyond the head.
+    pub(crate) fn resident(&self, height: Height) -> Option<Arc<Block>> {
+        let inner = self.read();
+        let first = inner.blocks.front()?.height();
+        let offset = usize::try_from(height.0.checked_sub(first.0)?).ok()?;
+        inner.blocks.get(offset).cloned()
+    }
+
+    pub(crate) fn height_of(&self, hash: &B256) -> Option<Height> {
+        let inner = self.read();
+        let height = inner.heights.get(hash)?;
+        (inner.hash_at(height) == Some(*hash)).then_some(height)
+    }
+
+    pub(crate) fn position_of(&self, hash: &B256) -> Option<Position> {
+        self.read().transactions.get(hash)
+    }
+
+    /// Adds a committed block on top of the head.
+    pub(crate) fn push(&self, block: Arc<Block>) {
+        let size = resident_bytes(&block);
+        let mut inner = self.write();
+        inner.index(&block);
+        inner.bytes += size;
+        inner.blocks.push_back(block);
+        while inner.bytes > self.limits.bytes && inner.blocks.len() > MIN_RESIDENT_BLOCKS {
+            if let Some(old) = inner.blocks.pop_front() {
+                inner.bytes = inner.bytes.saturating_sub(resident_bytes(&old));
+            }
+        }
+    }
+
+    /// The hash of a committed block.
+    pub(crate) fn hash_at(&self, height: Height) -> Option<B256> {
+        self.read().hash_at(height)
+    }
+
+    /// Hashes of the `count` blocks up to and including `last`, oldest first, and the height of the
+    /// first of them.
+    pub(crate) fn hashes_up_to(&self, last: Height, count: u64) -> (Height, Vec<B256>) {
+        let first = Height((last.0 + 1).saturating_sub(count));
+        let inner = self.read();
+        let hashes = (first.0..=last.0)
+            .map_while(|height| inner.hash_at(Height(height)))
+            .collect();
+        (first, hashes)
+    }
+
+    /// Takes back the blocks above `height`, which must be resident itself.
+    pub(crate) fn truncate(&self, height: Height) {
+        let mut inner = self.write();
+        while let Some(block) = inner.blocks.pop_back_if(|block| block.height() > height) {
+            inner.bytes = inner.bytes.saturating_sub(resident_bytes(&block));
+            inner.unindex(&block);
+        }
+    }
+}
+
+impl Inner {
+    fn hash_at(&self, height: Height) -> Option<B256> {
+        self.hashes.get(usize::try_from(height.0).ok()?).copied()
+    }
+
+    fn index(&mut self, block: &Block) {
+        self.heights.insert(block.hash, block.height());
+        self.hashes.push(block.hash);
+        for (index, transaction) in (0..).zip(&block.transactions) {
+            self.transactions.insert(
+                *transaction.tx_hash(),
+                Position {
+                    height: block.height(),
+                    index,
+                },
+            );
+        }
+        self.transaction_count += block.transactions.len() as u64;
+    }
+
+    fn unindex(&mut self, block: &Block) {
+        self.heights.remove(&block.hash);
+        self.hashes.pop();
+        for transaction in &block.transactions {
+            self.transactions.remove(transaction.tx_hash());
+        }
+        self.transaction_count = self
+            .transaction_count
+            .saturating_sub(block.transactions.len() as u64);
+    }
+}
+
+/// What a block costs in memory, roughly: headers and bookkeeping, calldata, logs.
+fn resident_bytes(block: &Block) -> usize {
+    use alloy_consensus::Transaction as _;
+    let transactions: usize = block
+        .transactions
+        .iter()
+        .map(|transaction| 512 + transaction.input().len())
+        .sum();
+    let receipts: usize = block
+        .receipts
+        .iter()
+        .map(|receipt| {
+            320 + receipt
+                .logs()
+                .iter()
+                .map(|log| 128 + log.data.data.len())
+                .sum::<usize>()
+        })
+        .sum();
+    1_024 + transactions + receipts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_that_share_a_prefix_do_not_hide_each_other() {
+        let mut index = HashIndex::default();
+        let mut first = B256::repeat_byte(7);
+        let mut second = first;
+        first[31] = 1;
+        second[31] = 2;
+        index.insert(first, 10);
+        index.insert(second, 20);
+        assert_eq!(index.get(&second), Some(20));
+        assert_eq!(index.get(&first), Some(10));
+        index.remove(&second);
+        assert_eq!(index.get(&first), Some(10));
+        assert_eq!(index.get(&B256::ZERO), None);
+    }
+}

@@ -1,0 +1,38 @@
+//! Composition of the trusted crates: one deterministic state machine, [`Core::handle`].
+//!
+//! **Duty.** Takes transactions, has them recovered, validated and pooled; has blocks built, sealed,
+//! persisted and committed in the order the engine decides; keeps the resident ledger; brings the
+//! chain back after a restart.
+//!
+//! **Trusts.** The entropy handed in. Nothing of what the host says: stored blobs are opened and
+//! checked, answers are matched with questions, time only moves timers and timestamps.
+//!
+//! **Invariants.** Same messages and same entropy, same effects. Nothing of a block is visible before
+//! its commit. No plaintext leaves in a [`CoreEffect::Host`]. A transaction whose receipt was
+//! answered is durable.
+//!
+//! **Not here.** Threads, sockets, clocks, files, JSON-RPC. Long computations leave as
+//! [`work::Work`].
+
+mod boot;
+mod error;
+mod ledger;
+mod machine;
+mod message;
+mod reader;
+mod record;
+mod replay;
+mod running;
+pub mod work;
+
+pub use error::{CoreError, Fatal};
+pub use ledger::{Ledger, MIN_RESIDENT_BLOCKS, Position, ResidentLimits};
+pub use machine::{Archive, Core, CoreOptions, Opened, RefuseTails};
+pub use message::{
+    AnswerAt, CommittedBlock, CoreEffect, CoreMessage, DevelopmentRequest, Event, PatchChange,
+    Request, RequestBody, RequestId, Response, StatePatch, Tick, WorkId,
+};
+pub use record::{BlockRecord, RecordError};
+pub use reader::{
+    Lookup, Reader, SeenBlock, SeenLog, SeenState, SeenTransaction, StoredBlock,
+};

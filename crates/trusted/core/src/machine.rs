@@ -1,0 +1,187 @@
+//! The door of the core, and what it is made of.
+
+use std::sync::Arc;
+
+use cloister_access::Development;
+use cloister_boundary::{FromEnclave, HaltCode, ToEnclave};
+use cloister_crypto::EntropySource;
+use cloister_execution::Executor;
+use cloister_ordering::Pace;
+use cloister_pool::PoolLimits;
+use cloister_state::HistoryLimits;
+
+use crate::{
+    CoreEffect, CoreError, CoreMessage, Fatal, Ledger, ResidentLimits, Tick, boot::Boot,
+    running::Running,
+};
+
+/// What the operator may choose about a node; none of it changes what a block means.
+#[derive(Clone, Debug)]
+pub struct CoreOptions {
+    /// How much of the chain stays in memory.
+    pub resident: ResidentLimits,
+    /// How far back states can be read.
+    pub history: HistoryLimits,
+    /// Whether states older than that are rebuilt from the sealed log on demand.
+    pub archive: Archive,
+    /// Bounds of the pool.
+    pub pool: PoolLimits,
+    /// A snapshot is cut at every height divisible by this.
+    pub snapshot_every_blocks: u64,
+    /// When blocks are made.
+    pub pace: Pace,
+    /// Whether the development methods may exist; genesis has to allow them too.
+    pub development: Development,
+    /// Test networks only: refuse one in so many speculative tails, drawn from this seed.
+    pub refuse_tails: Option<RefuseTails>,
+}
+
+/// Parameters of [`cloister_ordering::Refusing`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefuseTails {
+    /// Seed of the draw.
+    pub seed: u64,
+    /// One in so many.
+    pub one_in: u64,
+}
+
+/// Whether old states can be had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Archive {
+    /// Only as far back as the resident history reaches.
+    #[default]
+    Recent,
+    /// Any height, rebuilt from the nearest snapshot.
+    Full,
+}
+
+impl Default for CoreOptions {
+    fn default() -> Self {
+        Self {
+            resident: ResidentLimits::default(),
+            history: HistoryLimits::default(),
+            archive: Archive::default(),
+            pool: PoolLimits::default(),
+            snapshot_every_blocks: 1_024,
+            pace: Pace::Instant,
+            development: Development::Refused,
+            refuse_tails: None,
+        }
+    }
+}
+
+/// What a loaded chain offers to readers.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The resident chain.
+    pub ledger: Ledger,
+    /// Runs calls on its states.
+    pub executor: Arc<Executor>,
+}
+
+/// One step's surroundings: time, entropy, and where effects go.
+pub(crate) struct Step<'a> {
+    pub(crate) now_ms: u64,
+    pub(crate) entropy: &'a mut dyn EntropySource,
+    pub(crate) out: &'a mut Vec<CoreEffect>,
+}
+
+impl Step<'_> {
+    pub(crate) fn host(&mut self, message: FromEnclave) {
+        self.out.push(CoreEffect::Host(message));
+    }
+
+    pub(crate) fn warn(&mut self, text: &'static str) {
+        self.out.push(CoreEffect::Warn(text));
+    }
+}
+
+enum Phase {
+    Waiting,
+    Booting(Box<Boot>),
+    Running(Box<Running>),
+    Halted,
+}
+
+/// The enclave's state machine: the same messages and entropy give the same effects.
+pub struct Core {
+    options: CoreOptions,
+    now_ms: u64,
+    phase: Phase,
+}
+
+impl core::fmt::Debug for Core {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Core").finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    /// A core that waits for the host's [`ToEnclave::Start`].
+    #[must_use]
+    pub const fn new(options: CoreOptions) -> Self {
+        Self {
+            options,
+            now_ms: 0,
+            phase: Phase::Waiting,
+        }
+    }
+
+    /// The only door: takes one message, appends what is to be done, in order.
+    pub fn handle(
+        &mut self,
+        now: Tick,
+        entropy: &mut dyn EntropySource,
+        message: CoreMessage,
+        out: &mut Vec<CoreEffect>,
+    ) {
+        // The host's clock may jump; the core's never runs backwards.
+        self.now_ms = self.now_ms.max(now.now_ms);
+        let mut step = Step {
+            now_ms: self.now_ms,
+            entropy,
+            out,
+        };
+        if let Err(fatal) = Self::dispatch(&mut self.phase, &self.options, message, &mut step) {
+            self.phase = Phase::Halted;
+            out.push(CoreEffect::Halt(fatal));
+        }
+    }
+
+    fn dispatch(
+        phase: &mut Phase,
+        options: &CoreOptions,
+        message: CoreMessage,
+        step: &mut Step<'_>,
+    ) -> Result<(), Fatal> {
+        match (&mut *phase, message) {
+            (Phase::Waiting, CoreMessage::Host(ToEnclave::Start(info))) => {
+                let mut boot = Box::new(Boot::begin(info, options.clone())?);
+                match boot.advance(step)? {
+                    Some(running) => *phase = Phase::Running(Box::new(running)),
+                    None => *phase = Phase::Booting(boot),
+                }
+                Ok(())
+            }
+            (Phase::Booting(boot), CoreMessage::Host(message)) => {
+                if let Some(running) = boot.on_host(message, step)? {
+                    *phase = Phase::Running(Box::new(running));
+                }
+                Ok(())
+            }
+            (Phase::Running(running), message) => running.on(message, step),
+            (_, CoreMessage::Requests(requests)) => {
+                for (id, _) in requests {
+                    let error = CoreError::Unavailable("the node is starting or stopping");
+                    step.out.push(CoreEffect::Reply(id, Err(error)));
+                }
+                Ok(())
+            }
+            (Phase::Waiting, CoreMessage::Host(ToEnclave::Shutdown)) => Err(Fatal::new(
+                HaltCode::ShutDown,
+                "asked to stop before it was started",
+            )),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! What goes into the core and what comes out of it.
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256, Bytes};
+use cloister_access::Caller;
+use cloister_boundary::{FromEnclave, ToEnclave};
+use cloister_ordering::Pace;
+use cloister_primitives::{Block, Height, RecoveredTransaction};
+
+use crate::{
+    CoreError, Fatal, Opened, SeenBlock, StoredBlock,
+    work::{Work, WorkResult},
+};
+
+/// Host time, as the host reports it. Moves timers and block timestamps, nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tick {
+    /// Milliseconds since the Unix epoch.
+    pub now_ms: u64,
+}
+
+/// Number of a request; the reply carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Number of a piece of work; the result carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkId(pub u64);
+
+/// Everything the core reacts to.
+#[derive(Debug)]
+pub enum CoreMessage {
+    /// From the host, over the boundary. Connection traffic is the shell's and never comes here.
+    Host(ToEnclave),
+    /// Requests that arrived together; recovery of their senders is batched.
+    Requests(Vec<(RequestId, Request)>),
+    /// A piece of work is done.
+    Done(WorkId, WorkResult),
+    /// Time went on: the armed deadline may have passed.
+    Wake,
+}
+
+/// What the core wants done. Effects are carried out in order.
+#[derive(Debug)]
+pub enum CoreEffect {
+    /// To the host, over the boundary.
+    Host(FromEnclave),
+    /// A long pure computation; its result comes back as [`CoreMessage::Done`].
+    Work(WorkId, Work),
+    /// The answer to a request.
+    Reply(RequestId, Result<Response, CoreError>),
+    /// Something readers wait for.
+    Event(Event),
+    /// Call again with [`CoreMessage::Wake`] at this time.
+    Arm {
+        /// Milliseconds since the Unix epoch, in the host's time.
+        deadline_ms: u64,
+    },
+    /// No timer is wanted.
+    Disarm,
+    /// The chain is loaded: readers may be served.
+    Opened(Opened),
+    /// Something odd that the core survived, in constant words.
+    Warn(&'static str),
+    /// The last effect: the core takes no more messages.
+    Halt(Fatal),
+}
+
+/// What subscribers hear.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A block was committed.
+    Committed(Arc<CommittedBlock>),
+    /// Transactions entered the pool and could be executed: (hash, sender).
+    Admitted(Vec<(B256, Address)>),
+    /// A development network went back to this height.
+    Reverted(Height),
+}
+
+/// A committed block; opaque until opened for a caller.
+#[derive(Clone, Debug)]
+pub struct CommittedBlock(pub(crate) Arc<Block>);
+
+impl CommittedBlock {
+    /// The block's height.
+    #[must_use]
+    pub fn height(&self) -> Height {
+        self.0.height()
+    }
+
+    /// Opaque handle for [`crate::Reader::open`].
+    #[must_use]
+    pub fn stored(&self) -> StoredBlock {
+        StoredBlock(self.0.clone())
+    }
+}
+
+/// A typed request of a known caller.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Who asks.
+    pub caller: Caller,
+    /// What for.
+    pub body: RequestBody,
+}
+
+/// When a submitted transaction is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerAt {
+    /// Once it is in the pool.
+    Admission,
+    /// Once its block is committed, where blocks are made instantly and it is executable; else at
+    /// admission.
+    CommitIfInstant,
+    /// Once its block is committed, however long that takes.
+    Commit,
+}
+
+/// What is asked of the core. Reads of committed data do not come here: they go through
+/// [`crate::Reader`].
+#[derive(Clone, Debug)]
+pub enum RequestBody {
+    /// An EIP-2718 or legacy transaction as it came from a client.
+    Submit {
+        /// The raw bytes.
+        raw: Bytes,
+        /// When to answer.
+        answer_at: AnswerAt,
+    },
+    /// The next nonce of a sender over the state, blocks in flight and the pool.
+    PendingNonce {
+        /// The sender.
+        address: Address,
+    },
+    /// A pending transaction by hash.
+    PoolTransaction {
+        /// Its hash.
+        hash: B256,
+    },
+    /// Pending and queued transactions.
+    PoolContent {
+        /// Only this sender's.
+        sender: Option<Address>,
+    },
+    /// A section of old blocks that contains this height.
+    Load {
+        /// The height.
+        height: Height,
+    },
+    /// A state older than the resident history, rebuilt from a snapshot (`--history full`).
+    Replay {
+        /// The height.
+        height: Height,
+    },
+    /// Time, mining and snapshots of a development network.
+    Development(DevelopmentRequest),
+}
+
+/// Requests that exist in development networks only.
+#[derive(Clone, Debug)]
+pub enum DevelopmentRequest {
+    /// Makes `blocks` blocks, `interval_s` apart in chain time.
+    Mine {
+        /// How many.
+        blocks: u64,
+        /// Seconds between their timestamps; `None` leaves time alone.
+        interval_s: Option<u64>,
+        /// Timestamp of the first one, seconds.
+        timestamp: Option<u64>,
+    },
+    /// Changes how blocks are made.
+    SetPace(Pace),
+    /// How blocks are made.
+    Pace,
+    /// Moves the clock forward for all later blocks.
+    IncreaseTime {
+        /// Seconds.
+        seconds: u64,
+    },
+    /// Sets the clock, also back, for all later blocks.
+    SetTime {
+        /// Unix time in milliseconds.
+        now_ms: u64,
+    },
+    /// Fixes the timestamp of the next block.
+    SetNextTimestamp {
+        /// Unix time in seconds.
+        timestamp: u64,
+    },
+    /// Remembers the chain as it is.
+    Snapshot,
+    /// Goes back to a remembered chain and forgets it and later ones.
+    Revert {
+        /// What [`Response::Number`] named.
+        id: u64,
+    },
+    /// Sets the gas limit of later blocks.
+    SetBlockGasLimit {
+        /// Gas.
+        gas_limit: u64,
+    },
+    /// Fixes the base fee of the next block.
+    SetNextBaseFee {
+        /// Wei per gas.
+        base_fee_per_gas: u64,
+    },
+    /// Sets the beneficiary of later blocks.
+    SetCoinbase {
+        /// The account.
+        beneficiary: Address,
+    },
+    /// Fixes `prevRandao` of the next block.
+    SetPrevRandao {
+        /// The value.
+        value: B256,
+    },
+    /// Changes the state of the head without a block.
+    Patch(StatePatch),
+    /// Lets transactions be sent in this account's name without its key.
+    Impersonate {
+        /// The account.
+        address: Address,
+    },
+    /// Ends [`Self::Impersonate`].
+    StopImpersonating {
+        /// The account.
+        address: Address,
+    },
+    /// An unsigned transaction of an impersonated account.
+    SubmitImpersonated {
+        /// The transaction with its pretended sender.
+        transaction: RecoveredTransaction,
+        /// When to answer.
+        answer_at: AnswerAt,
+    },
+    /// Takes a transaction out of the pool.
+    DropTransaction {
+        /// Its hash.
+        hash: B256,
+    },
+    /// Empties the pool.
+    DropAll,
+}
+
+/// One change to the state of a development network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatePatch {
+    /// The account that changes.
+    pub address: Address,
+    /// What changes about it.
+    pub change: PatchChange,
+}
+
+/// What a [`StatePatch`] changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PatchChange {
+    /// The balance, wei.
+    Balance(alloy_primitives::U256),
+    /// The nonce.
+    Nonce(u64),
+    /// The code.
+    Code(Bytes),
+    /// One storage slot and its value.
+    Storage(alloy_primitives::U256, alloy_primitives::U256),
+}
+
+/// Answers.
+#[derive(Clone, Debug)]
+pub enum Response {
+    /// The transaction is in the pool.
+    Admitted {
+        /// Its hash.
+        hash: B256,
+    },
+    /// The transaction's block is committed.
+    Included {
+        /// Its hash.
+        hash: B256,
+        /// Height of its block.
+        height: Height,
+        /// Its index there.
+        index: u32,
+    },
+    /// A nonce, a snapshot's id, a time: what the request asked for.
+    Number(u64),
+    /// Yes or no.
+    Flag(bool),
+    /// A pending transaction, if there is one that the caller may see.
+    PoolTransaction(Option<RecoveredTransaction>),
+    /// Pending (executable) and queued transactions, each ordered by sender and nonce.
+    PoolContent {
+        /// Executable ones.
+        pending: Vec<RecoveredTransaction>,
+        /// Those waiting for a nonce before them.
+        queued: Vec<RecoveredTransaction>,
+    },
+    /// A section of old blocks.
+    Stored(Vec<StoredBlock>),
+    /// A state rebuilt at a height.
+    Replayed(cloister_state::StateView),
+    /// How blocks are made.
+    Pace(Pace),
+    /// Done; nothing to say.
+    Done,
+    /// Blocks made by [`DevelopmentRequest::Mine`].
+    Mined(Vec<SeenBlock>),
+}

@@ -1,0 +1,440 @@
+//! The only way out of the ledger: every value handed out has passed [`Access::view`].
+
+use std::sync::Arc;
+
+use alloy_consensus::{Header, TxReceipt as _};
+use alloy_eips::eip4895::Withdrawals;
+use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256};
+use cloister_access::{Access, Caller, Resource, TransactionFacts, Visibility};
+use cloister_primitives::{Block, Commitments, Height, Receipt, RecoveredTransaction};
+use cloister_state::{Account, AccountProof, StateError, StateView};
+
+use crate::{Ledger, Position};
+
+/// Where something stands that was asked for.
+#[derive(Clone, Debug)]
+pub enum Lookup<T> {
+    /// It is at hand.
+    Found(T),
+    /// It is in the block at this height, which has to be read from the sealed log first
+    /// ([`crate::RequestBody::Load`], then [`Reader::open`]).
+    Stored(Height),
+    /// It does not exist, or the caller may not know that it does.
+    Absent,
+}
+
+/// A block read back from the sealed log; opaque until a [`Reader`] opens it for a caller.
+#[derive(Clone, Debug)]
+pub struct StoredBlock(pub(crate) Arc<Block>);
+
+impl StoredBlock {
+    /// The block's height, which is public.
+    #[must_use]
+    pub fn height(&self) -> Height {
+        self.0.height()
+    }
+}
+
+/// What one caller may read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    ledger: &'a Ledger,
+    caller: &'a Caller,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) const fn new(ledger: &'a Ledger, caller: &'a Caller) -> Self {
+        Self { ledger, caller }
+    }
+
+    /// The committed head's block.
+    ///
+    /// # Errors
+    /// [`StateError::HistoryUnavailable`] before the node has any block.
+    pub fn head(&self) -> Result<SeenBlock, StateError> {
+        self.ledger
+            .head_block()
+            .map(|block| self.see(block))
+            .ok_or(StateError::HistoryUnavailable)
+    }
+
+    /// The block at a height.
+    #[must_use]
+    pub fn block(&self, height: Height) -> Lookup<SeenBlock> {
+        match self.ledger.resident(height) {
+            Some(block) => Lookup::Found(self.see(block)),
+            None if height <= self.ledger.head() => Lookup::Stored(height),
+            None => Lookup::Absent,
+        }
+    }
+
+    /// The height of the block with this hash. Hashes are public.
+    ///
+    /// A hit may belong to another hash that shares a prefix: compare the block's hash.
+    #[must_use]
+    pub fn height_of(&self, hash: &B256) -> Option<Height> {
+        self.ledger.height_of(hash)
+    }
+
+    /// Where the transaction with this hash stands; check the hash of what is found there.
+    #[must_use]
+    pub fn position_of(&self, hash: &B256) -> Option<Position> {
+        self.ledger.position_of(hash)
+    }
+
+    /// The transaction with this hash.
+    #[must_use]
+    pub fn transaction(&self, hash: &B256) -> Lookup<SeenTransaction> {
+        let Some(position) = self.position_of(hash) else {
+            return Lookup::Absent;
+        };
+        match self.block(position.height) {
+            Lookup::Found(block) => block
+                .transaction(position.index)
+                .filter(|transaction| transaction.hash() == *hash)
+                .map_or(Lookup::Absent, Lookup::Found),
+            Lookup::Stored(height) => Lookup::Stored(height),
+            Lookup::Absent => Lookup::Absent,
+        }
+    }
+
+    /// Looks into a block that was read back from the sealed log.
+    #[must_use]
+    pub fn open(&self, stored: &StoredBlock) -> SeenBlock {
+        self.see(stored.0.clone())
+    }
+
+    /// The state after the block at `height`.
+    ///
+    /// # Errors
+    /// [`StateError::HistoryUnavailable`] if the height is beyond the head or older than the history
+    /// kept.
+    pub fn state(&self, height: Height) -> Result<SeenState, StateError> {
+        if height > self.ledger.head() {
+            return Err(StateError::HistoryUnavailable);
+        }
+        Ok(SeenState {
+            view: self.ledger.state.view(height)?,
+            access: self.ledger.access.clone(),
+            caller: self.caller.clone(),
+        })
+    }
+
+    /// Whether the caller may see pending transactions of `sender`.
+    #[must_use]
+    pub fn sees_pool_of(&self, sender: Address) -> bool {
+        self.ledger
+            .access
+            .view(self.caller, Resource::Pool { sender })
+            .is_visible()
+    }
+
+    /// Whether the development methods exist for the caller.
+    #[must_use]
+    pub fn sees_development(&self) -> bool {
+        self.ledger
+            .access
+            .view(self.caller, Resource::Development)
+            .is_visible()
+    }
+
+    fn see(&self, block: Arc<Block>) -> SeenBlock {
+        SeenBlock {
+            block,
+            access: self.ledger.access.clone(),
+            caller: self.caller.clone(),
+        }
+    }
+}
+
+/// A block as one caller sees it.
+#[derive(Clone, Debug)]
+pub struct SeenBlock {
+    block: Arc<Block>,
+    access: Access,
+    caller: Caller,
+}
+
+impl SeenBlock {
+    /// The public header.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.block.header
+    }
+
+    /// The block's hash.
+    #[must_use]
+    pub fn hash(&self) -> B256 {
+        self.block.hash
+    }
+
+    /// The block's height.
+    #[must_use]
+    pub fn height(&self) -> Height {
+        self.block.height()
+    }
+
+    /// What the public header commits to; salts are for auditors of the whole ledger.
+    #[must_use]
+    pub fn commitments(&self) -> &Commitments {
+        &self.block.commitments
+    }
+
+    /// Withdrawals (EIP-4895); `None` before Shanghai.
+    #[must_use]
+    pub fn withdrawals(&self) -> Option<&Withdrawals> {
+        self.block.withdrawals.as_ref()
+    }
+
+    /// The true number of transactions; public.
+    #[must_use]
+    pub fn transaction_count(&self) -> usize {
+        self.block.transactions.len()
+    }
+
+    /// All transaction hashes in order; public.
+    pub fn transaction_hashes(&self) -> impl Iterator<Item = B256> {
+        self.block
+            .transactions
+            .iter()
+            .map(|transaction| *transaction.tx_hash())
+    }
+
+    /// The transaction at an index, if there is one and the caller may see it.
+    #[must_use]
+    pub fn transaction(&self, index: u32) -> Option<SeenTransaction> {
+        let transaction = self.block.transactions.get(index as usize)?;
+        let facts = facts(transaction);
+        match self
+            .access
+            .view(&self.caller, Resource::Transaction(facts))
+        {
+            Visibility::Absent => None,
+            visibility => Some(SeenTransaction {
+                block: self.clone(),
+                index,
+                visibility,
+            }),
+        }
+    }
+
+    /// The transactions the caller may see, in order.
+    pub fn transactions(&self) -> impl Iterator<Item = SeenTransaction> {
+        (0..)
+            .take(self.block.transactions.len())
+            .filter_map(|index| self.transaction(index))
+    }
+
+    /// The block as Ethereum encodes it, where everything in it is visible to the caller.
+    #[must_use]
+    pub fn whole(&self) -> Option<&Block> {
+        let visible = |transaction: &RecoveredTransaction| {
+            self.access
+                .view(&self.caller, Resource::Transaction(facts(transaction)))
+                == Visibility::Full
+        };
+        self.block
+            .transactions
+            .iter()
+            .all(visible)
+            .then_some(&*self.block)
+    }
+}
+
+fn facts(transaction: &RecoveredTransaction) -> TransactionFacts {
+    use alloy_consensus::Transaction as _;
+    TransactionFacts {
+        sender: transaction.signer(),
+        recipient: match transaction.kind() {
+            TxKind::Call(to) => Some(to),
+            TxKind::Create => None,
+        },
+    }
+}
+
+/// A transaction in a block as one caller sees it.
+#[derive(Clone, Debug)]
+pub struct SeenTransaction {
+    block: SeenBlock,
+    index: u32,
+    visibility: Visibility,
+}
+
+/// A log as one caller sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct SeenLog<'a> {
+    /// The log itself.
+    pub log: &'a Log,
+    /// `logIndex` within the block.
+    pub log_index: u64,
+}
+
+impl SeenTransaction {
+    fn recovered(&self) -> &RecoveredTransaction {
+        &self.block.block.transactions[self.index as usize]
+    }
+
+    /// The block it stands in.
+    #[must_use]
+    pub const fn block(&self) -> &SeenBlock {
+        &self.block
+    }
+
+    /// Its index in the block.
+    #[must_use]
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Its hash.
+    #[must_use]
+    pub fn hash(&self) -> B256 {
+        *self.recovered().tx_hash()
+    }
+
+    /// How it may be shown: redacted means without nonce, gas and fees.
+    #[must_use]
+    pub const fn visibility(&self) -> Visibility {
+        self.visibility
+    }
+
+    /// The signed transaction and its sender.
+    #[must_use]
+    pub fn transaction(&self) -> &RecoveredTransaction {
+        self.recovered()
+    }
+
+    /// The receipt, with which logs only [`Self::logs`] may be shown.
+    #[must_use]
+    pub fn receipt(&self) -> Option<&Receipt> {
+        let facts = facts(self.recovered());
+        self.block
+            .access
+            .view(&self.block.caller, Resource::Receipt(facts))
+            .is_visible()
+            .then(|| self.block.block.receipts.get(self.index as usize))
+            .flatten()
+    }
+
+    /// Gas used by this transaction alone.
+    #[must_use]
+    pub fn gas_used(&self) -> u64 {
+        let receipts = &self.block.block.receipts;
+        let cumulative = |index: usize| {
+            receipts
+                .get(index)
+                .map_or(0, |receipt| receipt.cumulative_gas_used())
+        };
+        let index = self.index as usize;
+        let before = index.checked_sub(1).map_or(0, cumulative);
+        cumulative(index).saturating_sub(before)
+    }
+
+    /// The logs the caller may see.
+    pub fn logs(&self) -> impl Iterator<Item = SeenLog<'_>> {
+        let receipts = &self.block.block.receipts;
+        let index = self.index as usize;
+        let first: usize = receipts
+            .iter()
+            .take(index)
+            .map(|receipt| receipt.logs().len())
+            .sum();
+        let height = self.block.height();
+        receipts
+            .get(index)
+            .map(|receipt| receipt.logs())
+            .unwrap_or_default()
+            .iter()
+            .zip(first as u64..)
+            .filter(move |(log, _)| {
+                let resource = Resource::Log {
+                    address: log.address,
+                    topics: log.topics(),
+                    height,
+                };
+                self.block
+                    .access
+                    .view(&self.block.caller, resource)
+                    .is_visible()
+            })
+            .map(|(log, log_index)| SeenLog { log, log_index })
+    }
+}
+
+/// The state after one block as one caller sees it.
+#[derive(Clone, Debug)]
+pub struct SeenState {
+    view: StateView,
+    access: Access,
+    caller: Caller,
+}
+
+impl SeenState {
+    fn sees(&self, resource: Resource<'_>) -> bool {
+        self.access.view(&self.caller, resource).is_visible()
+    }
+
+    /// The height this state belongs to.
+    #[must_use]
+    pub fn height(&self) -> Height {
+        self.view.height()
+    }
+
+    /// Balance, nonce and code hash; those of a never-used address where the caller may not know.
+    ///
+    /// # Errors
+    /// [`StateError::HistoryUnavailable`] once the height has left the history.
+    pub fn account(&self, address: Address) -> Result<Account, StateError> {
+        if !self.sees(Resource::Account(address)) {
+            return Ok(Account::default());
+        }
+        Ok(self.view.account(address)?.unwrap_or_default())
+    }
+
+    /// An account's code; empty where there is none or the caller may not know.
+    ///
+    /// # Errors
+    /// [`StateError::HistoryUnavailable`] once the height has left the history.
+    pub fn code(&self, address: Address) -> Result<Bytes, StateError> {
+        if !self.sees(Resource::Code(address)) {
+            return Ok(Bytes::new());
+        }
+        match self.view.account(address)? {
+            Some(account) => Ok(self.view.code(account.code_hash)?.unwrap_or_default()),
+            None => Ok(Bytes::new()),
+        }
+    }
+
+    /// A storage slot; `None` where the caller may not ask.
+    ///
+    /// # Errors
+    /// [`StateError::HistoryUnavailable`] once the height has left the history.
+    pub fn storage(&self, address: Address, slot: U256) -> Result<Option<U256>, StateError> {
+        if !self.sees(Resource::Storage(address)) {
+            return Ok(None);
+        }
+        self.view.storage(address, slot).map(Some)
+    }
+
+    /// A Merkle proof (EIP-1186); `None` where the caller may not ask.
+    ///
+    /// # Errors
+    /// [`StateError::HistoryUnavailable`] once the height has left the history.
+    pub fn proof(
+        &self,
+        address: Address,
+        slots: &[U256],
+    ) -> Result<Option<AccountProof>, StateError> {
+        if !self.sees(Resource::Proof(address)) {
+            return Ok(None);
+        }
+        self.view.proof(address, slots).map(Some)
+    }
+
+    /// The view an EVM call runs on; the frame guard decides what the call may touch. `None` where
+    /// the caller may not make the call at all.
+    #[must_use]
+    pub fn call_view(&self, from: Address, to: Option<Address>) -> Option<&StateView> {
+        self.sees(Resource::Call { from, to }).then_some(&self.view)
+    }
+}

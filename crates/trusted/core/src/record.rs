@@ -1,0 +1,190 @@
+//! What is inside a block's blob: the one format for write-ahead log, restart and backup.
+//!
+//! RLP list `[version, header, commitments, transactions, senders, receipts, withdrawals, patches,
+//! delta]`. Senders stand beside the transactions so that reading a block back costs no signature
+//! recovery; receipts leave out their bloom filters, which follow from the logs.
+
+use alloy_consensus::{
+    Eip658Value, Header, ReceiptEnvelope, ReceiptWithBloom, Sealable as _, Typed2718 as _,
+    transaction::Recovered,
+};
+use alloy_eips::{
+    eip2718::{Decodable2718 as _, Encodable2718 as _},
+    eip4895::Withdrawals,
+};
+use alloy_primitives::{Address, B256, Bytes, Log};
+use alloy_rlp::{BufMut, Decodable, Encodable, RlpDecodable, RlpEncodable};
+use cloister_primitives::{Block, Commitments, Receipt, RecoveredTransaction, Transaction};
+use cloister_state::StateDelta;
+use std::sync::Arc;
+
+/// Version of the format below.
+const VERSION: u8 = 1;
+
+/// What one block's blob holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockRecord {
+    /// The block.
+    pub block: Arc<Block>,
+    /// Changes made to the parent's state outside of blocks (development networks); applied first.
+    pub patches: StateDelta,
+    /// What the block changed.
+    pub delta: StateDelta,
+}
+
+/// Why bytes are no block record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Not RLP of the expected shape.
+    #[error("a block record is malformed: {0}")]
+    Malformed(#[from] alloy_rlp::Error),
+    /// Another program's version.
+    #[error("a block record has format version {0}, this program reads {VERSION}")]
+    Version(u8),
+    /// Lists that belong together differ in length, or a part contradicts another.
+    #[error("a block record contradicts itself")]
+    Inconsistent,
+}
+
+#[derive(RlpEncodable, RlpDecodable)]
+struct StoredReceipt {
+    kind: u8,
+    outcome: Bytes,
+    cumulative_gas_used: u64,
+    logs: Vec<Log>,
+}
+
+#[derive(RlpEncodable, RlpDecodable)]
+struct Stored {
+    version: u8,
+    header: Header,
+    commitments: Commitments,
+    transactions: Vec<Bytes>,
+    senders: Vec<Address>,
+    receipts: Vec<StoredReceipt>,
+    withdrawals: Vec<Withdrawals>,
+    patches: StateDelta,
+    delta: StateDelta,
+}
+
+impl StoredReceipt {
+    fn of(receipt: &Receipt) -> Self {
+        let body = receipt.as_receipt();
+        let (status, cumulative_gas_used) = body.map_or((Eip658Value::default(), 0), |body| {
+            (body.status, body.cumulative_gas_used)
+        });
+        let outcome = match status {
+            Eip658Value::Eip658(success) => Bytes::copy_from_slice(&[u8::from(success)]),
+            Eip658Value::PostState(root) => Bytes::copy_from_slice(root.as_slice()),
+        };
+        Self {
+            kind: receipt.ty(),
+            outcome,
+            cumulative_gas_used,
+            logs: receipt.logs().to_vec(),
+        }
+    }
+
+    fn into_receipt(self) -> Result<Receipt, RecordError> {
+        let status = match &*self.outcome {
+            [0] => Eip658Value::Eip658(false),
+            [1] => Eip658Value::Eip658(true),
+            root if root.len() == 32 => Eip658Value::PostState(B256::from_slice(root)),
+            _ => return Err(RecordError::Inconsistent),
+        };
+        let receipt: ReceiptWithBloom<_> = alloy_consensus::Receipt {
+            status,
+            cumulative_gas_used: self.cumulative_gas_used,
+            logs: self.logs,
+        }
+        .into();
+        Ok(match self.kind {
+            0 => ReceiptEnvelope::Legacy(receipt),
+            1 => ReceiptEnvelope::Eip2930(receipt),
+            2 => ReceiptEnvelope::Eip1559(receipt),
+            3 => ReceiptEnvelope::Eip4844(receipt),
+            4 => ReceiptEnvelope::Eip7702(receipt),
+            _ => return Err(RecordError::Inconsistent),
+        })
+    }
+}
+
+impl BlockRecord {
+    /// The record as bytes, before padding and sealing.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let block = &*self.block;
+        let stored = Stored {
+            version: VERSION,
+            header: block.header.clone(),
+            commitments: block.commitments,
+            transactions: block
+                .transactions
+                .iter()
+                .map(|transaction| transaction.inner().encoded_2718().into())
+                .collect(),
+            senders: block
+                .transactions
+                .iter()
+                .map(|transaction| transaction.signer())
+                .collect(),
+            receipts: block.receipts.iter().map(StoredReceipt::of).collect(),
+            withdrawals: block.withdrawals.iter().cloned().collect(),
+            patches: self.patches.clone(),
+            delta: self.delta.clone(),
+        };
+        let mut out = Vec::with_capacity(stored.length());
+        stored.encode(&mut out as &mut dyn BufMut);
+        out
+    }
+
+    /// Reads a record back.
+    ///
+    /// # Errors
+    /// [`RecordError`]; the bytes were authentic, so an error means a fault of the program that wrote
+    /// them or a version it does not know.
+    pub fn decode(mut bytes: &[u8]) -> Result<Self, RecordError> {
+        let stored = Stored::decode(&mut bytes)?;
+        if stored.version != VERSION {
+            return Err(RecordError::Version(stored.version));
+        }
+        let count = stored.transactions.len();
+        let whole = bytes.is_empty()
+            && stored.senders.len() == count
+            && stored.receipts.len() == count
+            && stored.withdrawals.len() <= 1;
+        if !whole {
+            return Err(RecordError::Inconsistent);
+        }
+        let transactions = stored
+            .transactions
+            .iter()
+            .zip(&stored.senders)
+            .map(|(raw, sender)| decode_transaction(raw, *sender))
+            .collect::<Result<_, _>>()?;
+        let receipts = stored
+            .receipts
+            .into_iter()
+            .map(StoredReceipt::into_receipt)
+            .collect::<Result<_, _>>()?;
+        let block = Block {
+            hash: stored.header.hash_slow(),
+            header: stored.header,
+            commitments: stored.commitments,
+            transactions,
+            receipts,
+            withdrawals: stored.withdrawals.into_iter().next(),
+        };
+        Ok(Self {
+            block: Arc::new(block),
+            patches: stored.patches,
+            delta: stored.delta,
+        })
+    }
+}
+
+fn decode_transaction(raw: &[u8], sender: Address) -> Result<RecoveredTransaction, RecordError> {
+    let transaction =
+        Transaction::decode_2718_exact(raw).map_err(|_| RecordError::Inconsistent)?;
+    Ok(Arc::new(Recovered::new_unchecked(transaction, sender)))
+}

@@ -1,0 +1,260 @@
+//! A node whose chain is loaded: requests, the pipeline of blocks, persistence, development methods.
+
+mod development;
+mod loads;
+mod pipeline;
+mod requests;
+mod snapshots;
+mod storage;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use alloy_primitives::B256;
+use cloister_boundary::{FromEnclave, HaltCode, PublicStatus, StoredSnapshot, ToEnclave};
+use cloister_execution::Executor;
+use cloister_keys::{LedgerKeys, draw_incarnation};
+use cloister_ordering::{Input, Ordering, Refusing, Solo};
+use cloister_pool::Pool;
+use cloister_primitives::{Block, ChainSpec, Height};
+use cloister_state::StateView;
+
+use crate::{
+    BlockRecord, CoreEffect, CoreMessage, CoreOptions, Fatal, Ledger, RequestId, Response, WorkId,
+    machine::Step,
+    work::{Work, WorkResult},
+};
+
+use development::DevelopmentState;
+use loads::Loads;
+use pipeline::Pipeline;
+use requests::Recovering;
+use snapshots::Cutting;
+use storage::{Outbox, Purpose};
+
+/// What a restart hands over.
+pub(crate) struct Parts {
+    pub(crate) options: CoreOptions,
+    pub(crate) spec: Arc<ChainSpec>,
+    pub(crate) executor: Arc<Executor>,
+    pub(crate) keys: Arc<LedgerKeys>,
+    pub(crate) ledger: Ledger,
+    pub(crate) snapshots: Vec<StoredSnapshot>,
+}
+
+/// What a piece of work in flight was for.
+#[derive(Debug)]
+enum Errand {
+    Recover(Vec<Recovering>),
+    Build,
+    Seal,
+    Cut,
+    Open,
+}
+
+/// The running node.
+pub(crate) struct Running {
+    options: CoreOptions,
+    spec: Arc<ChainSpec>,
+    executor: Arc<Executor>,
+    keys: Arc<LedgerKeys>,
+    ledger: Ledger,
+    pool: Pool,
+    ordering: Box<dyn Ordering>,
+    /// What the engine has yet to be told.
+    inputs: VecDeque<Input>,
+    pipeline: Pipeline,
+    outbox: Outbox,
+    cutting: Cutting,
+    loads: Loads,
+    development: DevelopmentState,
+    /// Requests that are answered once this transaction's block is committed.
+    waiting: BTreeMap<B256, Vec<RequestId>>,
+    errands: BTreeMap<WorkId, Errand>,
+    next_work: WorkId,
+    /// When the engine wants to be woken.
+    engine_deadline_ms: Option<u64>,
+    armed_ms: Option<u64>,
+    stopping: bool,
+}
+
+impl Running {
+    pub(crate) fn start(
+        parts: Parts,
+        fresh: Option<BlockRecord>,
+        step: &mut Step<'_>,
+    ) -> Result<Self, Fatal> {
+        let head = parts.ledger.head();
+        let solo = Solo::new(head, parts.options.pace);
+        let ordering: Box<dyn Ordering> = match parts.options.refuse_tails {
+            Some(refuse) => Box::new(Refusing::new(solo, refuse.seed, refuse.one_in)),
+            None => Box::new(solo),
+        };
+        let incarnation = draw_incarnation(step.entropy);
+        let mut running = Self {
+            pool: Pool::new(parts.options.pool.clone()),
+            ordering,
+            inputs: VecDeque::from([Input::SetPace(parts.options.pace)]),
+            pipeline: Pipeline::default(),
+            outbox: Outbox::new(incarnation),
+            cutting: Cutting::new(parts.snapshots),
+            loads: Loads::default(),
+            development: DevelopmentState::default(),
+            waiting: BTreeMap::new(),
+            errands: BTreeMap::new(),
+            next_work: WorkId(0),
+            engine_deadline_ms: None,
+            armed_ms: None,
+            stopping: false,
+            options: parts.options,
+            spec: parts.spec,
+            executor: parts.executor,
+            keys: parts.keys,
+            ledger: parts.ledger,
+        };
+        if let Some(record) = fresh {
+            running.seal(Purpose::Genesis, record, step);
+        }
+        running.settle(step)?;
+        Ok(running)
+    }
+
+    /// Takes one message and brings everything that follows from it to rest.
+    pub(crate) fn on(&mut self, message: CoreMessage, step: &mut Step<'_>) -> Result<(), Fatal> {
+        match message {
+            CoreMessage::Host(message) => self.on_host(message, step)?,
+            CoreMessage::Requests(requests) => self.on_requests(requests, step),
+            CoreMessage::Done(id, result) => self.on_done(id, result, step)?,
+            CoreMessage::Wake => self.on_wake(step),
+        }
+        self.settle(step)
+    }
+
+    fn on_host(&mut self, message: ToEnclave, step: &mut Step<'_>) -> Result<(), Fatal> {
+        match message {
+            ToEnclave::Persisted { seq } => self.on_persisted(seq, step),
+            ToEnclave::PersistFailed { seq, fault } => self.on_persist_failed(seq, fault, step)?,
+            ToEnclave::Blocks { id, blocks } => self.on_loaded(id, blocks, step),
+            ToEnclave::ReadFailed { id, .. } => self.on_load_failed(id, step),
+            ToEnclave::Chunk { .. } => {
+                step.warn("the host answered a read that was not asked for");
+            }
+            ToEnclave::Shutdown => self.stopping = true,
+            ToEnclave::Start(_) => step.warn("the host started a node that is running"),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_done(&mut self, id: WorkId, result: WorkResult, step: &mut Step<'_>) -> Result<(), Fatal> {
+        match (self.errands.remove(&id), result) {
+            (Some(Errand::Recover(requests)), WorkResult::Recovered(transactions)) => {
+                self.on_recovered(requests, transactions, step);
+                Ok(())
+            }
+            (Some(Errand::Build), WorkResult::Built(outcome)) => self.on_built(*outcome, step),
+            (Some(Errand::Seal), WorkResult::Sealed(sealed)) => self.on_sealed(id, sealed, step),
+            (Some(Errand::Cut), WorkResult::Cut(outcome)) => {
+                self.on_cut(*outcome, step);
+                Ok(())
+            }
+            (Some(Errand::Open), WorkResult::Opened(outcome)) => {
+                self.on_opened(id, *outcome, step);
+                Ok(())
+            }
+            _ => Err(Fatal::new(
+                HaltCode::Invariant,
+                "the result of work that nobody asked for",
+            )),
+        }
+    }
+
+    fn on_wake(&mut self, step: &mut Step<'_>) {
+        self.armed_ms = None;
+        if self.engine_deadline_ms.is_some_and(|at| at <= step.now_ms) {
+            self.engine_deadline_ms = None;
+            self.inputs.push_back(Input::Timer);
+        }
+        self.retry_storage(step);
+    }
+
+    /// Lets the engine react until nothing is left to react to.
+    fn settle(&mut self, step: &mut Step<'_>) -> Result<(), Fatal> {
+        loop {
+            while let Some(input) = self.inputs.pop_front() {
+                let mut effects = Vec::new();
+                self.ordering.step(step.now_ms, input, &mut effects);
+                for effect in effects {
+                    self.on_effect(effect, step)?;
+                }
+            }
+            if !self.run_when_idle(step)? && !self.resume_build(step) && self.inputs.is_empty() {
+                break;
+            }
+        }
+        self.rearm(step);
+        if self.stopping && self.is_at_rest() {
+            return Err(Fatal::new(HaltCode::ShutDown, "stopped as asked"));
+        }
+        Ok(())
+    }
+
+    /// Nothing is being built, sealed or persisted.
+    fn is_at_rest(&self) -> bool {
+        self.pipeline.is_idle() && self.outbox.is_empty()
+    }
+
+    fn rearm(&mut self, step: &mut Step<'_>) {
+        let wanted = [self.engine_deadline_ms, self.outbox.retry_at_ms()]
+            .into_iter()
+            .flatten()
+            .min();
+        if wanted == self.armed_ms {
+            return;
+        }
+        self.armed_ms = wanted;
+        step.out.push(match wanted {
+            Some(deadline_ms) => CoreEffect::Arm { deadline_ms },
+            None => CoreEffect::Disarm,
+        });
+    }
+
+    fn send_work(&mut self, work: Work, errand: Errand, step: &mut Step<'_>) -> WorkId {
+        let id = self.next_work;
+        self.next_work = WorkId(id.0 + 1);
+        self.errands.insert(id, errand);
+        step.out.push(CoreEffect::Work(id, work));
+        id
+    }
+
+    fn reply(&self, id: RequestId, response: Response, step: &mut Step<'_>) {
+        step.out.push(CoreEffect::Reply(id, Ok(response)));
+    }
+
+    /// The newest block built, committed or not.
+    fn tip(&self) -> Result<Arc<Block>, Fatal> {
+        self.pipeline
+            .newest()
+            .or_else(|| self.ledger.head_block())
+            .ok_or(Fatal::new(HaltCode::Invariant, "a chain without a block"))
+    }
+
+    /// The state after the newest block built.
+    fn tip_view(&self) -> Option<StateView> {
+        let height = self
+            .pipeline
+            .newest()
+            .map_or_else(|| self.ledger.head(), |block| block.height());
+        self.ledger.state.view(height).ok()
+    }
+
+    fn report(&self, block: &Block, step: &mut Step<'_>) {
+        step.host(FromEnclave::Status(PublicStatus {
+            head: Height(block.header.number),
+            head_time_s: block.header.timestamp,
+            transactions: self.ledger.transaction_count(),
+        }));
+    }
+}

@@ -1,0 +1,319 @@
+//! Blocks on their way: built on the newest speculative state, sealed, persisted, committed.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use alloy_primitives::keccak256;
+use cloister_boundary::HaltCode;
+use cloister_execution::BlockAttributes;
+use cloister_ordering::{Effect, Empty, Input, Slot};
+use cloister_pool::{SenderState, SlotId, TakeLimits};
+use cloister_primitives::{Block, Height};
+use cloister_state::StateDelta;
+
+use super::{Errand, Running, storage::Purpose};
+use crate::{
+    BlockRecord, CommittedBlock, CoreEffect, CoreError, Event, Fatal, Response,
+    machine::Step,
+    work::{BuildJob, BuildOutcome, RecentHashes, Work},
+};
+
+/// Block hashes that the `BLOCKHASH` opcode can reach.
+const REACHABLE_HASHES: u64 = 256;
+
+/// A block that is built and not committed.
+#[derive(Debug)]
+struct Speculative {
+    slot: Slot,
+    block: Arc<Block>,
+    delta: Arc<StateDelta>,
+    /// Changes made outside of blocks on top of the parent.
+    patches: StateDelta,
+}
+
+/// The blocks between the committed head and the newest one built.
+#[derive(Debug, Default)]
+pub(super) struct Pipeline {
+    tail: VecDeque<Speculative>,
+    building: Option<Slot>,
+    /// A build that waits: for the one in flight to be thrown away, or for quiet.
+    held: Option<(Slot, Empty)>,
+    /// Heights from here on are lost as soon as the build in flight is back.
+    discarding: Option<Height>,
+}
+
+impl Pipeline {
+    pub(super) fn newest(&self) -> Option<Arc<Block>> {
+        self.tail.back().map(|entry| entry.block.clone())
+    }
+
+    /// Nothing is built or waits for its commit.
+    pub(super) fn is_idle(&self) -> bool {
+        self.tail.is_empty() && self.building.is_none()
+    }
+
+    /// Forgets a build that waited; the engine was reset and will ask again.
+    pub(super) fn drop_held(&mut self) {
+        self.held = None;
+    }
+}
+
+impl Running {
+    pub(super) fn on_effect(&mut self, effect: Effect, step: &mut Step<'_>) -> Result<(), Fatal> {
+        match effect {
+            Effect::Build { slot, empty } => self.pipeline.held = Some((slot, empty)),
+            Effect::Persist { seq, slot } => {
+                if let Some(entry) = self.pipeline.tail.iter().find(|entry| entry.slot == slot) {
+                    let record = BlockRecord {
+                        block: entry.block.clone(),
+                        patches: entry.patches.clone(),
+                        delta: (*entry.delta).clone(),
+                    };
+                    self.seal(Purpose::Block(seq), record, step);
+                }
+            }
+            Effect::Commit(height) => self.commit(height, step)?,
+            Effect::Discard { from } if self.pipeline.building.is_some() => {
+                let lowest = self.pipeline.discarding.map_or(from, |at| at.min(from));
+                self.pipeline.discarding = Some(lowest);
+            }
+            Effect::Discard { from } => self.discard(from, step)?,
+            Effect::Arm { deadline_ms } => self.engine_deadline_ms = Some(deadline_ms),
+            Effect::Disarm => self.engine_deadline_ms = None,
+        }
+        Ok(())
+    }
+
+    /// Starts the build that waits, if nothing stands in its way. Returns whether it did anything.
+    pub(super) fn resume_build(&mut self, step: &mut Step<'_>) -> bool {
+        if self.pipeline.building.is_some() || self.development.wants_quiet() {
+            return false;
+        }
+        let Some((slot, empty)) = self.pipeline.held.take() else {
+            return false;
+        };
+        self.build(slot, empty, step);
+        true
+    }
+
+    fn build(&mut self, slot: Slot, empty: Empty, step: &mut Step<'_>) {
+        let Ok(parent) = self.tip() else {
+            return;
+        };
+        let attributes = self.attributes(&parent, step.now_ms);
+        let base_fee = attributes
+            .base_fee_override
+            .or_else(|| self.spec.next_base_fee(&parent.header, attributes.timestamp))
+            .unwrap_or(0);
+        let candidates = self.pool.take(
+            SlotId(slot.attempt),
+            TakeLimits {
+                max_transactions: self.spec.limits().max_transactions_per_block,
+                gas_limit: attributes.gas_limit,
+                base_fee,
+            },
+        );
+        if candidates.is_empty() && empty == Empty::Skip {
+            self.pool.built(SlotId(slot.attempt), &[], &[]);
+            self.inputs.push_back(Input::Nothing(slot));
+            return;
+        }
+        let job = BuildJob {
+            executor: self.executor.clone(),
+            state: self.ledger.state.clone(),
+            parent: parent.header.clone(),
+            parent_hash: parent.hash,
+            attributes,
+            hashes: self.recent_hashes(),
+            candidates,
+            empty,
+        };
+        self.pipeline.building = Some(slot);
+        self.send_work(Work::Build(Box::new(job)), Errand::Build, step);
+    }
+
+    fn recent_hashes(&self) -> RecentHashes {
+        let (first, mut hashes) = self
+            .ledger
+            .hashes_up_to(self.ledger.head(), REACHABLE_HASHES);
+        hashes.extend(self.pipeline.tail.iter().map(|entry| entry.block.hash));
+        RecentHashes {
+            first: first.0,
+            hashes: Arc::new(hashes),
+        }
+    }
+
+    /// What the builder may choose about the next block.
+    fn attributes(&self, parent: &Block, now_ms: u64) -> BlockAttributes {
+        let genesis = self.spec.genesis();
+        let development = &self.development;
+        let timestamp = development.next_timestamp(&self.spec, parent.header.timestamp, now_ms);
+        let gas_limit = development.gas_limit.unwrap_or(parent.header.gas_limit);
+        BlockAttributes {
+            timestamp,
+            beneficiary: development.beneficiary.unwrap_or(genesis.coinbase),
+            // Public and predictable: nobody may rely on it for secrets.
+            prev_randao: development
+                .next_prev_randao
+                .unwrap_or_else(|| keccak256(parent.hash)),
+            extra_data: Default::default(),
+            parent_beacon_block_root: None,
+            withdrawals: Vec::new(),
+            gas_limit,
+            base_fee_override: development.next_base_fee,
+        }
+    }
+
+    pub(super) fn on_built(
+        &mut self,
+        outcome: BuildOutcome,
+        step: &mut Step<'_>,
+    ) -> Result<(), Fatal> {
+        let Some(slot) = self.pipeline.building.take() else {
+            return Err(Fatal::new(HaltCode::Invariant, "a block nobody asked for"));
+        };
+        if let Some(fault) = outcome.fault {
+            return Err(Fatal::at(HaltCode::Invariant, fault, slot.height.0));
+        }
+        let included: Vec<_> = outcome
+            .block
+            .iter()
+            .flat_map(|(block, _)| block.transactions.iter())
+            .map(|transaction| *transaction.tx_hash())
+            .collect();
+        let evicted: Vec<_> = outcome.evicted.iter().map(|(hash, _)| *hash).collect();
+        self.pool.built(SlotId(slot.attempt), &included, &evicted);
+        for (hash, rejected) in outcome.evicted {
+            for id in self.waiting.remove(&hash).unwrap_or_default() {
+                let error = CoreError::Dropped(rejected.clone());
+                step.out.push(CoreEffect::Reply(id, Err(error)));
+            }
+        }
+        match outcome.block {
+            Some((block, delta)) => {
+                self.development.consumed(&block);
+                self.pipeline.tail.push_back(Speculative {
+                    slot,
+                    block,
+                    delta,
+                    patches: self.development.take_patches(),
+                });
+                self.inputs.push_back(Input::Built(slot));
+                self.demand();
+            }
+            None => {
+                self.inputs.push_back(Input::Nothing(slot));
+                if !evicted.is_empty() {
+                    self.demand();
+                }
+            }
+        }
+        if let Some(from) = self.pipeline.discarding.take() {
+            // The engine has forgotten this slot; its answer would only confuse it.
+            self.inputs.retain(
+                |input| !matches!(input, Input::Built(other) | Input::Nothing(other) if *other == slot),
+            );
+            self.discard(from, step)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the engine that there is something to build, if there is.
+    pub(super) fn demand(&mut self) {
+        let base_fee = self
+            .tip()
+            .ok()
+            .and_then(|tip| self.spec.next_base_fee(&tip.header, tip.header.timestamp))
+            .unwrap_or(0);
+        let base_fee = self.development.next_base_fee.unwrap_or(base_fee);
+        if self.pool.has_executable(base_fee) {
+            self.inputs.push_back(Input::Demand);
+        }
+    }
+
+    /// Undoes blocks that lost their slots; their transactions return to the pool.
+    fn discard(&mut self, from: Height, step: &mut Step<'_>) -> Result<(), Fatal> {
+        let mut lost = false;
+        while let Some(entry) = self
+            .pipeline
+            .tail
+            .pop_back_if(|entry| entry.block.height() >= from)
+        {
+            self.pool.rewound(SlotId(entry.slot.attempt));
+            self.development.restore_patches(entry.patches);
+            lost = true;
+        }
+        if !lost {
+            return Ok(());
+        }
+        let last = from.parent().unwrap_or(Height::GENESIS);
+        self.ledger.state.rewind(last).map_err(|_| {
+            Fatal::at(HaltCode::Invariant, "a speculative tail cannot be rewound", from.0)
+        })?;
+        let patches = self.development.patches();
+        if !patches.is_empty() {
+            self.ledger.state.patch(patches).map_err(|_| {
+                Fatal::at(HaltCode::Invariant, "a patch cannot be applied again", last.0)
+            })?;
+        }
+        self.withdraw_records(last, step);
+        self.demand();
+        Ok(())
+    }
+
+    fn commit(&mut self, height: Height, step: &mut Step<'_>) -> Result<(), Fatal> {
+        let out_of_order =
+            || Fatal::at(HaltCode::Invariant, "a commit out of order", height.0);
+        let entry = self.pipeline.tail.pop_front().ok_or_else(out_of_order)?;
+        if entry.block.height() != height {
+            return Err(out_of_order());
+        }
+        let block = entry.block;
+        self.ledger.push(block.clone());
+        self.ledger.state.set_committed(height);
+        self.settle_pool(entry.slot, &block, &entry.delta);
+        self.answer_waiting(&block, step);
+        step.out
+            .push(CoreEffect::Event(Event::Committed(Arc::new(CommittedBlock(
+                block.clone(),
+            )))));
+        self.report(&block, step);
+        self.development_committed(&block, step);
+        self.cut_if_due(height, step);
+        Ok(())
+    }
+
+    fn settle_pool(&mut self, slot: Slot, block: &Block, delta: &StateDelta) {
+        let changed = delta.accounts.iter().map(|account| {
+            let state = account
+                .account
+                .as_ref()
+                .map_or(SenderState::default(), |account| SenderState {
+                    nonce: account.nonce,
+                    balance: account.balance,
+                });
+            (account.address, state)
+        });
+        if block.transactions.is_empty() {
+            self.pool.committed(SlotId(slot.attempt), core::iter::empty());
+        } else {
+            self.pool.committed(SlotId(slot.attempt), changed);
+        }
+    }
+
+    fn answer_waiting(&mut self, block: &Block, step: &mut Step<'_>) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        for (index, transaction) in (0..).zip(&block.transactions) {
+            let hash = *transaction.tx_hash();
+            for id in self.waiting.remove(&hash).unwrap_or_default() {
+                let response = Response::Included {
+                    hash,
+                    height: block.height(),
+                    index,
+                };
+                self.reply(id, response, step);
+            }
+        }
+    }
+}

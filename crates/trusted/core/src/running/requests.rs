@@ -1,0 +1,258 @@
+//! Typed requests: transactions on their way into the pool, and questions about the pool.
+
+use alloy_primitives::{Address, B256, Bytes};
+use cloister_access::{Caller, Resource};
+use cloister_boundary::StorageFault;
+use cloister_execution::{HeadFacts, Origin, SenderFacts, validate};
+use cloister_ordering::Pace;
+use cloister_pool::SenderState;
+use cloister_primitives::{Code, RecoveredTransaction, Rejected};
+
+use super::{Errand, Running};
+use crate::{
+    AnswerAt, CoreEffect, CoreError, Event, Request, RequestBody, RequestId, Response,
+    machine::Step, work::Work,
+};
+
+/// Transactions recovered in one piece of work: small enough to spread over cores, large enough that
+/// handing them over costs nothing.
+const RECOVER_BATCH: usize = 32;
+
+/// A submitted transaction whose sender is being recovered.
+#[derive(Debug)]
+pub(super) struct Recovering {
+    id: RequestId,
+    answer_at: AnswerAt,
+}
+
+impl Running {
+    pub(super) fn on_requests(
+        &mut self,
+        requests: Vec<(RequestId, Request)>,
+        step: &mut Step<'_>,
+    ) {
+        let mut raws = Vec::new();
+        let mut recovering = Vec::new();
+        for (id, request) in requests {
+            match request.body {
+                RequestBody::Submit { raw, answer_at } => {
+                    if let Err(error) = self.accepts_writes() {
+                        step.out.push(CoreEffect::Reply(id, Err(error)));
+                        continue;
+                    }
+                    raws.push(raw);
+                    recovering.push(Recovering { id, answer_at });
+                    if raws.len() == RECOVER_BATCH {
+                        self.recover(&mut raws, &mut recovering, step);
+                    }
+                }
+                body => self.on_request(id, &request.caller, body, step),
+            }
+        }
+        if !raws.is_empty() {
+            self.recover(&mut raws, &mut recovering, step);
+        }
+    }
+
+    fn recover(
+        &mut self,
+        raws: &mut Vec<Bytes>,
+        recovering: &mut Vec<Recovering>,
+        step: &mut Step<'_>,
+    ) {
+        let errand = Errand::Recover(core::mem::take(recovering));
+        self.send_work(Work::Recover(core::mem::take(raws)), errand, step);
+    }
+
+    fn accepts_writes(&self) -> Result<(), CoreError> {
+        if self.stopping {
+            return Err(CoreError::Unavailable("the node is stopping"));
+        }
+        match self.outbox.fault() {
+            None => Ok(()),
+            Some(StorageFault::NoSpace) => Err(CoreError::Unavailable(
+                "the disk is full: writes are refused until there is space",
+            )),
+            Some(_) => Err(CoreError::Unavailable(
+                "the disk cannot be written: writes are refused until it can",
+            )),
+        }
+    }
+
+    fn on_request(
+        &mut self,
+        id: RequestId,
+        caller: &Caller,
+        body: RequestBody,
+        step: &mut Step<'_>,
+    ) {
+        let answer = match body {
+            RequestBody::PendingNonce { address } => Ok(Response::Number(
+                self.pending_nonce(caller, address),
+            )),
+            RequestBody::PoolTransaction { hash } => Ok(Response::PoolTransaction(
+                self.pool_transaction(caller, &hash),
+            )),
+            RequestBody::PoolContent { sender } => Ok(self.pool_content(caller, sender)),
+            RequestBody::Load { height } => return self.load(id, height, step),
+            RequestBody::Replay { .. } => Err(Code::StateUnavailable.into()),
+            RequestBody::Development(request) => {
+                if !self.sees(caller, Resource::Development) {
+                    let error = Code::MethodNotFound.into();
+                    step.out.push(CoreEffect::Reply(id, Err(error)));
+                    return;
+                }
+                return self.on_development(id, request, step);
+            }
+            // Taken apart before.
+            RequestBody::Submit { .. } => Err(Code::Internal.into()),
+        };
+        step.out.push(CoreEffect::Reply(id, answer));
+    }
+
+    fn sees(&self, caller: &Caller, resource: Resource<'_>) -> bool {
+        self.ledger.access.view(caller, resource).is_visible()
+    }
+
+    fn pending_nonce(&self, caller: &Caller, address: Address) -> u64 {
+        if !self.sees(caller, Resource::Account(address)) {
+            return 0;
+        }
+        let committed = self
+            .ledger
+            .state
+            .view(self.ledger.head())
+            .and_then(|view| view.account(address))
+            .ok()
+            .flatten()
+            .map_or(0, |account| account.nonce);
+        if !self.sees(caller, Resource::Pool { sender: address }) {
+            return committed;
+        }
+        self.pool.pending_nonce(address, committed)
+    }
+
+    fn pool_transaction(&self, caller: &Caller, hash: &B256) -> Option<RecoveredTransaction> {
+        let transaction = self.pool.get(hash)?;
+        let sender = transaction.sender();
+        self.sees(caller, Resource::Pool { sender })
+            .then(|| transaction.transaction().clone())
+    }
+
+    fn pool_content(&self, caller: &Caller, sender: Option<Address>) -> Response {
+        let content = match sender {
+            Some(sender) => self.pool.content_from(sender),
+            None => self.pool.content(),
+        };
+        let visible = |transactions: Vec<RecoveredTransaction>| {
+            transactions
+                .into_iter()
+                .filter(|transaction| {
+                    let sender = transaction.signer();
+                    self.sees(caller, Resource::Pool { sender })
+                })
+                .collect()
+        };
+        Response::PoolContent {
+            pending: visible(content.pending),
+            queued: visible(content.queued),
+        }
+    }
+
+    pub(super) fn on_recovered(
+        &mut self,
+        requests: Vec<Recovering>,
+        transactions: Vec<Result<RecoveredTransaction, Rejected>>,
+        step: &mut Step<'_>,
+    ) {
+        let mut admitted = Vec::new();
+        for (request, transaction) in requests.into_iter().zip(transactions) {
+            let outcome = transaction.map_err(CoreError::from).and_then(|transaction| {
+                self.admit(transaction, Origin::External, request.answer_at, &mut admitted)
+            });
+            self.answer_submission(request.id, outcome, step);
+        }
+        self.announce(admitted, step);
+    }
+
+    /// Answers now, or leaves the request with the transaction it waits for.
+    pub(super) fn answer_submission(
+        &mut self,
+        id: RequestId,
+        outcome: Result<Submission, CoreError>,
+        step: &mut Step<'_>,
+    ) {
+        match outcome {
+            Ok(Submission::Answer(hash)) => self.reply(id, Response::Admitted { hash }, step),
+            Ok(Submission::Wait(hash)) => self.waiting.entry(hash).or_default().push(id),
+            Err(error) => step.out.push(CoreEffect::Reply(id, Err(error))),
+        }
+    }
+
+    pub(super) fn announce(&mut self, admitted: Vec<(B256, Address)>, step: &mut Step<'_>) {
+        if admitted.is_empty() {
+            return;
+        }
+        step.out.push(CoreEffect::Event(Event::Admitted(admitted)));
+        self.demand();
+    }
+
+    /// Validates a transaction against the newest state and puts it into the pool.
+    pub(super) fn admit(
+        &mut self,
+        transaction: RecoveredTransaction,
+        origin: Origin,
+        answer_at: AnswerAt,
+        admitted: &mut Vec<(B256, Address)>,
+    ) -> Result<Submission, CoreError> {
+        self.accepts_writes()?;
+        let hash = *transaction.tx_hash();
+        let address = transaction.signer();
+        if self.pool.contains(&hash) {
+            return Err(Code::AlreadyKnown.into());
+        }
+        let tip = self
+            .tip()
+            .map_err(|_| CoreError::Unavailable("the node is stopping"))?;
+        let view = self
+            .tip_view()
+            .ok_or(CoreError::Unavailable("the state is being rebuilt"))?;
+        let sender = SenderFacts::read(&view, address)?;
+        let head = HeadFacts {
+            height: tip.height(),
+            timestamp: tip.header.timestamp,
+            base_fee_per_gas: tip.header.base_fee_per_gas,
+            gas_limit: self.development.gas_limit.unwrap_or(tip.header.gas_limit),
+        };
+        let state = SenderState {
+            nonce: sender.nonce,
+            balance: sender.balance,
+        };
+        let transaction = validate(transaction, origin, &self.spec, &head, &sender)?;
+        let entered = self.pool.add(transaction, state)?;
+        if let Some(replaced) = entered.replaced {
+            // Whoever waited for the replaced one waits for what took its nonce.
+            if let Some(waiters) = self.waiting.remove(&replaced) {
+                self.waiting.entry(hash).or_default().extend(waiters);
+            }
+        }
+        if entered.executable {
+            admitted.push((hash, address));
+        }
+        let instant = entered.executable && self.ordering.status().pace == Pace::Instant;
+        Ok(match answer_at {
+            AnswerAt::Admission => Submission::Answer(hash),
+            AnswerAt::CommitIfInstant if !instant => Submission::Answer(hash),
+            AnswerAt::CommitIfInstant | AnswerAt::Commit => Submission::Wait(hash),
+        })
+    }
+}
+
+/// What an admitted transaction's request gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Submission {
+    /// The hash, now.
+    Answer(B256),
+    /// The block, once it is committed.
+    Wait(B256),
+}

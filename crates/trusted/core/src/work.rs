@@ -1,0 +1,269 @@
+//! Long pure computations that leave the core as values and come back as messages.
+//!
+//! The shell runs them on all cores, the simulator in place. A [`Work`] owns or shares everything it
+//! needs; running it twice gives the same result.
+
+use std::sync::Arc;
+
+use alloy_consensus::Header;
+use alloy_primitives::{B256, Bytes};
+use cloister_crypto::Nonce;
+use cloister_execution::{
+    BlockAttributes, BlockHashes, Executor, Parent, ValidTx, recover_batch,
+};
+use cloister_keys::{BlockAad, LedgerKeys, SnapshotAad};
+use cloister_ordering::Empty;
+use cloister_primitives::{Block, Height, RecoveredTransaction, Rejected};
+use cloister_state::{SnapshotCut, State, StateDelta};
+
+use crate::{BlockRecord, replay::open_block};
+
+/// Something to compute.
+#[derive(Debug)]
+pub enum Work {
+    /// Decode transactions and recover their senders.
+    Recover(Vec<Bytes>),
+    /// Execute a block on the newest speculative state and compute its roots.
+    Build(Box<BuildJob>),
+    /// Encode, pad and seal a block's record.
+    Seal(Box<SealJob>),
+    /// Cut and seal the next chunk of a snapshot.
+    Cut(Box<CutJob>),
+    /// Open a section of old blocks.
+    Open(Box<OpenJob>),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum WorkResult {
+    /// One entry per transaction, in order.
+    Recovered(Vec<Result<RecoveredTransaction, Rejected>>),
+    /// The block, or why there is none.
+    Built(Box<BuildOutcome>),
+    /// The sealed record; `None` if the key is exhausted.
+    Sealed(Option<Vec<u8>>),
+    /// The next chunk, and the cut to go on with.
+    Cut(Box<CutOutcome>),
+    /// The blocks.
+    Opened(Box<OpenOutcome>),
+}
+
+/// Everything one block is made from.
+#[derive(Debug)]
+pub struct BuildJob {
+    /// Executes.
+    pub executor: Arc<Executor>,
+    /// The state, whose tip is the parent.
+    pub state: State,
+    /// The parent's header.
+    pub parent: Header,
+    /// The parent's hash.
+    pub parent_hash: B256,
+    /// What the builder chooses.
+    pub attributes: BlockAttributes,
+    /// Hashes that `BLOCKHASH` can reach.
+    pub hashes: RecentHashes,
+    /// Transactions in order of preference.
+    pub candidates: Vec<ValidTx>,
+    /// What to do when none can be included.
+    pub empty: Empty,
+}
+
+/// A block was built, or nothing was there to include, or the machine is broken.
+#[derive(Debug)]
+pub struct BuildOutcome {
+    /// The block and what it changed.
+    pub block: Option<(Arc<Block>, Arc<StateDelta>)>,
+    /// Candidates that can never be included as they are.
+    pub evicted: Vec<(B256, Rejected)>,
+    /// A state that the program excludes; the node halts.
+    pub fault: Option<&'static str>,
+}
+
+/// The last 256 block hashes below a block, by height.
+#[derive(Clone, Debug, Default)]
+pub struct RecentHashes {
+    /// Height of the first entry.
+    pub first: u64,
+    /// Hashes of consecutive blocks.
+    pub hashes: Arc<Vec<B256>>,
+}
+
+impl BlockHashes for RecentHashes {
+    fn block_hash(&self, height: u64) -> Option<B256> {
+        let index = usize::try_from(height.checked_sub(self.first)?).ok()?;
+        self.hashes.get(index).copied()
+    }
+}
+
+/// A record to seal.
+#[derive(Debug)]
+pub struct SealJob {
+    /// The keys.
+    pub keys: Arc<LedgerKeys>,
+    /// A fresh nonce.
+    pub nonce: Nonce,
+    /// What the ciphertext is bound to.
+    pub aad: BlockAad,
+    /// The record.
+    pub record: BlockRecord,
+}
+
+/// A snapshot to go on with.
+#[derive(Debug)]
+pub struct CutJob {
+    /// The keys.
+    pub keys: Arc<LedgerKeys>,
+    /// A fresh nonce.
+    pub nonce: Nonce,
+    /// What the ciphertext is bound to.
+    pub aad: SnapshotAad,
+    /// The pinned state.
+    pub cut: SnapshotCut,
+}
+
+/// One more chunk, or the end.
+#[derive(Debug)]
+pub struct CutOutcome {
+    /// The cut to go on with.
+    pub cut: SnapshotCut,
+    /// The sealed chunk; `None` when all has been written.
+    pub sealed: Option<Vec<u8>>,
+    /// The state could not be read or sealed: the snapshot is given up.
+    pub failed: bool,
+}
+
+impl Work {
+    /// Computes.
+    #[must_use]
+    pub fn run(self) -> WorkResult {
+        match self {
+            Self::Recover(raws) => WorkResult::Recovered(recover_batch(&raws)),
+            Self::Build(job) => WorkResult::Built(Box::new(job.run())),
+            Self::Seal(job) => WorkResult::Sealed(job.run()),
+            Self::Cut(job) => WorkResult::Cut(Box::new(job.run())),
+            Self::Open(job) => WorkResult::Opened(Box::new(job.run())),
+        }
+    }
+}
+
+impl BuildOutcome {
+    const fn fault(fault: &'static str) -> Self {
+        Self {
+            block: None,
+            evicted: Vec::new(),
+            fault: Some(fault),
+        }
+    }
+}
+
+impl BuildJob {
+    fn run(self) -> BuildOutcome {
+        let height = Height(self.parent.number).next();
+        let Ok(view) = self.state.view(Height(self.parent.number)) else {
+            return BuildOutcome::fault("the parent's state is gone");
+        };
+        let parent = Parent {
+            header: &self.parent,
+            hash: self.parent_hash,
+        };
+        let built = match self.executor.build(
+            parent,
+            self.attributes,
+            &view,
+            &self.hashes,
+            self.candidates,
+        ) {
+            Ok(built) => built,
+            Err(_) => return BuildOutcome::fault("a block could not be executed"),
+        };
+        let evicted = built
+            .evicted
+            .iter()
+            .map(|(transaction, rejected)| (*transaction.tx_hash(), rejected.clone()))
+            .collect();
+        if built.transactions.is_empty() && self.empty == Empty::Skip {
+            return BuildOutcome {
+                block: None,
+                evicted,
+                fault: None,
+            };
+        }
+        let Ok(state_root) = self.state.apply(height, &built.delta) else {
+            return BuildOutcome::fault("a block's delta does not fit the state");
+        };
+        let (block, delta) = built.seal(state_root).into_block();
+        BuildOutcome {
+            block: Some((Arc::new(block), Arc::new(delta))),
+            evicted,
+            fault: None,
+        }
+    }
+}
+
+impl SealJob {
+    fn run(self) -> Option<Vec<u8>> {
+        let plaintext = self.record.encode();
+        self.keys
+            .seal_block(self.nonce, &self.aad, plaintext)
+            .ok()
+            .map(cloister_keys::Sealed::into_bytes)
+    }
+}
+
+impl CutJob {
+    fn run(mut self) -> CutOutcome {
+        let (sealed, failed) = match self.cut.next_chunk(cloister_keys::SNAPSHOT_CHUNK_BYTES) {
+            Ok(None) => (None, false),
+            Ok(Some(chunk)) => match self.keys.seal_chunk(self.nonce, &self.aad, chunk) {
+                Ok(sealed) => (Some(sealed.into_bytes()), false),
+                Err(_) => (None, true),
+            },
+            Err(_) => (None, true),
+        };
+        CutOutcome {
+            cut: self.cut,
+            sealed,
+            failed,
+        }
+    }
+}
+
+/// A section of the sealed log to open.
+#[derive(Debug)]
+pub struct OpenJob {
+    /// The keys.
+    pub keys: Arc<LedgerKeys>,
+    /// Height of the first blob.
+    pub first: Height,
+    /// Hash of the block before it.
+    pub parent_hash: B256,
+    /// Blobs of consecutive heights.
+    pub blobs: Vec<Vec<u8>>,
+}
+
+/// The blocks of a section.
+#[derive(Debug)]
+pub struct OpenOutcome {
+    /// In order of height; `None` if any of them is damaged.
+    pub blocks: Option<Vec<Arc<Block>>>,
+}
+
+impl OpenJob {
+    fn run(self) -> OpenOutcome {
+        let mut blocks = Vec::with_capacity(self.blobs.len());
+        let mut parent_hash = self.parent_hash;
+        for (height, blob) in (self.first.0..).zip(self.blobs) {
+            match open_block(&self.keys, Height(height), parent_hash, blob) {
+                Ok(record) => {
+                    parent_hash = record.block.hash;
+                    blocks.push(record.block);
+                }
+                Err(_) => return OpenOutcome { blocks: None },
+            }
+        }
+        OpenOutcome {
+            blocks: Some(blocks),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Running committed transactions once more, to learn what receipts do not say: return data of
+//! reverts, reasons of halts, and what contracts logged to the console.
+
+use std::ops::Range;
+
+use alloy_primitives::Bytes;
+use cloister_access::Caller;
+use cloister_core::{Lookup, SeenBlock};
+use cloister_execution::{Replay, halt_message, revert_message};
+use cloister_primitives::Height;
+use cloister_rpc::RpcContext;
+use revm::{
+    Inspector,
+    context::result::ExecutionResult,
+    context_interface::ContextTr,
+    interpreter::{CallInputs, CallOutcome, interpreter::EthInterpreter},
+};
+
+use crate::console::{CONSOLE_ADDRESS, decode_log, describe_revert};
+
+/// Most lines kept of one transaction.
+const MAX_LOGS: usize = 100;
+
+/// Why a transaction had no effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The code reverted and returned this.
+    Reverted(Bytes),
+    /// The machine stopped: out of gas, invalid opcode, ….
+    Halted(String),
+}
+
+impl Failure {
+    /// In words, for the console.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Reverted(output) => describe_revert(output),
+            Self::Halted(reason) => reason.clone(),
+        }
+    }
+
+    /// As JSON-RPC errors word it.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::Reverted(output) => revert_message(output),
+            Self::Halted(reason) => reason.clone(),
+        }
+    }
+}
+
+/// What running a transaction again told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Replayed {
+    /// Its index in the block.
+    pub index: usize,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// What contracts said with `console.log`.
+    pub logs: Vec<String>,
+}
+
+/// Runs the transactions of a block up to the end of `watched` and tells about those in it. Empty
+/// where the block or the state before it is no longer at hand.
+pub(crate) fn replay(
+    context: &RpcContext,
+    caller: &Caller,
+    block: &SeenBlock,
+    watched: Range<usize>,
+) -> Vec<Replayed> {
+    try_replay(context, caller, block, watched).unwrap_or_default()
+}
+
+fn try_replay(
+    context: &RpcContext,
+    caller: &Caller,
+    block: &SeenBlock,
+    watched: Range<usize>,
+) -> Option<Vec<Replayed>> {
+    let reader = context.ledger.reader(caller);
+    let whole = block.whole()?;
+    let state = reader.state(block.height().parent()?).ok()?;
+    let first = whole.transactions.first()?;
+    let view = state.call_view(first.signer(), None)?;
+    let hashes = |height| match context.ledger.reader(caller).block(Height(height)) {
+        Lookup::Found(block) => Some(block.hash()),
+        Lookup::Stored(_) | Lookup::Absent => None,
+    };
+    let replay = Replay {
+        header: block.header(),
+        transactions: &whole.transactions,
+        view,
+        hashes: &hashes,
+    };
+    let mut told = Vec::with_capacity(watched.len());
+    context
+        .executor
+        .inspect_block(replay, watched, ConsoleCalls::default(), |observed| {
+            told.push(Replayed {
+                index: observed.index,
+                failure: failure(&observed.result.result),
+                logs: std::mem::take(&mut observed.inspector.logs),
+            });
+        })
+        .ok()?;
+    Some(told)
+}
+
+fn failure(result: &ExecutionResult) -> Option<Failure> {
+    match result {
+        ExecutionResult::Success { .. } => None,
+        ExecutionResult::Revert { output, .. } => Some(Failure::Reverted(output.clone())),
+        ExecutionResult::Halt { reason, .. } => Some(Failure::Halted(halt_message(reason))),
+    }
+}
+
+/// Listens to calls of the console's address.
+#[derive(Debug, Default)]
+struct ConsoleCalls {
+    logs: Vec<String>,
+}
+
+impl<C: ContextTr> Inspector<C, EthInterpreter> for ConsoleCalls {
+    fn call(&mut self, context: &mut C, inputs: &mut CallInputs) -> Option<CallOutcome> {
+        if inputs.target_address == CONSOLE_ADDRESS && self.logs.len() < MAX_LOGS {
+            let line = decode_log(&inputs.input.bytes(context));
+            self.logs.extend(line);
+        }
+        None
+    }
+}

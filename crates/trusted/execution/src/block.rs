@@ -1,0 +1,186 @@
+//! A block on its way: built, then sealed with its state root.
+
+use alloy_consensus::proofs::{
+    calculate_receipt_root, calculate_transaction_root, calculate_withdrawals_root,
+};
+use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header, TxReceipt};
+use alloy_eips::eip4895::{Withdrawal, Withdrawals};
+use alloy_eips::eip7685::Requests;
+use alloy_primitives::{Address, B256, Bloom, Bytes};
+use cloister_primitives::{Block, Commitments, Receipt, RecoveredTransaction, Rejected};
+use cloister_state::StateDelta;
+
+use crate::validate::ValidTx;
+
+/// The block that a new one follows.
+#[derive(Clone, Copy, Debug)]
+pub struct Parent<'a> {
+    /// Its header.
+    pub header: &'a Header,
+    /// Its hash.
+    pub hash: B256,
+}
+
+/// What a new block is to say that follows from nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BlockAttributes {
+    /// Seconds since 1970; after the parent's, or equal where the chain allows it.
+    pub timestamp: u64,
+    /// Who gets the tips.
+    pub beneficiary: Address,
+    /// `prevRandao` (EIP-4399).
+    pub prev_randao: B256,
+    /// Extra data of the header.
+    pub extra_data: Bytes,
+    /// Root handed to the EIP-4788 contract; `None` stands for zero from Cancun on.
+    pub parent_beacon_block_root: Option<B256>,
+    /// Withdrawals (EIP-4895); must be empty before Shanghai.
+    pub withdrawals: Vec<Withdrawal>,
+    /// Gas limit of the block.
+    pub gas_limit: u64,
+    /// Base fee that replaces the computed one; development networks only.
+    pub base_fee_override: Option<u64>,
+}
+
+/// An executed block that waits for its state root.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The header, complete but for the roots, the bloom and the requests hash.
+    pub header_draft: Header,
+    /// Transactions in block order.
+    pub transactions: Vec<RecoveredTransaction>,
+    /// One receipt per transaction.
+    pub receipts: Vec<Receipt>,
+    /// What the block changes.
+    pub delta: StateDelta,
+    /// EIP-7685 requests; `None` before Prague.
+    pub requests: Option<Requests>,
+    /// Withdrawals; `None` before Shanghai.
+    pub withdrawals: Option<Withdrawals>,
+    /// Candidates that can never enter a block that follows, and why.
+    pub evicted: Vec<(RecoveredTransaction, Rejected)>,
+    /// Candidates that may enter a later block: no room, a nonce gap, or a fee cap below the base fee.
+    pub deferred: Vec<ValidTx>,
+}
+
+/// A block that is complete, with what it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executed {
+    /// True roots and what the header shows.
+    pub commitments: Commitments,
+    /// The header.
+    pub header: Header,
+    /// Its hash.
+    pub hash: B256,
+    /// Transactions in block order.
+    pub transactions: Vec<RecoveredTransaction>,
+    /// One receipt per transaction.
+    pub receipts: Vec<Receipt>,
+    /// Withdrawals; `None` before Shanghai.
+    pub withdrawals: Option<Withdrawals>,
+    /// What the block changes.
+    pub delta: StateDelta,
+}
+
+/// A block that says something else than its execution does.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("block {height}: {field} is {claimed}, execution gives {computed}")]
+pub struct Mismatch {
+    /// Height of the block.
+    pub height: u64,
+    /// The field of the header.
+    pub field: &'static str,
+    /// What the block says.
+    pub claimed: String,
+    /// What came out.
+    pub computed: String,
+}
+
+impl Built {
+    /// Completes the block with the root of the state after its delta.
+    #[must_use]
+    pub fn seal(self, state_root: B256) -> Executed {
+        let mut header = self.header_draft;
+        let transactions: Vec<_> = self.transactions.iter().map(|tx| tx.inner()).collect();
+        header.ommers_hash = EMPTY_OMMER_ROOT_HASH;
+        header.state_root = state_root;
+        header.transactions_root = calculate_transaction_root(&transactions);
+        header.receipts_root = calculate_receipt_root(&self.receipts);
+        header.logs_bloom = self
+            .receipts
+            .iter()
+            .fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom());
+        header.withdrawals_root = self
+            .withdrawals
+            .as_ref()
+            .map(|withdrawals| calculate_withdrawals_root(withdrawals));
+        header.requests_hash = self.requests.as_ref().map(Requests::requests_hash);
+        Executed {
+            commitments: Commitments::open(
+                state_root,
+                header.receipts_root,
+                header.requests_hash.unwrap_or_default(),
+            ),
+            hash: header.hash_slow(),
+            header,
+            transactions: self.transactions,
+            receipts: self.receipts,
+            withdrawals: self.withdrawals,
+            delta: self.delta,
+        }
+    }
+}
+
+impl Executed {
+    /// The block as readers see it, and what it changes.
+    #[must_use]
+    pub fn into_block(self) -> (Block, StateDelta) {
+        let block = Block {
+            header: self.header,
+            hash: self.hash,
+            commitments: self.commitments,
+            transactions: self.transactions,
+            receipts: self.receipts,
+            withdrawals: self.withdrawals,
+        };
+        (block, self.delta)
+    }
+
+    /// Compares with the header that someone else claims for the same block.
+    ///
+    /// # Errors
+    /// [`Mismatch`], naming the first field that differs.
+    pub fn verify(&self, claimed: &Header) -> Result<(), Mismatch> {
+        let ours = &self.header;
+        let fields: [(&'static str, String, String); 7] = [
+            differ("gasUsed", &claimed.gas_used, &ours.gas_used),
+            differ(
+                "transactionsRoot",
+                &claimed.transactions_root,
+                &ours.transactions_root,
+            ),
+            differ("receiptsRoot", &claimed.receipts_root, &ours.receipts_root),
+            differ("logsBloom", &claimed.logs_bloom, &ours.logs_bloom),
+            differ("stateRoot", &claimed.state_root, &ours.state_root),
+            differ("requestsHash", &claimed.requests_hash, &ours.requests_hash),
+            differ("hash", &claimed.hash_slow(), &self.hash),
+        ];
+        match fields.into_iter().find(|(_, claimed, ours)| claimed != ours) {
+            None => Ok(()),
+            Some((field, claimed, computed)) => Err(Mismatch {
+                height: ours.number,
+                field,
+                claimed,
+                computed,
+            }),
+        }
+    }
+}
+
+fn differ<T: core::fmt::Debug>(
+    field: &'static str,
+    claimed: &T,
+    computed: &T,
+) -> (&'static str, String, String) {
+    (field, format!("{claimed:?}"), format!("{computed:?}"))
+}

@@ -1,0 +1,288 @@
+//! Building a block from candidates.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use alloy_consensus::transaction::Recovered;
+use alloy_consensus::{Header, TxType};
+use alloy_eips::eip4895::{Withdrawal, Withdrawals};
+use alloy_evm::block::{BlockExecutionError, BlockExecutor, BlockValidationError};
+use alloy_evm::eth::{EthBlockExecutionCtx, EthBlockExecutor, EthTxResult};
+use alloy_evm::{Evm as _, EvmFactory as _};
+use alloy_primitives::Bytes;
+use cloister_primitives::{
+    ChainSpec, Code, EthereumHardfork, RecoveredTransaction, Rejected, Transaction,
+};
+use cloister_state::StateView;
+use revm::Inspector;
+use revm::context::result::HaltReason;
+use revm::database::State;
+use revm::database::states::bundle_state::BundleRetention;
+use revm::inspector::NoOpInspector;
+
+use crate::block::{BlockAttributes, Built, Parent};
+use crate::database::{BlockDatabase, BlockHashes, CodeCache, ViewDatabase};
+use crate::delta::state_delta;
+use crate::environment::{ExecutorSpec, block_environment};
+use crate::error::ExecutionError;
+use crate::evm::{CloisterEvm, CloisterEvmFactory, EvmContext};
+use crate::guard::FrameGuard;
+use crate::receipt::Receipts;
+use crate::transaction::{rejection, transaction_environment};
+use crate::validate::ValidTx;
+
+/// Executes blocks and calls of one chain. Cheap to clone; share it between threads.
+#[derive(Clone, Debug)]
+pub struct Executor {
+    pub(crate) spec: Arc<ChainSpec>,
+    pub(crate) factory: CloisterEvmFactory,
+    pub(crate) codes: Arc<CodeCache>,
+}
+
+pub(crate) type Blocks<'a, I> =
+    EthBlockExecutor<'a, CloisterEvm<BlockDatabase<'a>, I>, ExecutorSpec, Receipts>;
+
+/// What became of a candidate.
+enum Fate {
+    Included,
+    Deferred,
+    Evicted(Rejected),
+}
+
+impl Executor {
+    /// An executor of the chain `spec` whose frames `guard` admits.
+    #[must_use]
+    pub fn new(spec: Arc<ChainSpec>, guard: Arc<dyn FrameGuard>) -> Self {
+        Self {
+            spec,
+            factory: CloisterEvmFactory::new(guard),
+            codes: Arc::default(),
+        }
+    }
+
+    /// The chain.
+    #[must_use]
+    pub const fn spec(&self) -> &Arc<ChainSpec> {
+        &self.spec
+    }
+
+    /// Executes candidates in order on the state after `parent` and makes a block of those that fit.
+    ///
+    /// A candidate fits if its gas limit fits what the gas limits before it left of the block's, and if the
+    /// block has room for one more transaction. One that is refused changes nothing.
+    ///
+    /// # Errors
+    /// [`ExecutionError`] if the attributes contradict the parent or the state cannot be read. Candidates
+    /// never cause an error.
+    pub fn build(
+        &self,
+        parent: Parent<'_>,
+        attributes: BlockAttributes,
+        view: &StateView,
+        hashes: &dyn BlockHashes,
+        candidates: Vec<ValidTx>,
+    ) -> Result<Built, ExecutionError> {
+        let withdrawals = attributes.withdrawals.clone();
+        let header = self.draft(parent, attributes)?;
+        let mut run = self.start(&header, &withdrawals, view, hashes, candidates.len())?;
+        let mut built = Included::default();
+        let mut gas_left = header.gas_limit;
+        let mut evicted = Vec::new();
+        let mut deferred = Vec::new();
+        for candidate in candidates {
+            let gas = candidate.gas_limit();
+            let full = built.0.len() >= self.spec.limits().max_transactions_per_block;
+            if full || gas > gas_left {
+                deferred.push(candidate);
+                continue;
+            }
+            match include(&mut run, candidate.transaction())? {
+                Fate::Included => {
+                    gas_left -= gas;
+                    built.0.push(candidate.into_transaction());
+                }
+                Fate::Deferred => deferred.push(candidate),
+                Fate::Evicted(reason) => evicted.push((candidate.into_transaction(), reason)),
+            }
+        }
+        let mut built = self.finish(run, header, built, withdrawals)?;
+        built.evicted = evicted;
+        built.deferred = deferred;
+        Ok(built)
+    }
+
+    /// The header of the block after `parent`, as far as it is known before execution.
+    pub(crate) fn draft(
+        &self,
+        parent: Parent<'_>,
+        attributes: BlockAttributes,
+    ) -> Result<Header, ExecutionError> {
+        let spec = &self.spec;
+        let timestamp = attributes.timestamp;
+        if !spec.timestamp_may_follow(parent.header.timestamp, timestamp) {
+            return Err(invalid(format!(
+                "timestamp {timestamp} does not follow the parent's {}",
+                parent.header.timestamp
+            )));
+        }
+        let Some(number) = parent.header.number.checked_add(1) else {
+            return Err(ExecutionError::Fatal("the chain has no next height".to_owned()));
+        };
+        let active = |fork| spec.is_active(fork, number, timestamp);
+        if !active(EthereumHardfork::Shanghai) && !attributes.withdrawals.is_empty() {
+            return Err(invalid("withdrawals before Shanghai".to_owned()));
+        }
+        let base_fee = spec.next_base_fee(parent.header, timestamp);
+        Ok(Header {
+            parent_hash: parent.hash,
+            beneficiary: attributes.beneficiary,
+            number,
+            gas_limit: attributes.gas_limit,
+            timestamp,
+            extra_data: attributes.extra_data,
+            mix_hash: attributes.prev_randao,
+            base_fee_per_gas: base_fee.map(|fee| attributes.base_fee_override.unwrap_or(fee)),
+            excess_blob_gas: spec.next_excess_blob_gas(parent.header, timestamp),
+            blob_gas_used: active(EthereumHardfork::Cancun).then_some(0),
+            parent_beacon_block_root: active(EthereumHardfork::Cancun)
+                .then(|| attributes.parent_beacon_block_root.unwrap_or_default()),
+            ..Header::default()
+        })
+    }
+
+    /// An executor for the block with this header, past its system calls.
+    pub(crate) fn start<'a>(
+        &'a self,
+        header: &Header,
+        withdrawals: &[Withdrawal],
+        view: &'a StateView,
+        hashes: &'a dyn BlockHashes,
+        transactions: usize,
+    ) -> Result<Blocks<'a, NoOpInspector>, ExecutionError> {
+        let evm = self.factory.create_evm(
+            self.block_database(view, hashes),
+            block_environment(&self.spec, header),
+        );
+        self.start_with(evm, header, withdrawals, transactions)
+    }
+
+    pub(crate) fn block_database<'a>(
+        &'a self,
+        view: &'a StateView,
+        hashes: &'a dyn BlockHashes,
+    ) -> BlockDatabase<'a> {
+        State::builder()
+            .with_database(ViewDatabase::new(view, hashes, &self.codes))
+            .with_bundle_update()
+            .build()
+    }
+
+    pub(crate) fn start_with<'a, I: Inspector<EvmContext<BlockDatabase<'a>>>>(
+        &self,
+        evm: CloisterEvm<BlockDatabase<'a>, I>,
+        header: &Header,
+        withdrawals: &[Withdrawal],
+        transactions: usize,
+    ) -> Result<Blocks<'a, I>, ExecutionError> {
+        let context = EthBlockExecutionCtx {
+            parent_hash: header.parent_hash,
+            parent_beacon_block_root: header.parent_beacon_block_root,
+            ommers: &[],
+            withdrawals: Some(Cow::Owned(withdrawals.to_vec())),
+            extra_data: Bytes::new(),
+            tx_count_hint: Some(transactions),
+            slot_number: None,
+        };
+        let mut run =
+            EthBlockExecutor::new(evm, context, ExecutorSpec(Arc::clone(&self.spec)), Receipts);
+        run.apply_pre_execution_changes().map_err(fatal)?;
+        Ok(run)
+    }
+
+    /// Closes the block: system calls, withdrawals, delta.
+    pub(crate) fn finish(
+        &self,
+        run: Blocks<'_, NoOpInspector>,
+        mut header: Header,
+        included: Included,
+        withdrawals: Vec<Withdrawal>,
+    ) -> Result<Built, ExecutionError> {
+        let active = |fork| self.spec.is_active(fork, header.number, header.timestamp);
+        let (evm, result) = run.finish().map_err(fatal)?;
+        let mut state = evm.into_db();
+        state.merge_transitions(BundleRetention::PlainState);
+        let clears_empty = active(EthereumHardfork::SpuriousDragon);
+        let delta = state_delta(state.take_bundle(), clears_empty);
+        let requests = active(EthereumHardfork::Prague).then_some(result.requests);
+        let withdrawals =
+            active(EthereumHardfork::Shanghai).then(|| Withdrawals::new(withdrawals));
+        header.gas_used = result.gas_used;
+        header.blob_gas_used = header.blob_gas_used.map(|_| result.blob_gas_used);
+        Ok(Built {
+            header_draft: header,
+            transactions: included.0,
+            receipts: result.receipts,
+            delta,
+            requests,
+            withdrawals,
+            evicted: Vec::new(),
+            deferred: Vec::new(),
+        })
+    }
+}
+
+/// Transactions of a block in the making.
+#[derive(Default)]
+pub(crate) struct Included(pub(crate) Vec<RecoveredTransaction>);
+
+/// Executes one candidate and commits it if it is valid.
+fn include(
+    run: &mut Blocks<'_, NoOpInspector>,
+    transaction: &RecoveredTransaction,
+) -> Result<Fate, ExecutionError> {
+    let sender = transaction.signer();
+    match execute(run, transaction) {
+        Ok(output) => {
+            run.commit_transaction(output);
+            Ok(Fate::Included)
+        }
+        Err(BlockExecutionError::Validation(BlockValidationError::InvalidTx { error, .. })) => {
+            let reason = match error.as_invalid_tx_err() {
+                Some(invalid) => rejection(invalid, sender),
+                None => Rejected::with_detail(Code::MalformedTransaction, error.to_string()),
+            };
+            Ok(match reason.code() {
+                Code::NonceTooHigh | Code::FeeCapTooLow => Fate::Deferred,
+                _ => Fate::Evicted(reason),
+            })
+        }
+        Err(BlockExecutionError::Validation(
+            BlockValidationError::TransactionGasLimitMoreThanAvailableBlockGas { .. },
+        )) => Ok(Fate::Deferred),
+        Err(error) => Err(fatal(error)),
+    }
+}
+
+pub(crate) type Output = EthTxResult<HaltReason, TxType>;
+
+/// Executes one transaction on the block so far, without committing it.
+pub(crate) fn execute<'a, I: Inspector<EvmContext<BlockDatabase<'a>>>>(
+    run: &mut Blocks<'a, I>,
+    transaction: &RecoveredTransaction,
+) -> Result<Output, BlockExecutionError> {
+    let recovered: &Recovered<Transaction> = transaction;
+    let environment = transaction_environment(recovered.inner(), recovered.signer());
+    run.execute_transaction_without_commit((environment, recovered))
+}
+
+fn invalid(detail: String) -> ExecutionError {
+    Rejected::with_detail(Code::InvalidParams, detail).into()
+}
+
+pub(crate) fn fatal(error: BlockExecutionError) -> ExecutionError {
+    ExecutionError::Fatal(error.to_string())
+}
+
+#[cfg(test)]
+#[path = "build_tests.rs"]
+mod tests;

@@ -1,0 +1,254 @@
+//! The state as revm reads it.
+
+use core::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256, map::B256Map};
+use cloister_primitives::{Code, Rejected};
+use cloister_state::{Account, StateError, StateView};
+use revm::context::DBErrorMarker;
+use revm::state::{AccountInfo, Bytecode};
+
+use crate::overrides::{AccountOverride, BlockOverrides, StateOverrides};
+
+/// Hashes of recent blocks, for BLOCKHASH.
+pub trait BlockHashes: Send + Sync {
+    /// Hash of the block at `height`; `None` where it is not known. Asked for the last 256 heights only.
+    fn block_hash(&self, height: u64) -> Option<B256>;
+}
+
+/// Knows no block: BLOCKHASH is always zero.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoBlockHashes;
+
+impl BlockHashes for NoBlockHashes {
+    fn block_hash(&self, _height: u64) -> Option<B256> {
+        None
+    }
+}
+
+impl<F: Fn(u64) -> Option<B256> + Send + Sync> BlockHashes for F {
+    fn block_hash(&self, height: u64) -> Option<B256> {
+        self(height)
+    }
+}
+
+/// The state could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct ViewError(#[from] pub StateError);
+
+impl DBErrorMarker for ViewError {}
+
+/// Code with its jump table, kept across blocks and calls.
+///
+/// Analysis of a large contract costs more than a small call. The cache changes what things cost, never
+/// what comes out.
+#[derive(Default)]
+pub(crate) struct CodeCache(Mutex<CachedCode>);
+
+#[derive(Default)]
+struct CachedCode {
+    by_hash: B256Map<Bytecode>,
+    bytes: usize,
+}
+
+impl CodeCache {
+    /// Bytes of code that are kept.
+    const CAPACITY_BYTES: usize = 64 * 1024 * 1024;
+
+    fn get(&self, hash: &B256) -> Option<Bytecode> {
+        let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cached.by_hash.get(hash).cloned()
+    }
+
+    fn insert(&self, hash: B256, code: Bytecode) {
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if cached.bytes.saturating_add(code.len()) > Self::CAPACITY_BYTES {
+            // Rare, and cheaper to refill than to keep an order of use on every read.
+            *cached = CachedCode::default();
+        }
+        cached.bytes += code.len();
+        cached.by_hash.insert(hash, code);
+    }
+}
+
+impl fmt::Debug for CodeCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CodeCache").finish_non_exhaustive()
+    }
+}
+
+/// A view of the state, with block hashes and analysed code.
+#[derive(Clone, Copy)]
+pub struct ViewDatabase<'a> {
+    view: &'a StateView,
+    hashes: &'a dyn BlockHashes,
+    codes: &'a CodeCache,
+}
+
+/// The database that blocks execute on: a view, and what the block has changed so far.
+pub type BlockDatabase<'a> = revm::database::State<ViewDatabase<'a>>;
+
+impl fmt::Debug for ViewDatabase<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ViewDatabase").finish_non_exhaustive()
+    }
+}
+
+impl<'a> ViewDatabase<'a> {
+    pub(crate) const fn new(
+        view: &'a StateView,
+        hashes: &'a dyn BlockHashes,
+        codes: &'a CodeCache,
+    ) -> Self {
+        Self {
+            view,
+            hashes,
+            codes,
+        }
+    }
+}
+
+fn info(account: &Account) -> AccountInfo {
+    AccountInfo {
+        balance: account.balance,
+        nonce: account.nonce,
+        code_hash: account.code_hash,
+        // Without code there is nothing to fetch; with code revm asks when it needs it.
+        code: (account.code_hash == KECCAK256_EMPTY).then(Bytecode::default),
+        ..AccountInfo::default()
+    }
+}
+
+impl revm::Database for ViewDatabase<'_> {
+    type Error = ViewError;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
+        Ok(self.view.account(address)?.as_ref().map(info))
+    }
+
+    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, ViewError> {
+        if hash == KECCAK256_EMPTY {
+            return Ok(Bytecode::default());
+        }
+        if let Some(code) = self.codes.get(&hash) {
+            return Ok(code);
+        }
+        let Some(code) = self.view.code(hash)? else {
+            return Ok(Bytecode::default());
+        };
+        let code = bytecode(code);
+        self.codes.insert(hash, code.clone());
+        Ok(code)
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, ViewError> {
+        Ok(self.view.storage(address, slot)?)
+    }
+
+    fn block_hash(&mut self, height: u64) -> Result<B256, ViewError> {
+        Ok(self.hashes.block_hash(height).unwrap_or_default())
+    }
+}
+
+/// Analysed code. Bytes that start like an EIP-7702 delegation but are none run as ordinary code.
+fn bytecode(code: Bytes) -> Bytecode {
+    Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code))
+}
+
+/// The database that calls execute on: a view, seen through overrides.
+pub struct CallDatabase<'a> {
+    base: ViewDatabase<'a>,
+    accounts: &'a StateOverrides,
+    hashes: &'a BlockOverrides,
+    codes: B256Map<Bytecode>,
+}
+
+impl fmt::Debug for CallDatabase<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallDatabase").finish_non_exhaustive()
+    }
+}
+
+impl<'a> CallDatabase<'a> {
+    /// # Errors
+    /// [`Code::InvalidOverride`] if an account has both `state` and `state_diff`.
+    pub(crate) fn new(
+        base: ViewDatabase<'a>,
+        accounts: &'a StateOverrides,
+        hashes: &'a BlockOverrides,
+    ) -> Result<Self, Rejected> {
+        let mut codes = B256Map::default();
+        for (address, account) in accounts {
+            if account.state.is_some() && account.state_diff.is_some() {
+                return Err(Rejected::with_detail(
+                    Code::InvalidOverride,
+                    format!("account {address} has both 'state' and 'stateDiff'"),
+                ));
+            }
+            if let Some(code) = &account.code {
+                codes.insert(keccak256(code), bytecode(code.clone()));
+            }
+        }
+        Ok(Self {
+            base,
+            accounts,
+            hashes,
+            codes,
+        })
+    }
+}
+
+fn overridden(account: Option<AccountInfo>, by: &AccountOverride) -> AccountInfo {
+    let mut account = account.unwrap_or_default();
+    if let Some(balance) = by.balance {
+        account.balance = balance;
+    }
+    if let Some(nonce) = by.nonce {
+        account.nonce = nonce;
+    }
+    if let Some(code) = &by.code {
+        account.code_hash = keccak256(code);
+        account.code = None;
+    }
+    account
+}
+
+impl revm::Database for CallDatabase<'_> {
+    type Error = ViewError;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
+        let account = self.base.basic(address)?;
+        Ok(match self.accounts.get(&address) {
+            Some(by) => Some(overridden(account, by)),
+            None => account,
+        })
+    }
+
+    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, ViewError> {
+        match self.codes.get(&hash) {
+            Some(code) => Ok(code.clone()),
+            None => self.base.code_by_hash(hash),
+        }
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, ViewError> {
+        if let Some(by) = self.accounts.get(&address) {
+            if let Some(state) = &by.state {
+                return Ok(state.get(&slot).copied().unwrap_or_default());
+            }
+            if let Some(value) = by.state_diff.as_ref().and_then(|diff| diff.get(&slot)) {
+                return Ok(*value);
+            }
+        }
+        self.base.storage(address, slot)
+    }
+
+    fn block_hash(&mut self, height: u64) -> Result<B256, ViewError> {
+        match self.hashes.block_hashes.get(&height) {
+            Some(hash) => Ok(*hash),
+            None => self.base.block_hash(height),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Transaction validation, block building and re-execution, and calls, on revm.
+//!
+//! **Duty.** From candidate transactions and a parent state to a block, its receipts and its state delta;
+//! from a call to its outcome. The one place that names revm's execution types.
+//!
+//! **Trusts.** The state view it reads, and the chain specification. Not: transactions, calls, overrides,
+//! or the header of a block that it re-executes.
+//!
+//! **Invariants.**
+//! - The same inputs give the same bytes, on every machine: no clock, no randomness, no iteration over
+//!   hash maps that reaches an output.
+//! - [`ValidTx`] comes out of [`validate`] and from nowhere else.
+//! - No frame runs that the [`FrameGuard`] has not admitted, precompiles and inspected frames included.
+//! - Whether a candidate fits a block is decided on declared gas limits, never on gas used.
+//!
+//! **Not here.** State roots (the state computes them from the delta), nonce lanes and replacement
+//! (the pool), who may ask for what (access), JSON.
+
+mod access_list;
+mod block;
+mod build;
+mod call;
+mod database;
+mod delta;
+mod environment;
+mod error;
+mod estimate;
+mod evm;
+mod genesis;
+mod guard;
+mod inspect;
+mod overrides;
+mod receipt;
+mod recover;
+mod reexecute;
+mod revert;
+mod transaction;
+mod validate;
+
+#[cfg(test)]
+mod testing;
+
+pub use access_list::AccessListOutcome;
+pub use block::{BlockAttributes, Built, Executed, Mismatch, Parent};
+pub use build::Executor;
+pub use call::{CallEnv, CallOutcome, CallRequest, DEFAULT_CALL_GAS_CAP};
+pub use database::{BlockDatabase, BlockHashes, CallDatabase, NoBlockHashes, ViewError};
+pub use error::ExecutionError;
+pub use evm::{CloisterEvm, CloisterEvmFactory, EvmContext};
+pub use genesis::{genesis_block, genesis_delta};
+pub use guard::{Admission, FrameFacts, FrameGuard, FrameKind, Open};
+pub use inspect::{Observed, Replay};
+pub use overrides::{AccountOverride, BlockOverrides, StateOverrides};
+pub use recover::{decode, impersonate, recover, recover_batch, recover_transaction};
+pub use revert::{halt_message, revert_message, revert_reason};
+pub use validate::{HeadFacts, Origin, SenderCode, SenderFacts, ValidTx, validate};

@@ -1,0 +1,51 @@
+//! Key hierarchy, and sealing of what leaves the enclave for the disk.
+//!
+//! **Duty.** Derives every key from the platform's by label ([`LedgerKeys::derive`]); seals block records, snapshot chunks
+//! and metadata into padded blobs and opens them again. `docs/keys.md` is the reference for labels, layout and loss.
+//!
+//! **Trusts.** The platform key it is given, and that the nonces and incarnations handed in are fresh randomness.
+//!
+//! **Invariants.** A blob opens only at the place it was sealed for: kind, height or chunk, parent, epoch, incarnation, size
+//! class and chain are all authenticated. Its length says its size class and nothing else. Opening arbitrary bytes never
+//! panics and names what is wrong without telling anything about the content. No key can be cloned or printed.
+//!
+//! **Not here.** Ciphers (`cloister-crypto`), where the platform key comes from, what a record means, freshness of the disk as
+//! a whole. Recovery shares, node identity, attested channels and rekeying come with consensus.
+
+mod blob;
+mod derive;
+mod ledger;
+mod platform;
+mod size_class;
+
+pub use blob::{BlockBlob, FORMAT_VERSION, HEADER_LEN, MetaBlob, OpenError, Sealed, SnapshotChunk};
+pub use cloister_crypto::{EntropySource, NONCE_LEN, Nonce, draw_nonce};
+pub use ledger::{BlockAad, LedgerKeys, MetaAad, SaltDomain, SealError, SnapshotAad};
+pub use platform::{KeyError, PlatformKey};
+pub use size_class::{MAX_PLAINTEXT_BYTES, MAX_SEALED_BYTES, SNAPSHOT_CHUNK_BYTES, SizeClass};
+
+/// Length of an [`Incarnation`] in bytes.
+pub const INCARNATION_LEN: usize = 16;
+
+/// Which run of an enclave sealed a blob: random bytes, drawn once per process start.
+///
+/// Each incarnation seals under keys of its own, so nothing that a rollback of the disk repeats can repeat a nonce.
+pub type Incarnation = [u8; INCARNATION_LEN];
+
+/// Number of a ledger key; rises when the network changes its keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u32);
+
+impl core::fmt::Display for Epoch {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Draws the incarnation of a starting process.
+#[must_use]
+pub fn draw_incarnation(entropy: &mut dyn EntropySource) -> Incarnation {
+    let mut incarnation = [0; INCARNATION_LEN];
+    entropy.fill(&mut incarnation);
+    incarnation
+}

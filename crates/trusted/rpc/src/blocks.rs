@@ -1,0 +1,135 @@
+//! Blocks, headers, counts and receipts of blocks.
+
+use alloy_eips::{BlockId, BlockNumberOrTag};
+use alloy_primitives::B256;
+use cloister_core::SeenBlock;
+use jsonrpsee::core::RegisterMethodError;
+use serde_json::value::RawValue;
+
+use crate::{
+    MethodCall, MethodInfo, Registry,
+    convert::{BlockJson, Bodies, HeaderJson, Quantity, ReceiptJson},
+    errors::RpcResult,
+};
+
+async fn block_number(call: MethodCall) -> RpcResult<Quantity> {
+    call.no_params()?;
+    Ok(call.context.ledger.head().0.into())
+}
+
+async fn by_number(call: MethodCall) -> RpcResult<Option<BlockJson>> {
+    let (number, full) = call.params::<(BlockNumberOrTag, Option<bool>)>()?;
+    let block = call.block(number.into()).await?;
+    Ok(shown(block, full))
+}
+
+async fn by_hash(call: MethodCall) -> RpcResult<Option<BlockJson>> {
+    let (hash, full) = call.params::<(B256, Option<bool>)>()?;
+    let block = call.block_by_hash(hash).await?;
+    Ok(shown(block, full))
+}
+
+fn shown(block: Option<SeenBlock>, full: Option<bool>) -> Option<BlockJson> {
+    let bodies = Bodies::from(full.unwrap_or(false));
+    block.map(|block| BlockJson::new(block, bodies))
+}
+
+async fn header_by_number(call: MethodCall) -> RpcResult<Option<HeaderJson>> {
+    let (number,) = call.params::<(BlockNumberOrTag,)>()?;
+    Ok(call.block(number.into()).await?.map(HeaderJson))
+}
+
+async fn header_by_hash(call: MethodCall) -> RpcResult<Option<HeaderJson>> {
+    let (hash,) = call.params::<(B256,)>()?;
+    Ok(call.block_by_hash(hash).await?.map(HeaderJson))
+}
+
+async fn receipts(call: MethodCall) -> RpcResult<Option<Vec<ReceiptJson>>> {
+    let (id,) = call.params::<(BlockId,)>()?;
+    let spec = call.context.ledger.spec();
+    Ok(call.block(id).await?.map(|block| {
+        block
+            .transactions()
+            .filter_map(|transaction| ReceiptJson::new(transaction, spec))
+            .collect()
+    }))
+}
+
+async fn count_by_number(call: MethodCall) -> RpcResult<Option<Quantity>> {
+    let (number,) = call.params::<(BlockNumberOrTag,)>()?;
+    Ok(count(call.block(number.into()).await?))
+}
+
+async fn count_by_hash(call: MethodCall) -> RpcResult<Option<Quantity>> {
+    let (hash,) = call.params::<(B256,)>()?;
+    Ok(count(call.block_by_hash(hash).await?))
+}
+
+fn count(block: Option<SeenBlock>) -> Option<Quantity> {
+    block.map(|block| Quantity::count(block.transaction_count()))
+}
+
+async fn uncle_count_by_number(call: MethodCall) -> RpcResult<Option<Quantity>> {
+    let (number,) = call.params::<(BlockNumberOrTag,)>()?;
+    Ok(call.block(number.into()).await?.map(|_| Quantity(0)))
+}
+
+async fn uncle_count_by_hash(call: MethodCall) -> RpcResult<Option<Quantity>> {
+    let (hash,) = call.params::<(B256,)>()?;
+    Ok(call.block_by_hash(hash).await?.map(|_| Quantity(0)))
+}
+
+async fn uncle_by_number(call: MethodCall) -> RpcResult<Option<Box<RawValue>>> {
+    call.params::<(BlockNumberOrTag, u64)>()?;
+    Ok(None)
+}
+
+async fn uncle_by_hash(call: MethodCall) -> RpcResult<Option<Box<RawValue>>> {
+    call.params::<(B256, u64)>()?;
+    Ok(None)
+}
+
+pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
+    let info = MethodInfo::new;
+    registry
+        .method(info("eth_blockNumber", "", "Height of the newest committed block."), block_number)?
+        .method(
+            info("eth_getBlockByNumber", "block, full?", "A block by height or tag."),
+            by_number,
+        )?
+        .method(info("eth_getBlockByHash", "hash, full?", "A block by its hash."), by_hash)?
+        .method(
+            info("eth_getHeaderByNumber", "block", "A header by height or tag."),
+            header_by_number,
+        )?
+        .method(info("eth_getHeaderByHash", "hash", "A header by its block's hash."), header_by_hash)?
+        .method(
+            info("eth_getBlockReceipts", "block", "All receipts of a block."),
+            receipts,
+        )?
+        .method(
+            info("eth_getBlockTransactionCountByNumber", "block", "Transactions in a block."),
+            count_by_number,
+        )?
+        .method(
+            info("eth_getBlockTransactionCountByHash", "hash", "Transactions in a block."),
+            count_by_hash,
+        )?
+        .method(
+            info("eth_getUncleCountByBlockNumber", "block", "Zero: there are no uncles."),
+            uncle_count_by_number,
+        )?
+        .method(
+            info("eth_getUncleCountByBlockHash", "hash", "Zero: there are no uncles."),
+            uncle_count_by_hash,
+        )?
+        .method(
+            info("eth_getUncleByBlockNumberAndIndex", "block, index", "Null: there are no uncles."),
+            uncle_by_number,
+        )?
+        .method(
+            info("eth_getUncleByBlockHashAndIndex", "hash, index", "Null: there are no uncles."),
+            uncle_by_hash,
+        )?;
+    Ok(())
+}

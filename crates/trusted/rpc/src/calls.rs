@@ -1,0 +1,254 @@
+//! Executions that leave no trace: `eth_call`, `eth_estimateGas`, `eth_createAccessList`.
+//!
+//! They run on tokio's blocking threads, within [`RpcContext::calls`] permits, whatever their gas:
+//! what a call costs is known only after it ran, and a worker thread that is busy for the
+//! milliseconds of a large one would hold up every other connection.
+
+mod args;
+mod overrides;
+
+use std::sync::Arc;
+
+use alloy_eips::{BlockId, eip2930::AccessList};
+use alloy_primitives::{B256, Bytes, keccak256};
+use cloister_access::Caller;
+use cloister_core::{Ledger, Lookup, SeenBlock, SeenState};
+use cloister_execution::{
+    BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, StateOverrides,
+    halt_message, revert_message,
+};
+use cloister_primitives::{Code, Height};
+use cloister_state::StateView;
+use jsonrpsee::{core::RegisterMethodError, types::ErrorObjectOwned};
+use serde::Serialize;
+
+use crate::{
+    MethodCall, MethodInfo, Registry, RpcContext,
+    convert::Quantity,
+    errors::{self, RpcResult},
+};
+
+pub use args::TransactionArgs;
+pub use overrides::{BlockOverridesArg, StateOverridesArg};
+
+/// Runs `work` on a blocking thread once there is a permit.
+///
+/// # Errors
+/// Those of `work`; `-32603` if it panicked.
+pub async fn on_blocking_thread<T, W>(context: &RpcContext, work: W) -> RpcResult<T>
+where
+    T: Send + 'static,
+    W: FnOnce() -> RpcResult<T> + Send + 'static,
+{
+    let permit = context.calls.clone().acquire_owned().await;
+    let permit = permit.map_err(|_| errors::code(Code::Unavailable))?;
+    tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        work()
+    })
+    .await
+    .map_err(|_| errors::code(Code::Internal))?
+}
+
+/// A call with everything that it runs on.
+#[derive(Debug)]
+pub struct Execution {
+    ledger: Ledger,
+    caller: Caller,
+    executor: Arc<Executor>,
+    block: SeenBlock,
+    state: SeenState,
+    request: CallRequest,
+    state_overrides: StateOverrides,
+    block_overrides: BlockOverrides,
+    gas_cap: u64,
+}
+
+impl Execution {
+    /// Finds block and state for `request`, made in the context of block `id`.
+    ///
+    /// # Errors
+    /// `header not found`, or that the block's state is no longer kept.
+    pub async fn prepare(
+        call: &MethodCall,
+        request: CallRequest,
+        id: Option<BlockId>,
+    ) -> RpcResult<Self> {
+        let block = call.required_block(id).await?;
+        let state = call.state_at(block.height()).await?;
+        Ok(Self {
+            ledger: call.context.ledger.clone(),
+            caller: call.caller.clone(),
+            executor: call.context.executor.clone(),
+            block,
+            state,
+            request,
+            state_overrides: StateOverrides::new(),
+            block_overrides: BlockOverrides::default(),
+            gas_cap: call.context.limits.call_gas,
+        })
+    }
+
+    /// Adds what the call shall see differently.
+    #[must_use]
+    pub fn with_overrides(
+        mut self,
+        state: Option<StateOverridesArg>,
+        block: Option<BlockOverridesArg>,
+    ) -> Self {
+        self.state_overrides = state.map(|arg| arg.0).unwrap_or_default();
+        self.block_overrides = block.map(|arg| arg.0).unwrap_or_default();
+        self
+    }
+
+    /// Runs `work` with executor, state, environment and request, on a blocking thread.
+    ///
+    /// # Errors
+    /// What the execution answered, as JSON-RPC shows it.
+    pub async fn run<T, W>(self, context: &RpcContext, work: W) -> RpcResult<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Executor, &StateView, &CallEnv<'_>, &CallRequest) -> Result<T, ExecutionError>
+            + Send
+            + 'static,
+    {
+        on_blocking_thread(context, move || self.run_here(work)).await
+    }
+
+    fn run_here<T>(
+        &self,
+        work: impl FnOnce(&Executor, &StateView, &CallEnv<'_>, &CallRequest) -> Result<T, ExecutionError>,
+    ) -> RpcResult<T> {
+        let from = self.request.from.unwrap_or_default();
+        let view = self
+            .state
+            .call_view(from, self.request.to)
+            .ok_or_else(not_authorized)?;
+        let hashes = |height| self.block_hash(height);
+        let env = CallEnv {
+            header: self.block.header(),
+            hashes: &hashes,
+            state_overrides: &self.state_overrides,
+            block_overrides: &self.block_overrides,
+            gas_cap: self.gas_cap,
+        };
+        work(&self.executor, view, &env, &self.request).map_err(|error| errors::execution(&error))
+    }
+
+    fn block_hash(&self, height: u64) -> Option<B256> {
+        match self.ledger.reader(&self.caller).block(Height(height)) {
+            Lookup::Found(block) => Some(block.hash()),
+            Lookup::Stored(_) | Lookup::Absent => None,
+        }
+    }
+}
+
+/// A call that policy refuses looks like a revert with the custom error `NotAuthorized()`.
+fn not_authorized() -> ErrorObjectOwned {
+    let selector = &keccak256("NotAuthorized()")[..4];
+    errors::reverted(&Bytes::copy_from_slice(selector))
+}
+
+async fn eth_call(call: MethodCall) -> RpcResult<Bytes> {
+    let (args, id, state, block) = call.params::<(
+        TransactionArgs,
+        Option<BlockId>,
+        Option<StateOverridesArg>,
+        Option<BlockOverridesArg>,
+    )>()?;
+    Execution::prepare(&call, args.into_call_request()?, id)
+        .await?
+        .with_overrides(state, block)
+        .run(&call.context, |executor, view, env, request| {
+            executor.call(view, env, request)?.into_output()
+        })
+        .await
+}
+
+/// The gas limit that a request needs in the context of block `id`.
+///
+/// # Errors
+/// As `eth_estimateGas`.
+pub async fn estimate(
+    call: &MethodCall,
+    request: CallRequest,
+    id: Option<BlockId>,
+) -> RpcResult<u64> {
+    Execution::prepare(call, request, id)
+        .await?
+        .run(&call.context, Executor::estimate_gas)
+        .await
+}
+
+async fn estimate_gas(call: MethodCall) -> RpcResult<Quantity> {
+    let (args, id, state, block) = call.params::<(
+        TransactionArgs,
+        Option<BlockId>,
+        Option<StateOverridesArg>,
+        Option<BlockOverridesArg>,
+    )>()?;
+    Execution::prepare(&call, args.into_call_request()?, id)
+        .await?
+        .with_overrides(state, block)
+        .run(&call.context, Executor::estimate_gas)
+        .await
+        .map(Quantity::from)
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AccessListJson {
+    access_list: AccessList,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    gas_used: Quantity,
+}
+
+async fn create_access_list(call: MethodCall) -> RpcResult<AccessListJson> {
+    let (args, id, state) =
+        call.params::<(TransactionArgs, Option<BlockId>, Option<StateOverridesArg>)>()?;
+    let found = Execution::prepare(&call, args.into_call_request()?, id)
+        .await?
+        .with_overrides(state, None)
+        .run(&call.context, Executor::create_access_list)
+        .await?;
+    Ok(AccessListJson {
+        access_list: found.access_list,
+        gas_used: found.outcome.gas_used().into(),
+        error: match found.outcome {
+            CallOutcome::Success { .. } => None,
+            CallOutcome::Revert { output, .. } => Some(revert_message(&output)),
+            CallOutcome::Halt { reason, .. } => Some(halt_message(&reason)),
+        },
+    })
+}
+
+pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
+    let info = MethodInfo::new;
+    registry
+        .method(
+            info(
+                "eth_call",
+                "call, block?, state overrides?, block overrides?",
+                "Executes a call without a transaction.",
+            ),
+            eth_call,
+        )?
+        .method(
+            info(
+                "eth_estimateGas",
+                "call, block?, state overrides?, block overrides?",
+                "The gas limit that a transaction needs.",
+            ),
+            estimate_gas,
+        )?
+        .method(
+            info(
+                "eth_createAccessList",
+                "call, block?, state overrides?",
+                "The access list (EIP-2930) that a transaction would profit from.",
+            ),
+            create_access_list,
+        )?;
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! Transactions.
+
+use alloy_consensus::{Transaction as _, Typed2718 as _};
+use alloy_primitives::{B256, U256};
+use cloister_access::Visibility;
+use cloister_core::{SeenBlock, SeenTransaction};
+use cloister_primitives::{RecoveredTransaction, Transaction};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+use super::{HexBytes, Quantity};
+
+/// Where a committed transaction stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Hash of the block.
+    pub block_hash: B256,
+    /// Its height.
+    pub block_number: u64,
+    /// Its timestamp, seconds since 1970.
+    pub block_timestamp: u64,
+    /// Its base fee in wei per gas; `None` before London.
+    pub base_fee: Option<u64>,
+    /// The transaction's index in the block.
+    pub index: u32,
+}
+
+impl Place {
+    /// The place at `index` in `block`.
+    #[must_use]
+    pub fn new(block: &SeenBlock, index: u32) -> Self {
+        let header = block.header();
+        Self {
+            block_hash: block.hash(),
+            block_number: header.number,
+            block_timestamp: header.timestamp,
+            base_fee: header.base_fee_per_gas,
+            index,
+        }
+    }
+}
+
+/// A transaction as `eth_getTransactionByHash` answers it.
+#[derive(Clone, Debug)]
+pub struct TransactionJson {
+    transaction: RecoveredTransaction,
+    place: Option<Place>,
+    visibility: Visibility,
+}
+
+impl TransactionJson {
+    /// A transaction in a block.
+    #[must_use]
+    pub fn committed(seen: &SeenTransaction) -> Self {
+        Self {
+            transaction: seen.transaction().clone(),
+            place: Some(Place::new(seen.block(), seen.index())),
+            visibility: seen.visibility(),
+        }
+    }
+
+    /// A transaction in the pool.
+    #[must_use]
+    pub const fn pending(transaction: RecoveredTransaction) -> Self {
+        Self {
+            transaction,
+            place: None,
+            visibility: Visibility::Full,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn at(transaction: RecoveredTransaction, place: Place) -> Self {
+        Self {
+            transaction,
+            place: Some(place),
+            visibility: Visibility::Full,
+        }
+    }
+
+    /// What belongs to the sender alone reads zero for others.
+    fn own(&self, value: impl Into<Quantity>) -> Quantity {
+        match self.visibility {
+            Visibility::Full => value.into(),
+            Visibility::Redacted | Visibility::Absent => Quantity(0),
+        }
+    }
+
+    fn fees<M: SerializeMap>(&self, json: &mut M) -> Result<(), M::Error> {
+        let transaction = &self.transaction;
+        let price = match self.place {
+            Some(place) => transaction.effective_gas_price(place.base_fee),
+            None => transaction.max_fee_per_gas(),
+        };
+        json.serialize_entry("gasPrice", &self.own(price))?;
+        if let Some(tip) = transaction.max_priority_fee_per_gas() {
+            json.serialize_entry("maxFeePerGas", &self.own(transaction.max_fee_per_gas()))?;
+            json.serialize_entry("maxPriorityFeePerGas", &self.own(tip))?;
+        }
+        if let Some(fee) = transaction.max_fee_per_blob_gas() {
+            json.serialize_entry("maxFeePerBlobGas", &self.own(fee))?;
+        }
+        Ok(())
+    }
+
+    /// Lists that only some types have.
+    fn lists<M: SerializeMap>(&self, json: &mut M) -> Result<(), M::Error> {
+        let transaction = &self.transaction;
+        if let Some(list) = transaction.access_list() {
+            json.serialize_entry("accessList", list)?;
+        }
+        if let Some(chain_id) = transaction.chain_id() {
+            json.serialize_entry("chainId", &Quantity::from(chain_id))?;
+        }
+        if let Some(hashes) = transaction.blob_versioned_hashes() {
+            json.serialize_entry("blobVersionedHashes", hashes)?;
+        }
+        if let Some(list) = transaction.authorization_list() {
+            json.serialize_entry("authorizationList", list)?;
+        }
+        Ok(())
+    }
+}
+
+/// `v`, `r`, `s` and, for typed transactions, `yParity`.
+pub(super) fn signature<M: SerializeMap>(
+    json: &mut M,
+    transaction: &Transaction,
+) -> Result<(), M::Error> {
+    let signature = transaction.signature();
+    let parity = u128::from(signature.v());
+    let v = match (transaction.is_legacy(), transaction.chain_id()) {
+        (false, _) => parity,
+        (true, None) => 27 + parity,
+        // EIP-155
+        (true, Some(chain_id)) => 35 + parity + 2 * u128::from(chain_id),
+    };
+    json.serialize_entry("v", &Quantity(v))?;
+    json.serialize_entry::<_, U256>("r", &signature.r())?;
+    json.serialize_entry::<_, U256>("s", &signature.s())?;
+    if !transaction.is_legacy() {
+        json.serialize_entry("yParity", &Quantity(parity))?;
+    }
+    Ok(())
+}
+
+impl Serialize for TransactionJson {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let transaction = &self.transaction;
+        let place = self.place;
+        let mut json = serializer.serialize_map(None)?;
+        json.serialize_entry("blockHash", &place.map(|place| place.block_hash))?;
+        let number = place.map(|place| Quantity::from(place.block_number));
+        json.serialize_entry("blockNumber", &number)?;
+        let timestamp = place.map(|place| Quantity::from(place.block_timestamp));
+        json.serialize_entry("blockTimestamp", &timestamp)?;
+        json.serialize_entry("from", &transaction.signer())?;
+        json.serialize_entry("gas", &self.own(transaction.gas_limit()))?;
+        self.fees(&mut json)?;
+        json.serialize_entry("hash", transaction.tx_hash())?;
+        json.serialize_entry("input", &HexBytes(transaction.input()))?;
+        json.serialize_entry("nonce", &self.own(transaction.nonce()))?;
+        json.serialize_entry("to", &transaction.to())?;
+        let index = place.map(|place| Quantity::from(u64::from(place.index)));
+        json.serialize_entry("transactionIndex", &index)?;
+        json.serialize_entry("value", &transaction.value())?;
+        json.serialize_entry("type", &Quantity(transaction.ty().into()))?;
+        self.lists(&mut json)?;
+        signature(&mut json, transaction.inner())?;
+        json.end()
+    }
+}

@@ -1,0 +1,73 @@
+//! JSON-RPC methods over state views and typed requests to the core.
+//!
+//! **Duty.** Decode parameters, ask the ledger or the core as a known caller, encode what geth would
+//! answer: same shapes, same codes, same null conventions.
+//!
+//! **Trusts.** The caller that the shell put into the request's extensions.
+//!
+//! **Invariants.** No method reads anything but through [`cloister_core::Reader`] or a typed request,
+//! both of which know the caller; [`Registry::method`] is the only way to add one, and it hands the
+//! caller in. Every parameter and every answer has a bound. No error message carries anything the
+//! caller did not send or may not see. Handlers never block a thread: what executes runs on tokio's
+//! blocking threads, within the permits of [`RpcContext::calls`].
+//!
+//! **Not here.** Sockets, HTTP, WebSocket framing and batches (`shell`), development namespaces
+//! (`devtools`).
+
+mod accounts;
+mod blocks;
+pub mod calls;
+mod config;
+mod context;
+pub mod convert;
+pub mod errors;
+mod fees;
+mod filters;
+mod ids;
+mod logs;
+mod net;
+pub mod params;
+mod pool;
+mod proofs;
+mod reads;
+mod registry;
+mod send;
+mod subscriptions;
+mod transactions;
+
+use jsonrpsee::{Methods, core::RegisterMethodError};
+
+pub use context::{CoreHandle, Envelope, RpcContext, RpcLimits};
+pub use ids::HexIdProvider;
+pub use registry::{MethodCall, MethodInfo, Registry};
+pub use net::client_version;
+
+/// The standard methods in a registry, to which `devtools` may add its own or replace some.
+///
+/// # Errors
+/// [`RegisterMethodError`] if two methods have the same name, which a test excludes.
+pub fn registry(context: RpcContext) -> Result<Registry, RegisterMethodError> {
+    let mut registry = Registry::new(context);
+    net::register(&mut registry)?;
+    blocks::register(&mut registry)?;
+    transactions::register(&mut registry)?;
+    accounts::register(&mut registry)?;
+    proofs::register(&mut registry)?;
+    calls::register(&mut registry)?;
+    send::register(&mut registry)?;
+    fees::register(&mut registry)?;
+    config::register(&mut registry)?;
+    logs::register(&mut registry)?;
+    filters::register(&mut registry)?;
+    subscriptions::register(&mut registry)?;
+    pool::register(&mut registry)?;
+    Ok(registry)
+}
+
+/// The standard methods, ready to be served.
+///
+/// # Errors
+/// As [`registry`].
+pub fn methods(context: RpcContext) -> Result<Methods, RegisterMethodError> {
+    registry(context).map(Registry::into_methods)
+}

@@ -1,0 +1,198 @@
+//! The one function through which a method comes into being: none can be written without a caller.
+
+use std::{collections::BTreeMap, future::Future, sync::Arc};
+
+use cloister_access::Caller;
+use jsonrpsee::{
+    Extensions, Methods, PendingSubscriptionSink, RpcModule,
+    core::RegisterMethodError,
+    types::{ErrorObjectOwned, Params},
+};
+use serde::Serialize;
+
+use crate::{RpcContext, params::FromParams};
+
+/// What documentation says about a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MethodInfo {
+    /// Its name, `eth_getBalance`.
+    pub name: &'static str,
+    /// Its parameters in order, separated by commas; optional ones end in `?`.
+    pub params: &'static str,
+    /// One sentence about what it answers.
+    pub doc: &'static str,
+}
+
+impl MethodInfo {
+    /// Describes a method.
+    #[must_use]
+    pub const fn new(name: &'static str, params: &'static str, doc: &'static str) -> Self {
+        Self { name, params, doc }
+    }
+}
+
+/// One request as a handler sees it.
+#[derive(Debug)]
+pub struct MethodCall {
+    /// Ledger, core, executor and limits.
+    pub context: Arc<RpcContext>,
+    /// Who asks, as the shell established it.
+    pub caller: Caller,
+    params: Params<'static>,
+}
+
+impl MethodCall {
+    /// A request with these parameters, as they came.
+    #[must_use]
+    pub const fn new(context: Arc<RpcContext>, caller: Caller, params: Params<'static>) -> Self {
+        Self {
+            context,
+            caller,
+            params,
+        }
+    }
+
+    /// The positional parameters as a tuple; `Option` where one may be left out.
+    ///
+    /// # Errors
+    /// `-32602` with geth's text if one is missing, malformed or too many.
+    pub fn params<P: FromParams>(&self) -> Result<P, ErrorObjectOwned> {
+        P::from_params(self.params.as_str())
+    }
+
+    /// Refuses parameters for a method that has none, as geth does.
+    ///
+    /// # Errors
+    /// `-32602` if there are any.
+    pub fn no_params(&self) -> Result<(), ErrorObjectOwned> {
+        self.params::<()>()
+    }
+}
+
+/// Methods and what documentation says about them.
+#[derive(Debug)]
+pub struct Registry {
+    module: RpcModule<RpcContext>,
+    context: Arc<RpcContext>,
+    methods: BTreeMap<&'static str, MethodInfo>,
+}
+
+impl Registry {
+    /// A registry without methods.
+    #[must_use]
+    pub fn new(context: RpcContext) -> Self {
+        let context = Arc::new(context);
+        Self {
+            module: RpcModule::from_arc(context.clone()),
+            context,
+            methods: BTreeMap::new(),
+        }
+    }
+
+    /// What the handlers share.
+    #[must_use]
+    pub const fn context(&self) -> &Arc<RpcContext> {
+        &self.context
+    }
+
+    /// Adds a method. Its answer is serialised as it stands; handlers never block a thread.
+    ///
+    /// # Errors
+    /// [`RegisterMethodError`] if the name is taken.
+    pub fn method<H, F, R>(
+        &mut self,
+        info: MethodInfo,
+        handler: H,
+    ) -> Result<&mut Self, RegisterMethodError>
+    where
+        H: Fn(MethodCall) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<R, ErrorObjectOwned>> + Send + 'static,
+        R: Serialize + Clone + Send + 'static,
+    {
+        self.module
+            .register_async_method(info.name, move |params, context, extensions| {
+                handler(MethodCall::new(context, caller(&extensions), params))
+            })?;
+        self.methods.insert(info.name, info);
+        Ok(self)
+    }
+
+    /// Adds a method in place of the one of the same name, if there is one.
+    ///
+    /// # Errors
+    /// None in practice: the name has just been freed.
+    pub fn replace<H, F, R>(
+        &mut self,
+        info: MethodInfo,
+        handler: H,
+    ) -> Result<&mut Self, RegisterMethodError>
+    where
+        H: Fn(MethodCall) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<R, ErrorObjectOwned>> + Send + 'static,
+        R: Serialize + Clone + Send + 'static,
+    {
+        self.module.remove_method(info.name);
+        self.method(info, handler)
+    }
+
+    /// Makes `alias` another name of `name`, which must be there already.
+    ///
+    /// # Errors
+    /// [`RegisterMethodError`] if the alias is taken or the name unknown.
+    pub fn alias(
+        &mut self,
+        alias: &'static str,
+        name: &'static str,
+    ) -> Result<&mut Self, RegisterMethodError> {
+        self.module.register_alias(alias, name)?;
+        if let Some(info) = self.methods.get(name) {
+            let info = MethodInfo { name: alias, ..*info };
+            self.methods.insert(alias, info);
+        }
+        Ok(self)
+    }
+
+    /// Adds a pair of methods that start and end subscriptions, notified as `notification`.
+    pub(crate) fn subscription<H, F>(
+        &mut self,
+        subscribe: MethodInfo,
+        notification: &'static str,
+        unsubscribe: MethodInfo,
+        handler: H,
+    ) -> Result<&mut Self, RegisterMethodError>
+    where
+        H: Fn(MethodCall, PendingSubscriptionSink) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = jsonrpsee::core::SubscriptionResult> + Send + 'static,
+    {
+        self.module.register_subscription(
+            subscribe.name,
+            notification,
+            unsubscribe.name,
+            move |params, sink, context, extensions| {
+                handler(MethodCall::new(context, caller(&extensions), params), sink)
+            },
+        )?;
+        self.methods.insert(subscribe.name, subscribe);
+        self.methods.insert(unsubscribe.name, unsubscribe);
+        Ok(self)
+    }
+
+    /// What is registered, by name.
+    pub fn infos(&self) -> impl Iterator<Item = &MethodInfo> {
+        self.methods.values()
+    }
+
+    /// The methods, ready to be served.
+    #[must_use]
+    pub fn into_methods(self) -> Methods {
+        self.module.into()
+    }
+}
+
+/// Who asks: what the shell put into the request, or nobody.
+fn caller(extensions: &Extensions) -> Caller {
+    extensions
+        .get::<Caller>()
+        .cloned()
+        .unwrap_or(Caller::Anonymous)
+}

@@ -1,0 +1,134 @@
+//! All client connections, multiplexed over one link.
+
+use std::collections::HashMap;
+
+use cloister_boundary::{ConnId, FromEnclave, HaltCode};
+use jsonrpsee::Methods;
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    ShellConfig,
+    server::Server,
+    stream::{ConnectionHandle, ConnectionStream},
+};
+
+/// What a host must never do with a connection.
+type Misbehaviour = (HaltCode, &'static str);
+
+#[derive(Debug)]
+struct Connection {
+    handle: ConnectionHandle,
+    /// The host has said that no more will come.
+    ended: bool,
+    /// The server is done with it.
+    finished: bool,
+}
+
+/// The connections of one link.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    open: HashMap<ConnId, Connection>,
+    outbound: mpsc::UnboundedSender<FromEnclave>,
+    finished: mpsc::UnboundedSender<ConnId>,
+    finishing: mpsc::UnboundedReceiver<ConnId>,
+    server: Server,
+}
+
+const fn misbehaved<T>(detail: &'static str) -> Result<T, Misbehaviour> {
+    Err((HaltCode::HostMisbehaved, detail))
+}
+
+impl Connections {
+    pub(crate) fn new(
+        outbound: mpsc::UnboundedSender<FromEnclave>,
+        methods: watch::Receiver<Option<Methods>>,
+        config: &ShellConfig,
+    ) -> Self {
+        let (finished, finishing) = mpsc::unbounded_channel();
+        Self {
+            open: HashMap::new(),
+            outbound,
+            finished,
+            finishing,
+            server: Server::new(methods, config),
+        }
+    }
+
+    /// Forgets connections that both sides are done with.
+    fn sweep(&mut self) {
+        while let Ok(conn) = self.finishing.try_recv() {
+            if let Some(connection) = self.open.get_mut(&conn) {
+                connection.finished = true;
+                if connection.ended {
+                    self.open.remove(&conn);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn open(&mut self, conn: ConnId) -> Result<(), Misbehaviour> {
+        self.sweep();
+        if self.open.contains_key(&conn) {
+            return misbehaved("the host opened a connection twice");
+        }
+        let handle = ConnectionHandle::default();
+        let stream = ConnectionStream::new(
+            conn,
+            handle.clone(),
+            self.outbound.clone(),
+            self.finished.clone(),
+        );
+        self.open.insert(
+            conn,
+            Connection {
+                handle,
+                ended: false,
+                finished: false,
+            },
+        );
+        self.server.serve(stream);
+        Ok(())
+    }
+
+    pub(crate) fn data(&mut self, conn: ConnId, bytes: Vec<u8>) -> Result<(), Misbehaviour> {
+        match self.open.get(&conn) {
+            Some(connection) if connection.ended => {
+                misbehaved("the host sent data on a connection it had ended")
+            }
+            // Bytes that crossed our close on the way are nobody's any more.
+            Some(connection) if connection.finished => Ok(()),
+            Some(connection) => connection
+                .handle
+                .received(bytes)
+                .or(misbehaved("the host sent more than it had credit for")),
+            None => misbehaved("the host sent data on a connection it never opened"),
+        }
+    }
+
+    pub(crate) fn credit(&mut self, conn: ConnId, bytes: u32) -> Result<(), Misbehaviour> {
+        match self.open.get(&conn) {
+            Some(connection) => connection
+                .handle
+                .credited(bytes)
+                .or(misbehaved("the host gave credit for what was never sent")),
+            // Credit may come after both sides are done.
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn closed(&mut self, conn: ConnId) -> Result<(), Misbehaviour> {
+        self.sweep();
+        let Some(connection) = self.open.get_mut(&conn) else {
+            return misbehaved("the host ended a connection it never opened");
+        };
+        if connection.ended {
+            return misbehaved("the host ended a connection twice");
+        }
+        connection.ended = true;
+        connection.handle.ended();
+        if connection.finished {
+            self.open.remove(&conn);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! The async edge inside the enclave: HTTP and WebSocket on byte streams, and the thread the core
+//! runs on.
+//!
+//! **Duty.** Takes the host's messages; gives connection bytes to the HTTP server and everything else
+//! to the core; carries out the core's effects: work on all cores, replies, events, messages to the
+//! host. Establishes who a caller is.
+//!
+//! **Trusts.** The core. The host only with availability: bytes, order and number of its messages
+//! are checked.
+//!
+//! **Invariants.** Only this crate and `rpc` are async; the core runs on one thread and never
+//! waits. Everything a client can make grow has a bound: connections, bytes in flight on each, size of
+//! bodies, batches and answers, requests in flight. Time is what the host's ticks say.
+//!
+//! **Not here.** Sockets (the host's), JSON-RPC methods (`rpc`), development methods (handed in as an
+//! [`Extension`], so that the measured binary does not link them). TLS ends here once payloads are
+//! confidential.
+
+mod batch;
+mod connections;
+mod core_thread;
+mod options;
+mod server;
+mod stream;
+mod workers;
+
+use cloister_access::Caller;
+use cloister_boundary::{
+    Detail, FromEnclave, HaltCode, PROTOCOL_VERSION, ToEnclave, link::EnclaveLink,
+};
+use cloister_rpc::{RpcContext, RpcLimits};
+use jsonrpsee::Methods;
+use tokio::sync::{mpsc, watch};
+
+pub use options::{HistoryOption, NodeOptions, OptionsError, PaceOption};
+pub use server::ServerLimits;
+
+use connections::Connections;
+use core_thread::CoreInput;
+
+/// Adds methods to those of `rpc`; one with a name that exists replaces it.
+pub type Extension = Box<dyn FnOnce(RpcContext) -> Methods + Send>;
+
+/// What a binary chooses about its shell.
+pub struct ShellConfig {
+    /// Methods beyond those of `rpc`.
+    pub extension: Option<Extension>,
+    /// Who a caller is that has shown nothing.
+    pub default_caller: Caller,
+    /// Bounds of the HTTP and WebSocket server.
+    pub server: ServerLimits,
+    /// Bounds of the methods.
+    pub rpc: RpcLimits,
+    /// Threads for the core's work.
+    pub workers: usize,
+}
+
+impl core::fmt::Debug for ShellConfig {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("ShellConfig").finish_non_exhaustive()
+    }
+}
+
+impl Default for ShellConfig {
+    fn default() -> Self {
+        Self {
+            extension: None,
+            default_caller: Caller::Anonymous,
+            server: ServerLimits::default(),
+            rpc: RpcLimits::default(),
+            workers: std::thread::available_parallelism().map_or(2, usize::from),
+        }
+    }
+}
+
+/// Runs the enclave on its end of the link until it halts; returns why.
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub async fn run(link: EnclaveLink, config: ShellConfig) -> HaltCode {
+    let EnclaveLink { send, mut recv } = link;
+    let (outbound, mut queued) = mpsc::unbounded_channel::<FromEnclave>();
+    let _ = outbound.send(FromEnclave::Hello {
+        version: PROTOCOL_VERSION,
+    });
+    let writer = tokio::spawn(async move {
+        let mut halted = None;
+        while let Some(message) = queued.recv().await {
+            if let FromEnclave::Halt { code, .. } = &message {
+                halted = Some(*code);
+            }
+            if send.send(message).await.is_err() || halted.is_some() {
+                break;
+            }
+        }
+        halted
+    });
+    let (methods_sender, methods) = watch::channel(None);
+    let mut enclave = Enclave {
+        outbound: outbound.clone(),
+        connections: Connections::new(outbound, methods, &config),
+        core: None,
+        methods_sender,
+        config: Some(config),
+    };
+    loop {
+        tokio::select! {
+            message = recv.recv() => match message {
+                Ok(message) => {
+                    if let Err((code, detail)) = enclave.on_host(message) {
+                        enclave.halt(code, detail);
+                    }
+                }
+                // Without its host an enclave can do nothing.
+                Err(_) => break,
+            },
+            () = enclave.outbound.closed() => break,
+        }
+    }
+    drop(enclave);
+    writer.await.ok().flatten().unwrap_or(HaltCode::ShutDown)
+}
+
+struct Enclave {
+    outbound: mpsc::UnboundedSender<FromEnclave>,
+    connections: Connections,
+    core: Option<mpsc::UnboundedSender<CoreInput>>,
+    methods_sender: watch::Sender<Option<Methods>>,
+    config: Option<ShellConfig>,
+}
+
+impl Enclave {
+    fn on_host(&mut self, message: ToEnclave) -> Result<(), (HaltCode, &'static str)> {
+        match message {
+            ToEnclave::Hello { version } if version == PROTOCOL_VERSION => Ok(()),
+            ToEnclave::Hello { .. } => Err((
+                HaltCode::WrongVersion,
+                "host and enclave speak different versions of the boundary",
+            )),
+            ToEnclave::Open { conn, .. } => self.connections.open(conn),
+            ToEnclave::Data { conn, bytes } => self.connections.data(conn, bytes),
+            ToEnclave::Closed { conn } => self.connections.closed(conn),
+            ToEnclave::Credit { conn, bytes } => self.connections.credit(conn, bytes),
+            ToEnclave::Start(info) => self.start(info),
+            other => {
+                if let Some(core) = &self.core {
+                    let _ = core.send(CoreInput::Host(other));
+                } else if matches!(other, ToEnclave::Shutdown) {
+                    return Err((HaltCode::ShutDown, "stopped before it was started"));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn start(&mut self, info: cloister_boundary::StartInfo) -> Result<(), (HaltCode, &'static str)> {
+        let Some(config) = self.config.take() else {
+            return Err((HaltCode::HostMisbehaved, "started twice"));
+        };
+        let options = NodeOptions::parse(&info.options)
+            .map_err(|_| (HaltCode::BadOptions, "the node's options cannot be read"))?;
+        let core = core_thread::spawn(
+            options.into(),
+            config,
+            self.outbound.clone(),
+            self.methods_sender.clone(),
+        );
+        let _ = core.send(CoreInput::Host(ToEnclave::Start(info)));
+        self.core = Some(core);
+        Ok(())
+    }
+
+    fn halt(&self, code: HaltCode, detail: &'static str) {
+        let _ = self.outbound.send(FromEnclave::Halt {
+            code,
+            detail: Detail::constant(detail),
+        });
+    }
+}

@@ -1,0 +1,13 @@
+//! Whole states in chunks: cutting one while blocks go on, and loading one.
+
+mod cut;
+mod format;
+mod loader;
+mod merge;
+#[cfg(test)]
+mod tests;
+
+pub use self::cut::SnapshotCut;
+pub use self::loader::SnapshotLoader;
+
+pub(crate) use self::cut::Pinned;
