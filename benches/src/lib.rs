@@ -14,15 +14,19 @@
 //! **Not here.** Pass or fail: a slow machine is not a failing test, so nothing here asserts a
 //! time.
 
+pub mod chain;
 pub mod engine;
 pub mod floor;
+pub mod frames;
 pub mod http;
 pub mod node;
 pub mod probe;
 pub mod readers;
 pub mod report;
+pub mod resident;
 pub mod rpc;
 pub mod stats;
+pub mod suite;
 pub mod token;
 pub mod tracker;
 pub mod wallet;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use eyre::{Result, WrapErr, bail, eyre};
+use eyre::{Result, WrapErr, bail, ensure, eyre};
 
 use crate::http::Endpoint;
 use crate::probe::Group;
@@ -22,6 +22,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Node {
     child: Child,
+    /// Kills the group when this process ends, however it ends.
+    guard: Child,
     /// Where it answers.
     pub endpoint: Endpoint,
     /// Its processes.
@@ -38,8 +40,7 @@ impl Node {
     /// When the program cannot be started, ends, or does not answer within two minutes; the end of
     /// its log is in the message.
     pub fn start(program: &Path, arguments: &[String], port: u16, log: &Path) -> Result<Self> {
-        let output =
-            File::create(log).wrap_err_with(|| format!("cannot write {}", log.display()))?;
+        let output = File::create(log).wrap_err_with(|| format!("cannot write {}", log.display()))?;
         let start = Instant::now();
         let child = Command::new(program)
             .args(arguments)
@@ -50,12 +51,7 @@ impl Node {
             .spawn()
             .wrap_err_with(|| format!("cannot start {}", program.display()))?;
         let group = Group::of(child.id())?;
-        let mut node = Self {
-            child,
-            endpoint: Endpoint::local(port),
-            group,
-            started_in: Duration::ZERO,
-        };
+        let mut node = Self { guard: guard(child.id())?, child, endpoint: Endpoint::local(port), group, started_in: Duration::ZERO };
         loop {
             if Client::connect(&node.endpoint).is_ok_and(|mut client| client.chain_id().is_ok()) {
                 node.started_in = start.elapsed();
@@ -76,7 +72,7 @@ impl Node {
     /// # Errors
     /// When it has not ended within a minute (it is killed then).
     pub fn stop(mut self) -> Result<()> {
-        signal(self.child.id(), "TERM");
+        signal(self.child.id(), "TERM")?;
         let start = Instant::now();
         while start.elapsed() < STOP_TIMEOUT {
             if self.child.try_wait()?.is_some() {
@@ -91,19 +87,35 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            signal(self.child.id(), "KILL");
+            let _ = signal(self.child.id(), "KILL");
+            let _ = self.child.kill();
         }
         let _ = self.child.wait();
+        let _ = self.guard.kill();
+        let _ = self.guard.wait();
     }
 }
 
+// The shell's own `kill` is everywhere; calling libc's would take unsafe code. The form with `-s`
+// is the one that dash understands.
+
 /// Sends a signal to the process group that `leader` leads.
-fn signal(leader: u32, name: &str) {
-    // The shell's own `kill` is everywhere, and calling libc's would take unsafe code.
-    let _ = Command::new("sh")
-        .args(["-c", &format!("kill -{name} -- -{leader}")])
+fn signal(leader: u32, name: &str) -> Result<()> {
+    let status = Command::new("sh").args(["-c", &format!("kill -s {name} -- -{leader}")]).status()?;
+    ensure!(status.success(), "cannot send SIG{name} to group {leader}");
+    Ok(())
+}
+
+/// A shell that waits for its standard input to close, which happens when this process ends, and
+/// then kills the group that `leader` leads: no node outlives an interrupted run.
+fn guard(leader: u32) -> Result<Child> {
+    Command::new("sh")
+        .args(["-c", &format!("read _; kill -s KILL -- -{leader}")])
+        .stdin(Stdio::piped())
         .stderr(Stdio::null())
-        .status();
+        .process_group(0)
+        .spawn()
+        .wrap_err("cannot start a shell")
 }
 
 fn tail(log: &Path) -> String {
@@ -137,12 +149,7 @@ pub fn find_anvil() -> Result<PathBuf> {
     );
     find_below(&tools, 5)
         .or_else(|| on_path("anvil"))
-        .ok_or_else(|| {
-            eyre!(
-                "anvil is neither in {} nor in PATH; set ANVIL_BIN",
-                tools.display()
-            )
-        })
+        .ok_or_else(|| eyre!("anvil is neither in {} nor in PATH; set ANVIL_BIN", tools.display()))
 }
 
 /// The native binary in one of npm's per-platform packages: the `anvil` script beside them would
@@ -169,9 +176,7 @@ fn find_below(folder: &Path, depth: usize) -> Option<PathBuf> {
 
 fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|candidate| candidate.is_file())
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|candidate| candidate.is_file())
 }
 
 /// Finds cloister: `CLOISTER_BIN`, else beside this program.
@@ -199,21 +204,53 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let arguments = ["-c".to_owned(), "echo port taken; exit 3".to_owned()];
         let log = folder.path().join("log");
-        let error = Node::start(Path::new("/bin/sh"), &arguments, free_port().unwrap(), &log)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("port taken") && error.contains('3'),
-            "{error}"
-        );
+        let error = Node::start(Path::new("/bin/sh"), &arguments, free_port().unwrap(), &log).unwrap_err().to_string();
+        assert!(error.contains("port taken") && error.contains('3'), "{error}");
+    }
+
+    /// A shell that answers nothing; `Node` without the wait for an answer.
+    fn silent_node() -> (Node, PathBuf) {
+        let child = Command::new("sh").args(["-c", "sleep 100 & sleep 100"]).process_group(0).spawn().unwrap();
+        let node = Node {
+            group: Group::of(child.id()).unwrap(),
+            guard: guard(child.id()).unwrap(),
+            endpoint: Endpoint::local(1),
+            started_in: Duration::ZERO,
+            child,
+        };
+        let folder = PathBuf::from(format!("/proc/{}", node.child.id()));
+        (node, folder)
+    }
+
+    #[test]
+    fn stopping_ends_the_whole_group() {
+        let (node, folder) = silent_node();
+        let group = node.group;
+        assert!(folder.exists());
+        node.stop().unwrap();
+        assert!(!folder.exists());
+        let (node, folder) = silent_node();
+        drop(node);
+        assert!(!folder.exists());
+        // A killed member may stay a zombie until init reaps it.
+        for pid in group.members() {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+        }
+    }
+
+    #[test]
+    fn the_guard_kills_the_group_when_its_input_closes() {
+        let (mut node, _) = silent_node();
+        drop(node.guard.stdin.take());
+        let status = node.child.wait().unwrap();
+        assert!(!status.success());
     }
 
     #[test]
     fn finds_the_native_anvil_below_a_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let package = folder
-            .path()
-            .join("node_modules/@foundry-rs/anvil-linux-amd64/bin");
+        let package = folder.path().join("node_modules/@foundry-rs/anvil-linux-amd64/bin");
         fs::create_dir_all(&package).unwrap();
         assert_eq!(find_below(folder.path(), 5), None);
         fs::write(package.join("anvil"), "").unwrap();

@@ -64,9 +64,7 @@ pub struct Summary {
 impl Summary {
     /// Adds a figure; one that is not finite is shown as not measured.
     pub fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str, goal: Goal) {
-        let value = value
-            .is_finite()
-            .then_some((value * 1000.0).round() / 1000.0);
+        let value = value.is_finite().then_some((value * 1000.0).round() / 1000.0);
         self.figures.push(Figure {
             name: name.into(),
             value,
@@ -89,19 +87,14 @@ impl Summary {
         let width = width.unwrap_or(0);
         let mut table = String::new();
         for figure in &self.figures {
-            let value = figure
-                .value
-                .map_or_else(|| "not measured".to_owned(), |value| format!("{value:.2}"));
+            let value = figure.value.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.2}"));
             let verdict = match (figure.met, figure.goal.is_empty(), figure.value) {
                 (Some(true), ..) => "reached",
                 (Some(false), ..) => "MISSED",
                 (None, false, None) => "MISSED",
                 _ => "",
             };
-            let line = format!(
-                "{:width$}  {value:>12}  {:<12}  {:<8} {verdict}",
-                figure.name, figure.unit, figure.goal
-            );
+            let line = format!("{:width$}  {value:>12}  {:<12}  {:<8} {verdict}", figure.name, figure.unit, figure.goal);
             let _ = writeln!(table, "{}", line.trim_end());
         }
         table

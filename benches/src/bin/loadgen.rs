@@ -146,17 +146,10 @@ fn main() -> Result<()> {
         server_peak_memory_bytes: group.peak_memory_bytes(),
         run: report,
     };
-    writeln!(
-        std::io::stdout(),
-        "{}",
-        serde_json::to_string_pretty(&output)?
-    )?;
+    writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&output)?)?;
     if let Some(node) = started {
         node.stop()?;
     }
-    ensure!(
-        output.run.is_complete(),
-        "not every transaction was committed exactly once"
-    );
+    ensure!(output.run.is_complete(), "not every transaction was committed exactly once");
     Ok(())
 }

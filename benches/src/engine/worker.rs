@@ -100,12 +100,7 @@ impl<'a> Worker<'a> {
             for number in range.clone() {
                 sendings[number as usize].lane = u32::try_from(lanes.len())?;
             }
-            lanes.push(Lane {
-                next: range.start,
-                end: range.end,
-                in_flight: 0,
-                again: VecDeque::new(),
-            });
+            lanes.push(Lane { next: range.start, end: range.end, in_flight: 0, again: VecDeque::new() });
         }
         Ok(Self {
             client: Client::connect(endpoint)?,
@@ -115,10 +110,7 @@ impl<'a> Worker<'a> {
             inbox,
             cursor: 0,
             in_flight: 0,
-            unfinished: lanes
-                .iter()
-                .map(|lane| (lane.end - lane.next) as usize)
-                .sum(),
+            unfinished: lanes.iter().map(|lane| (lane.end - lane.next) as usize).sum(),
             lanes,
             ready: VecDeque::new(),
             sendings,
@@ -133,8 +125,7 @@ impl<'a> Worker<'a> {
         while self.unfinished > 0 {
             if start.elapsed() > self.limits.deadline || done.load(Ordering::Acquire) {
                 let missing = self.unfinished;
-                self.outcome
-                    .note(|| format!("stopped with {missing} transactions unconfirmed"));
+                self.outcome.note(|| format!("stopped with {missing} transactions unconfirmed"));
                 break;
             }
             self.ready.extend(self.inbox.take(Duration::ZERO));
@@ -203,8 +194,7 @@ impl<'a> Worker<'a> {
         for (id, number) in self.batch.iter().enumerate() {
             let transaction = &self.plan.transactions[*number as usize];
             let params = format!("\"{}\"", transaction.raw_hex);
-            self.body
-                .push(u32::try_from(id)?, "eth_sendRawTransaction", &params);
+            self.body.push(u32::try_from(id)?, "eth_sendRawTransaction", &params);
             let sending = &mut self.sendings[*number as usize];
             sending.sends = sending.sends.saturating_add(1);
             if sending.sends == 1 {
@@ -212,12 +202,8 @@ impl<'a> Worker<'a> {
             }
         }
         let response = post(&mut self.client, &mut self.body, self.limits.batch)?;
-        let replies: Vec<Reply<alloy_primitives::B256>> =
-            parse_replies(response, self.limits.batch)?;
-        ensure!(
-            replies.len() == self.batch.len(),
-            "the node answered too few requests"
-        );
+        let replies: Vec<Reply<alloy_primitives::B256>> = parse_replies(response, self.limits.batch)?;
+        ensure!(replies.len() == self.batch.len(), "the node answered too few requests");
         let mut refused = Vec::new();
         for reply in replies {
             let Some(number) = self.batch.get(reply.id as usize).copied() else {
@@ -272,8 +258,7 @@ impl<'a> Worker<'a> {
         self.body.clear();
         for (id, number) in self.batch.iter().enumerate() {
             let params = format!("\"{:?}\"", self.plan.transactions[*number as usize].hash);
-            self.body
-                .push(u32::try_from(id)?, "eth_getTransactionReceipt", &params);
+            self.body.push(u32::try_from(id)?, "eth_getTransactionReceipt", &params);
         }
         self.outcome.receipt_reads += count as u64;
         let response = post(&mut self.client, &mut self.body, self.limits.batch)?;
@@ -293,23 +278,15 @@ impl<'a> Worker<'a> {
                 continue;
             };
             let expected = self.plan.transactions[number as usize].hash;
-            ensure!(
-                receipt.transaction_hash == expected,
-                "the receipt of another transaction"
-            );
-            let place = (
-                parse_quantity(receipt.block_number)?,
-                u32::try_from(parse_quantity(receipt.transaction_index)?)?,
-            );
+            ensure!(receipt.transaction_hash == expected, "the receipt of another transaction");
+            let place = (parse_quantity(receipt.block_number)?, u32::try_from(parse_quantity(receipt.transaction_index)?)?);
             found.push((number, place, receipt.status == "0x1"));
         }
         let found_any = !found.is_empty();
         for (number, place, success) in found {
             self.confirmed(number, place, success, now);
         }
-        if let (false, Confirm::Receipts { poll } | Confirm::Blocks { poll }) =
-            (found_any, self.confirm)
-        {
+        if let (false, Confirm::Receipts { poll } | Confirm::Blocks { poll }) = (found_any, self.confirm) {
             std::thread::sleep(poll);
         }
         Ok(())
@@ -330,8 +307,7 @@ impl<'a> Worker<'a> {
             self.outcome.latencies_us.push(latency_us);
         } else {
             self.outcome.reverted += 1;
-            self.outcome
-                .note(|| format!("reverted in block {}", place.0));
+            self.outcome.note(|| format!("reverted in block {}", place.0));
         }
     }
 }
@@ -339,22 +315,11 @@ impl<'a> Worker<'a> {
 /// A batch of one is sent as a plain request, as a wallet would.
 fn post<'c>(client: &'c mut Client, body: &mut BatchBody, batch: usize) -> Result<&'c [u8]> {
     let text = body.finish();
-    client.post(if batch == 1 {
-        &text[1..text.len() - 1]
-    } else {
-        text
-    })
+    client.post(if batch == 1 { &text[1..text.len() - 1] } else { text })
 }
 
-fn parse_replies<'r, T: Deserialize<'r>>(
-    response: &'r [u8],
-    batch: usize,
-) -> Result<Vec<Reply<T>>> {
-    if batch == 1 {
-        Ok(vec![serde_json::from_slice(response)?])
-    } else {
-        parse_batch(response)
-    }
+fn parse_replies<'r, T: Deserialize<'r>>(response: &'r [u8], batch: usize) -> Result<Vec<Reply<T>>> {
+    if batch == 1 { Ok(vec![serde_json::from_slice(response)?]) } else { parse_batch(response) }
 }
 
 fn is_known(error: &RpcError) -> bool {

@@ -17,10 +17,7 @@ fn transfers_move_balances_and_log_the_standard_event() {
     assert_eq!(receipts.len(), 7);
     let log = &receipts[3].receipt.logs[0];
     assert_eq!(log.address, floor.token);
-    assert_eq!(
-        log.topics()[0],
-        keccak256("Transfer(address,address,uint256)")
-    );
+    assert_eq!(log.topics()[0], keccak256("Transfer(address,address,uint256)"));
     assert_eq!(log.topics()[2], fresh_recipient(0, 3).into_word());
     assert_eq!(U256::from_be_slice(&log.data.data), U256::from(1));
     for index in 0..7 {
@@ -51,9 +48,7 @@ fn an_overdraft_reverts_with_the_standard_custom_error() {
     ]
     .concat();
     assert_eq!(hex::encode(output), hex::encode(expected));
-    let to_nobody = floor
-        .call(ALICE, token::transfer(Address::ZERO, 0))
-        .unwrap();
+    let to_nobody = floor.call(ALICE, token::transfer(Address::ZERO, 0)).unwrap();
     let output = to_nobody.output().unwrap();
     assert_eq!(output[..4], selector("ERC20InvalidReceiver(address)"));
 }
@@ -61,16 +56,9 @@ fn an_overdraft_reverts_with_the_standard_custom_error() {
 #[test]
 fn minting_and_filling_write_the_slots_they_should() {
     let mut floor = Floor::new(1, 0).unwrap();
-    assert!(
-        floor
-            .call(ALICE, token::mint_each(&[ALICE, BOB], 9))
-            .unwrap()
-            .is_success()
-    );
+    assert!(floor.call(ALICE, token::mint_each(&[ALICE, BOB], 9)).unwrap().is_success());
     assert_eq!(floor.token_balance(BOB).unwrap(), U256::from(9));
-    let filled = floor
-        .call(ALICE, token::fill(100, token::SLOTS_PER_FILL, 2))
-        .unwrap();
+    let filled = floor.call(ALICE, token::fill(100, token::SLOTS_PER_FILL, 2)).unwrap();
     assert!(filled.is_success(), "{filled:?}");
     assert!(filled.tx_gas_used() < token::FILL_GAS_LIMIT);
     for (index, balance) in [(99, 0), (100, 2), (99 + token::SLOTS_PER_FILL, 2)] {

@@ -8,6 +8,7 @@
 //! The host always goes on reading, whatever the enclave does, so the enclave may simply wait when
 //! the link is full; the other way round the host's tasks wait one by one.
 
+use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
 
 use thiserror::Error;
@@ -62,10 +63,7 @@ pub struct Sender<M> {
 
 impl<M> Clone for Sender<M> {
     fn clone(&self) -> Self {
-        Self {
-            queue: self.queue.clone(),
-            reason: Arc::clone(&self.reason),
-        }
+        Self { queue: self.queue.clone(), reason: Arc::clone(&self.reason) }
     }
 }
 
@@ -86,10 +84,7 @@ impl<M> Sender<M> {
     /// # Errors
     /// Why the link is at its end.
     pub async fn send(&self, message: M) -> Result<(), LinkClosed> {
-        self.queue
-            .send(message)
-            .await
-            .map_err(|_| reason_of(&self.reason))
+        self.queue.send(message).await.map_err(|_| reason_of(&self.reason))
     }
 
     /// Sends one message from a thread outside the runtime, waiting for room.
@@ -100,9 +95,7 @@ impl<M> Sender<M> {
     /// # Panics
     /// When called from an asynchronous task.
     pub fn blocking_send(&self, message: M) -> Result<(), LinkClosed> {
-        self.queue
-            .blocking_send(message)
-            .map_err(|_| reason_of(&self.reason))
+        self.queue.blocking_send(message).map_err(|_| reason_of(&self.reason))
     }
 
     /// Sends one message if there is room; drops it otherwise.
@@ -112,9 +105,7 @@ impl<M> Sender<M> {
     pub fn try_send(&self, message: M) -> Result<(), TrySendError> {
         self.queue.try_send(message).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => TrySendError::Full,
-            mpsc::error::TrySendError::Closed(_) => {
-                TrySendError::Closed(reason_of(&self.reason))
-            }
+            mpsc::error::TrySendError::Closed(_) => TrySendError::Closed(reason_of(&self.reason)),
         })
     }
 
@@ -138,10 +129,7 @@ impl<M> Receiver<M> {
     /// # Errors
     /// Why the link is at its end; messages that came before the end are delivered first.
     pub async fn recv(&mut self) -> Result<M, LinkClosed> {
-        self.queue
-            .recv()
-            .await
-            .ok_or_else(|| reason_of(&self.reason))
+        self.queue.recv().await.ok_or_else(|| reason_of(&self.reason))
     }
 
     /// Waits for at least one message, then appends up to `limit` of those that are there to
@@ -149,11 +137,7 @@ impl<M> Receiver<M> {
     ///
     /// # Errors
     /// Why the link is at its end.
-    pub async fn recv_many(
-        &mut self,
-        batch: &mut Vec<M>,
-        limit: usize,
-    ) -> Result<usize, LinkClosed> {
+    pub async fn recv_many(&mut self, batch: &mut Vec<M>, limit: usize) -> Result<usize, LinkClosed> {
         match self.queue.recv_many(batch, limit.max(1)).await {
             0 => Err(reason_of(&self.reason)),
             count => Ok(count),
@@ -180,9 +164,7 @@ impl<M> Receiver<M> {
     /// # Panics
     /// When called from an asynchronous task.
     pub fn blocking_recv(&mut self) -> Result<M, LinkClosed> {
-        self.queue
-            .blocking_recv()
-            .ok_or_else(|| reason_of(&self.reason))
+        self.queue.blocking_recv().ok_or_else(|| reason_of(&self.reason))
     }
 }
 
@@ -207,30 +189,12 @@ pub type EnclaveLink = Link<FromEnclave, ToEnclave>;
 pub fn pair(capacity: usize) -> (HostLink, EnclaveLink) {
     let (to_send, to_recv) = queue(capacity, &Reason::default());
     let (from_send, from_recv) = queue(capacity, &Reason::default());
-    (
-        Link {
-            send: to_send,
-            recv: from_recv,
-        },
-        Link {
-            send: from_send,
-            recv: to_recv,
-        },
-    )
+    (Link { send: to_send, recv: from_recv }, Link { send: from_send, recv: to_recv })
 }
 
 fn queue<M>(capacity: usize, reason: &Reason) -> (Sender<M>, Receiver<M>) {
     let (sender, receiver) = mpsc::channel(capacity.max(1));
-    (
-        Sender {
-            queue: sender,
-            reason: Arc::clone(reason),
-        },
-        Receiver {
-            queue: receiver,
-            reason: Arc::clone(reason),
-        },
-    )
+    (Sender { queue: sender, reason: Arc::clone(reason) }, Receiver { queue: receiver, reason: Arc::clone(reason) })
 }
 
 impl<S, R> Link<S, R>
@@ -258,6 +222,24 @@ where
         tokio::spawn(write_frames(write_half, outgoing));
         tokio::spawn(read_frames(read_half, incoming));
         Self { send, recv }
+    }
+}
+
+impl EnclaveLink {
+    /// The link of a process that the host started with one end of a Unix socket pair as its
+    /// standard input. No path leads to that socket, so nobody else can speak to the enclave.
+    ///
+    /// # Errors
+    /// When standard input is not such a socket: the program was started by hand.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn inherited() -> std::io::Result<Self> {
+        let stream = std::os::unix::net::UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+        // Asking for the peer's name fails on whatever is no connected socket.
+        stream.peer_addr()?;
+        stream.set_nonblocking(true)?;
+        Ok(Self::over(tokio::net::UnixStream::from_std(stream)?))
     }
 }
 
@@ -339,9 +321,7 @@ where
 fn io_reason(error: std::io::Error) -> LinkClosed {
     use std::io::ErrorKind;
     match error.kind() {
-        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => {
-            LinkClosed::PeerGone
-        }
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => LinkClosed::PeerGone,
         kind => LinkClosed::Io(kind),
     }
 }

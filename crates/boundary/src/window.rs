@@ -29,9 +29,7 @@ pub struct SendWindow {
 
 impl Default for SendWindow {
     fn default() -> Self {
-        Self {
-            available: INITIAL_WINDOW,
-        }
+        Self { available: INITIAL_WINDOW }
     }
 }
 
@@ -56,9 +54,7 @@ impl SendWindow {
     pub fn credit(&mut self, bytes: u32) -> Result<(), WindowError> {
         let room = INITIAL_WINDOW - self.available;
         if bytes > room {
-            return Err(WindowError::OverCredit {
-                excess: bytes - room,
-            });
+            return Err(WindowError::OverCredit { excess: bytes - room });
         }
         self.available += bytes;
         Ok(())
@@ -83,9 +79,7 @@ impl ReceiveWindow {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let room = INITIAL_WINDOW - self.outstanding;
         if bytes > room {
-            return Err(WindowError::Overrun {
-                excess: bytes - room,
-            });
+            return Err(WindowError::Overrun { excess: bytes - room });
         }
         self.outstanding += bytes;
         Ok(())
@@ -120,10 +114,7 @@ mod tests {
         assert_eq!(window.take(1), 0);
         assert_eq!(window.credit(60), Ok(()));
         assert_eq!(window.available(), 60);
-        assert_eq!(
-            window.credit(INITIAL_WINDOW),
-            Err(WindowError::OverCredit { excess: 60 })
-        );
+        assert_eq!(window.credit(INITIAL_WINDOW), Err(WindowError::OverCredit { excess: 60 }));
         assert_eq!(window.available(), 60, "a refused credit changes nothing");
     }
 
@@ -135,10 +126,7 @@ mod tests {
         assert_eq!(window.consume(half - 1), None);
         assert_eq!(window.consume(1), Some(half as u32));
         assert_eq!(window.receive(2 * half), Ok(()));
-        assert_eq!(
-            window.receive(1),
-            Err(WindowError::Overrun { excess: 1 })
-        );
+        assert_eq!(window.receive(1), Err(WindowError::Overrun { excess: 1 }));
         assert_eq!(window.consume(usize::MAX), Some(INITIAL_WINDOW));
         assert_eq!(window.consume(5), None, "nothing is left to consume");
     }

@@ -45,11 +45,7 @@ impl Content {
             Record::Block { height, sealed } => {
                 self.blocks.insert(*height, sealed.clone());
             }
-            Record::SnapshotChunk {
-                snapshot,
-                index,
-                sealed,
-            } => {
+            Record::SnapshotChunk { snapshot, index, sealed } => {
                 self.chunks.insert((*snapshot, *index), sealed.clone());
             }
             Record::SnapshotDone { .. } => {}
@@ -76,9 +72,7 @@ impl BlobStore for MemoryStore {
 
     fn blocks(&self, from: Height, count: u32) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         let content = self.content();
-        gather(from, count, |height| {
-            Ok(content.blocks.get(&height).cloned())
-        })
+        gather(from, count, |height| Ok(content.blocks.get(&height).cloned()))
     }
 
     fn chunk(&self, snapshot: Height, index: u32) -> Result<Option<Vec<u8>>, StoreError> {
@@ -104,11 +98,7 @@ impl BlobStore for MemoryStore {
     fn claim(&self, chain: ChainIdentity) -> Result<(), StoreError> {
         let found = *self.content().chain.get_or_insert(chain);
         if found != chain {
-            return Err(StoreError::ForeignChain {
-                path: PathBuf::from("memory"),
-                expected: chain,
-                found,
-            });
+            return Err(StoreError::ForeignChain { path: PathBuf::from("memory"), expected: chain, found });
         }
         Ok(())
     }

@@ -21,12 +21,12 @@ pub static DETERMINISTIC_DEPLOYER_CODE: Bytes = bytes!(
 /// Address of Multicall3, through which clients batch calls.
 pub const MULTICALL3_ADDRESS: Address = address!("0xcA11bde05977b3631167028862bE2a173976CA11");
 
-const MULTICALL3_LENGTH: usize = 5561;
+const MULTICALL3_LENGTH: usize = 3808;
 
 static MULTICALL3: [u8; MULTICALL3_LENGTH] =
     match hex::const_decode_to_array(include_bytes!("multicall3.hex")) {
         Ok(code) => code,
-        Err(_) => panic!("multicall3.hex is not 5,561 bytes of hex"),
+        Err(_) => panic!("multicall3.hex is not 3,808 bytes of hex"),
     };
 
 /// Runtime code of Multicall3, as deployed on Ethereum.

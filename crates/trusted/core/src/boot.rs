@@ -9,91 +9,65 @@ use std::sync::Arc;
 use cloister_access::{Access, Development};
 use cloister_boundary::{FromEnclave, HaltCode, ReadId, StartInfo, StoredSnapshot, ToEnclave};
 use cloister_execution::{Executor, Open};
-use cloister_keys::{Epoch, Incarnation, LedgerKeys, PlatformKey, Sealed, SnapshotAad, SnapshotChunk};
-use cloister_primitives::{ChainSpec, Height, genesis::Genesis};
-use cloister_state::{SnapshotLoader, State};
+use cloister_primitives::Height;
 
 use crate::{
     BlockRecord, CoreOptions, Fatal, Ledger, Opened,
     machine::Step,
-    replay::{Replay, apply_record, genesis_record},
+    replay::{Origin, Replay, SnapshotReplay, apply_record},
     running::{Parts, Running},
 };
 
 /// Blocks asked for at a time.
-const BLOCKS_PER_READ: u32 = 64;
-
-/// Where the restart stands.
-enum Stage {
-    /// Reading blocks; the snapshot, if any, comes after its own block.
-    Blocks,
-    /// Reading this chunk.
-    Chunk {
-        index: u32,
-        /// That of the first chunk: chunks of two snapshots do not mix.
-        incarnation: Option<Incarnation>,
-        loader: SnapshotLoader,
-    },
-}
+const BLOCKS_PER_READ: u64 = 64;
 
 /// A restart in progress.
 pub(crate) struct Boot {
     options: CoreOptions,
-    spec: Arc<ChainSpec>,
+    origin: Origin,
     executor: Arc<Executor>,
-    keys: Arc<LedgerKeys>,
-    genesis: BlockRecord,
     /// The state so far: genesis', until a snapshot replaces it.
     ledger: Ledger,
     /// Blocks of the log up to and including this height; `None` for an empty log.
     last: Option<Height>,
-    snapshot: Option<StoredSnapshot>,
     snapshots: Vec<StoredSnapshot>,
     replay: Replay,
-    stage: Stage,
+    /// The snapshot that is still to be read, or is being read.
+    snapshot: Option<SnapshotReplay>,
     read: ReadId,
     waiting: bool,
 }
 
 impl Boot {
     pub(crate) fn begin(info: StartInfo, options: CoreOptions) -> Result<Self, Fatal> {
-        let bad_genesis = |_| Fatal::new(HaltCode::BadGenesis, "the genesis file is not valid");
-        let (genesis, _) = Genesis::parse(&info.genesis).map_err(bad_genesis)?;
-        let spec = Arc::new(ChainSpec::new(genesis).map_err(bad_genesis)?);
-        let platform_key = PlatformKey::from_bytes(&info.platform_key)
-            .map_err(|_| Fatal::new(HaltCode::WrongKey, "the sealing key has a wrong length"))?;
-        let state = State::new(options.history);
-        let genesis = genesis_record(&spec, &state)?;
-        let keys = Arc::new(LedgerKeys::derive(
-            &platform_key,
-            spec.chain_id(),
-            genesis.block.hash,
-            Epoch(0),
-        ));
         check_bounds(&info)?;
+        let origin = Origin::new(&info.genesis, &info.platform_key, options.history)?;
         let development = match options.development {
-            Development::Allowed if spec.is_development() => Development::Allowed,
+            Development::Allowed if origin.spec.is_development() => Development::Allowed,
             _ => Development::Refused,
         };
         let ledger = Ledger::new(
-            spec.clone(),
-            state,
+            origin.spec.clone(),
+            origin.state.clone(),
             Access::open(development),
             options.resident,
         );
+        let snapshot = info.snapshots.last().map(|snapshot| {
+            SnapshotReplay::new(origin.keys.clone(), *snapshot, options.history)
+        });
         Ok(Self {
-            executor: Arc::new(Executor::new(spec.clone(), Arc::new(Open))),
-            replay: Replay::new(keys.clone(), genesis.block.header.parent_hash),
+            executor: Arc::new(Executor::new(origin.spec.clone(), Arc::new(Open))),
+            replay: Replay::new(
+                origin.keys.clone(),
+                origin.genesis.block.header.parent_hash,
+            ),
             last: info.log.last,
-            snapshot: info.snapshots.last().copied(),
             snapshots: info.snapshots,
-            stage: Stage::Blocks,
+            snapshot,
             read: ReadId(0),
             waiting: false,
             options,
-            spec,
-            keys,
-            genesis,
+            origin,
             ledger,
         })
     }
@@ -101,43 +75,39 @@ impl Boot {
     /// Asks for what comes next, or ends the restart.
     pub(crate) fn advance(&mut self, step: &mut Step<'_>) -> Result<Option<Running>, Fatal> {
         let Some(last) = self.last else {
-            return self.finish(step, Some(self.genesis.clone())).map(Some);
+            let genesis = self.origin.genesis.clone();
+            return self.finish(step, Some(genesis)).map(Some);
         };
         let next = self.replay.expected();
-        let request = match &self.stage {
-            Stage::Chunk { index, .. } => FromEnclave::ReadChunk {
-                id: self.next_read(),
-                snapshot: self.snapshot_height(),
-                index: *index,
+        let id = ReadId(self.read.0 + 1);
+        // The snapshot is loaded right after its own block, before anything later is applied.
+        let request = match &self.snapshot {
+            Some(snapshot) if next > snapshot.height() => match snapshot.expected() {
+                Some(index) => FromEnclave::ReadChunk {
+                    id,
+                    snapshot: snapshot.height(),
+                    index,
+                },
+                None => {
+                    self.take_snapshot()?;
+                    return self.advance(step);
+                }
             },
-            Stage::Blocks if next > last => return self.finish(step, None).map(Some),
-            Stage::Blocks => {
-                // Stop at the snapshot's block, to load the state before anything later is applied.
-                let upto = match self.snapshot {
-                    Some(snapshot) if next <= snapshot.height => snapshot.height,
-                    _ => last,
-                };
-                let count = (upto.0 - next.0 + 1).min(u64::from(BLOCKS_PER_READ));
+            _ if next > last => return self.finish(step, None).map(Some),
+            snapshot => {
+                let upto = snapshot.as_ref().map_or(last, SnapshotReplay::height);
+                let count = (upto.0 - next.0 + 1).min(BLOCKS_PER_READ);
                 FromEnclave::ReadBlocks {
-                    id: self.next_read(),
+                    id,
                     from: next,
-                    count: u32::try_from(count).unwrap_or(BLOCKS_PER_READ),
+                    count: u32::try_from(count).unwrap_or(u32::MAX),
                 }
             }
         };
-        self.read = ReadId(self.read.0 + 1);
+        self.read = id;
         self.waiting = true;
         step.host(request);
         Ok(None)
-    }
-
-    const fn next_read(&self) -> ReadId {
-        ReadId(self.read.0 + 1)
-    }
-
-    fn snapshot_height(&self) -> Height {
-        self.snapshot
-            .map_or(Height::GENESIS, |snapshot| snapshot.height)
     }
 
     pub(crate) fn on_host(
@@ -147,7 +117,11 @@ impl Boot {
     ) -> Result<Option<Running>, Fatal> {
         match message {
             ToEnclave::Blocks { id, blocks } if self.expects(id) => self.on_blocks(blocks)?,
-            ToEnclave::Chunk { id, bytes } if self.expects(id) => self.on_chunk(bytes)?,
+            ToEnclave::Chunk { id, bytes } if self.expects(id) => {
+                if let Some(snapshot) = &mut self.snapshot {
+                    snapshot.next(bytes)?;
+                }
+            }
             ToEnclave::ReadFailed { id, .. } if self.expects(id) => {
                 return Err(Fatal::new(
                     HaltCode::StorageFailed,
@@ -186,7 +160,11 @@ impl Boot {
 
     fn on_block(&mut self, blob: Option<Vec<u8>>) -> Result<(), Fatal> {
         let height = self.replay.expected();
-        if self.last.is_none_or(|last| height > last) {
+        let last = match &self.snapshot {
+            Some(snapshot) => Some(snapshot.height()),
+            None => self.last,
+        };
+        if last.is_none_or(|last| height > last) {
             return Err(Fatal::new(
                 HaltCode::HostMisbehaved,
                 "the host answered a read with more than was asked for",
@@ -195,88 +173,23 @@ impl Boot {
         let blob = blob.ok_or_else(|| {
             Fatal::at(HaltCode::DamagedLog, "a stored block is missing", height.0)
         })?;
-        let record = self.replay.next(blob).map_err(|fatal| {
-            if height == Height::GENESIS {
-                Fatal::new(
-                    HaltCode::ForeignLog,
-                    "the stored log belongs to another chain or was sealed with another key",
-                )
-            } else {
-                fatal
-            }
-        })?;
+        let record = self.replay.next(blob)?;
         if height == Height::GENESIS {
-            if record.block.hash != self.genesis.block.hash {
-                return Err(Fatal::new(
-                    HaltCode::ForeignLog,
-                    "the stored log starts with another genesis block",
-                ));
-            }
-        } else if self.snapshot.is_none_or(|snapshot| height > snapshot.height) {
+            self.origin.check_genesis(&record)?;
+        } else if self.snapshot.is_none() {
             apply_record(&self.ledger.state, &record)?;
         }
         self.ledger.push(record.block);
-        if let Some(snapshot) = self.snapshot
-            && snapshot.height == height
+        Ok(())
+    }
+
+    /// The snapshot is complete: it becomes the state.
+    fn take_snapshot(&mut self) -> Result<(), Fatal> {
+        if let Some(snapshot) = self.snapshot.take()
+            && let Some(block) = self.ledger.head_block()
         {
-            self.stage = Stage::Chunk {
-                index: 0,
-                incarnation: None,
-                loader: SnapshotLoader::new(self.options.history),
-            };
-            if snapshot.chunks == 0 {
-                return self.finish_snapshot();
-            }
+            self.ledger.state = snapshot.finish(block.commitments.state.root)?;
         }
-        Ok(())
-    }
-
-    fn on_chunk(&mut self, bytes: Option<Vec<u8>>) -> Result<(), Fatal> {
-        let height = self.snapshot_height();
-        let chunks = self.snapshot.map_or(0, |snapshot| snapshot.chunks);
-        let Stage::Chunk {
-            index,
-            incarnation,
-            loader,
-        } = &mut self.stage else {
-            return Ok(());
-        };
-        let damaged = |detail| Fatal::at(HaltCode::DamagedLog, detail, height.0);
-        let bytes = bytes.ok_or_else(|| damaged("a stored snapshot chunk is missing"))?;
-        let sealed = Sealed::<SnapshotChunk>::from_bytes(bytes)
-            .map_err(|_| damaged("a stored snapshot chunk is malformed"))?;
-        let aad = SnapshotAad {
-            snapshot: height,
-            index: *index,
-            incarnation: *incarnation.get_or_insert_with(|| sealed.incarnation()),
-        };
-        let chunk = self
-            .keys
-            .open_chunk(&aad, sealed)
-            .map_err(|_| damaged("a stored snapshot chunk is not authentic"))?;
-        loader
-            .push(&chunk)
-            .map_err(|_| damaged("a stored snapshot chunk cannot be read by this version"))?;
-        *index += 1;
-        if *index == chunks {
-            self.finish_snapshot()?;
-        }
-        Ok(())
-    }
-
-    fn finish_snapshot(&mut self) -> Result<(), Fatal> {
-        let height = self.snapshot_height();
-        let damaged = |detail| Fatal::at(HaltCode::DamagedLog, detail, height.0);
-        let Stage::Chunk { loader, .. } = core::mem::replace(&mut self.stage, Stage::Blocks) else {
-            return Ok(());
-        };
-        let block = self
-            .ledger
-            .head_block()
-            .ok_or_else(|| damaged("a snapshot without its block"))?;
-        self.ledger.state = loader
-            .finish(height, block.commitments.state.root)
-            .map_err(|_| damaged("a stored snapshot leads to another state root"))?;
         Ok(())
     }
 
@@ -292,9 +205,9 @@ impl Boot {
         self.ledger.state.set_committed(head);
         let parts = Parts {
             options: self.options.clone(),
-            spec: self.spec.clone(),
+            spec: self.origin.spec.clone(),
             executor: self.executor.clone(),
-            keys: self.keys.clone(),
+            keys: self.origin.keys.clone(),
             ledger: self.ledger.clone(),
             snapshots: self.snapshots.clone(),
         };
@@ -304,8 +217,8 @@ impl Boot {
             executor: self.executor.clone(),
         }));
         step.host(FromEnclave::Ready {
-            chain_id: self.spec.chain_id(),
-            genesis_hash: self.genesis.block.hash.0,
+            chain_id: self.origin.spec.chain_id(),
+            genesis_hash: self.origin.genesis.block.hash.0,
             head,
         });
         Ok(running)

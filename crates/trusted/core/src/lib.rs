@@ -23,6 +23,7 @@ mod reader;
 mod record;
 mod replay;
 mod running;
+mod verify;
 pub mod work;
 
 pub use error::{CoreError, Fatal};
@@ -32,6 +33,7 @@ pub use message::{
     AnswerAt, CommittedBlock, CoreEffect, CoreMessage, DevelopmentRequest, Event, PatchChange,
     Request, RequestBody, RequestId, Response, StatePatch, Tick, WorkId,
 };
+pub use verify::{VerifiedBlock, Verifier};
 pub use record::{BlockRecord, RecordError};
 pub use reader::{
     Lookup, Reader, SeenBlock, SeenLog, SeenState, SeenTransaction, StoredBlock,

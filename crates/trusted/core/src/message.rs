@@ -188,6 +188,11 @@ pub enum DevelopmentRequest {
         /// Unix time in seconds.
         timestamp: u64,
     },
+    /// Puts the timestamps of later blocks this far apart; `None` lets them follow the clock again.
+    SetTimestampInterval {
+        /// Seconds.
+        interval_s: Option<u64>,
+    },
     /// Remembers the chain as it is.
     Snapshot,
     /// Goes back to a remembered chain and forgets it and later ones.
@@ -195,6 +200,8 @@ pub enum DevelopmentRequest {
         /// What [`Response::Number`] named.
         id: u64,
     },
+    /// Goes back to the genesis block, forgets everything else and every snapshot.
+    Reset,
     /// Sets the gas limit of later blocks.
     SetBlockGasLimit {
         /// Gas.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alloy_consensus::{Header, TxReceipt as _};
+use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256};
 use cloister_access::{Access, Caller, Resource, TransactionFacts, Visibility};
@@ -50,12 +50,14 @@ impl<'a> Reader<'a> {
     /// The committed head's block.
     ///
     /// # Errors
-    /// [`StateError::HistoryUnavailable`] before the node has any block.
+    /// [`StateError::NotYetApplied`] before the node has any block.
     pub fn head(&self) -> Result<SeenBlock, StateError> {
         self.ledger
             .head_block()
             .map(|block| self.see(block))
-            .ok_or(StateError::HistoryUnavailable)
+            .ok_or(StateError::NotYetApplied {
+                height: Height::GENESIS,
+            })
     }
 
     /// The block at a height.
@@ -107,11 +109,11 @@ impl<'a> Reader<'a> {
     /// The state after the block at `height`.
     ///
     /// # Errors
-    /// [`StateError::HistoryUnavailable`] if the height is beyond the head or older than the history
-    /// kept.
+    /// [`StateError::NotYetApplied`] if the height is beyond the head, and
+    /// [`StateError::HistoryUnavailable`] if it is older than the history kept.
     pub fn state(&self, height: Height) -> Result<SeenState, StateError> {
         if height > self.ledger.head() {
-            return Err(StateError::HistoryUnavailable);
+            return Err(StateError::NotYetApplied { height });
         }
         Ok(SeenState {
             view: self.ledger.state.view(height)?,

@@ -5,7 +5,7 @@
 //! recovery; receipts leave out their bloom filters, which follow from the logs.
 
 use alloy_consensus::{
-    Eip658Value, Header, ReceiptEnvelope, ReceiptWithBloom, Sealable as _, Typed2718 as _,
+    Eip658Value, Header, ReceiptEnvelope, ReceiptWithBloom, Typed2718 as _,
     transaction::Recovered,
 };
 use alloy_eips::{
@@ -86,7 +86,7 @@ impl StoredReceipt {
     }
 
     fn into_receipt(self) -> Result<Receipt, RecordError> {
-        let status = match &*self.outcome {
+        let status = match self.outcome.as_ref() as &[u8] {
             [0] => Eip658Value::Eip658(false),
             [1] => Eip658Value::Eip658(true),
             root if root.len() == 32 => Eip658Value::PostState(B256::from_slice(root)),

@@ -6,13 +6,65 @@
 use std::sync::Arc;
 
 use alloy_primitives::B256;
-use cloister_boundary::HaltCode;
+use cloister_boundary::{HaltCode, StoredSnapshot};
 use cloister_execution::{genesis_block, genesis_delta};
-use cloister_keys::{BlockAad, BlockBlob, LedgerKeys, OpenError, Sealed};
-use cloister_primitives::{ChainSpec, Height};
-use cloister_state::{State, StateDelta};
+use cloister_keys::{
+    BlockAad, BlockBlob, Epoch, Incarnation, LedgerKeys, OpenError, PlatformKey, Sealed, SnapshotAad,
+    SnapshotChunk,
+};
+use cloister_primitives::{ChainSpec, Genesis, Height};
+use cloister_state::{HistoryLimits, SnapshotLoader, State, StateDelta};
 
 use crate::{BlockRecord, Fatal};
+
+/// Everything that follows from a genesis file and a sealing key.
+pub(crate) struct Origin {
+    pub(crate) spec: Arc<ChainSpec>,
+    pub(crate) keys: Arc<LedgerKeys>,
+    /// The state after the genesis block.
+    pub(crate) state: State,
+    pub(crate) genesis: BlockRecord,
+}
+
+impl Origin {
+    pub(crate) fn new(
+        genesis: &[u8],
+        platform_key: &[u8],
+        history: HistoryLimits,
+    ) -> Result<Self, Fatal> {
+        let bad_genesis = || Fatal::new(HaltCode::BadGenesis, "the genesis file is not valid");
+        let text = core::str::from_utf8(genesis).map_err(|_| bad_genesis())?;
+        let (genesis, _) = Genesis::parse(text).map_err(|_| bad_genesis())?;
+        let spec = Arc::new(ChainSpec::new(genesis).map_err(|_| bad_genesis())?);
+        let platform_key = PlatformKey::from_bytes(platform_key)
+            .map_err(|_| Fatal::new(HaltCode::WrongKey, "the sealing key is damaged"))?;
+        let state = State::new(history);
+        let genesis = genesis_record(&spec, &state)?;
+        let keys = Arc::new(LedgerKeys::derive(
+            &platform_key,
+            spec.chain_id(),
+            genesis.block.hash,
+            Epoch(0),
+        ));
+        Ok(Self {
+            spec,
+            keys,
+            state,
+            genesis,
+        })
+    }
+
+    /// Checks that the log's first block is this chain's.
+    pub(crate) fn check_genesis(&self, record: &BlockRecord) -> Result<(), Fatal> {
+        if record.block.hash == self.genesis.block.hash {
+            return Ok(());
+        }
+        Err(Fatal::new(
+            HaltCode::ForeignLog,
+            "the stored log starts with another genesis block",
+        ))
+    }
+}
 
 /// Applies the genesis allocation and makes the block of height 0.
 pub(crate) fn genesis_record(spec: &ChainSpec, state: &State) -> Result<BlockRecord, Fatal> {
@@ -52,7 +104,16 @@ impl Replay {
     /// Opens the next blob and checks that it continues the chain.
     pub(crate) fn next(&mut self, blob: Vec<u8>) -> Result<BlockRecord, Fatal> {
         let (height, parent_hash) = self.expected;
-        let record = open_block(&self.keys, height, parent_hash, blob)?;
+        let record = open_block(&self.keys, height, parent_hash, blob).map_err(|fatal| {
+            if height == Height::GENESIS {
+                Fatal::new(
+                    HaltCode::ForeignLog,
+                    "the stored log belongs to another chain or was sealed with another key",
+                )
+            } else {
+                fatal
+            }
+        })?;
         self.expected = (height.next(), record.block.hash);
         Ok(record)
     }
@@ -112,4 +173,73 @@ pub(crate) fn apply_record(state: &State, record: &BlockRecord) -> Result<(), Fa
         return Err(damaged("a stored block leads to another state root"));
     }
     Ok(())
+}
+
+/// Reads one snapshot back, chunk by chunk.
+pub(crate) struct SnapshotReplay {
+    keys: Arc<LedgerKeys>,
+    snapshot: StoredSnapshot,
+    index: u32,
+    /// That of the first chunk: chunks of two snapshots do not mix.
+    incarnation: Option<Incarnation>,
+    loader: SnapshotLoader,
+}
+
+impl SnapshotReplay {
+    pub(crate) fn new(
+        keys: Arc<LedgerKeys>,
+        snapshot: StoredSnapshot,
+        history: HistoryLimits,
+    ) -> Self {
+        Self {
+            keys,
+            snapshot,
+            index: 0,
+            incarnation: None,
+            loader: SnapshotLoader::new(history),
+        }
+    }
+
+    pub(crate) const fn height(&self) -> Height {
+        self.snapshot.height
+    }
+
+    /// The chunk that [`Self::next`] expects; `None` once all are there.
+    pub(crate) fn expected(&self) -> Option<u32> {
+        (self.index < self.snapshot.chunks).then_some(self.index)
+    }
+
+    fn damaged(&self, detail: &'static str) -> Fatal {
+        Fatal::at(HaltCode::DamagedLog, detail, self.snapshot.height.0)
+    }
+
+    /// Opens the next chunk and adds it to the state.
+    pub(crate) fn next(&mut self, chunk: Option<Vec<u8>>) -> Result<(), Fatal> {
+        let bytes = chunk.ok_or_else(|| self.damaged("a stored snapshot chunk is missing"))?;
+        let sealed = Sealed::<SnapshotChunk>::from_bytes(bytes)
+            .map_err(|_| self.damaged("a stored snapshot chunk is malformed"))?;
+        let incarnation = *self.incarnation.get_or_insert(sealed.incarnation());
+        let aad = SnapshotAad {
+            snapshot: self.snapshot.height,
+            index: self.index,
+            incarnation,
+        };
+        let chunk = self
+            .keys
+            .open_chunk(&aad, sealed)
+            .map_err(|_| self.damaged("a stored snapshot chunk is not authentic"))?;
+        self.loader
+            .push(&chunk)
+            .map_err(|_| self.damaged("a stored snapshot chunk cannot be read by this version"))?;
+        self.index += 1;
+        Ok(())
+    }
+
+    /// The state, if it is the one whose root the block at its height names.
+    pub(crate) fn finish(self, state_root: B256) -> Result<State, Fatal> {
+        let damaged = self.damaged("a stored snapshot leads to another state root");
+        self.loader
+            .finish(self.snapshot.height, state_root)
+            .map_err(|_| damaged)
+    }
 }

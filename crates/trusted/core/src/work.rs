@@ -9,7 +9,7 @@ use alloy_consensus::Header;
 use alloy_primitives::{B256, Bytes};
 use cloister_crypto::Nonce;
 use cloister_execution::{
-    BlockAttributes, BlockHashes, Executor, Parent, ValidTx, recover_batch,
+    BlockAttributes, BlockHashes, Executor, Parent, ValidTx, recover,
 };
 use cloister_keys::{BlockAad, LedgerKeys, SnapshotAad};
 use cloister_ordering::Empty;
@@ -22,7 +22,12 @@ use crate::{BlockRecord, replay::open_block};
 #[derive(Debug)]
 pub enum Work {
     /// Decode transactions and recover their senders.
-    Recover(Vec<Bytes>),
+    Recover {
+        /// As clients sent them.
+        raws: Vec<Bytes>,
+        /// The chain's limit on one transaction, in bytes.
+        max_bytes: usize,
+    },
     /// Execute a block on the newest speculative state and compute its roots.
     Build(Box<BuildJob>),
     /// Encode, pad and seal a block's record.
@@ -138,7 +143,9 @@ impl Work {
     #[must_use]
     pub fn run(self) -> WorkResult {
         match self {
-            Self::Recover(raws) => WorkResult::Recovered(recover_batch(&raws)),
+            Self::Recover { raws, max_bytes } => WorkResult::Recovered(
+                raws.iter().map(|raw| recover(raw, max_bytes)).collect(),
+            ),
             Self::Build(job) => WorkResult::Built(Box::new(job.run())),
             Self::Seal(job) => WorkResult::Sealed(job.run()),
             Self::Cut(job) => WorkResult::Cut(Box::new(job.run())),

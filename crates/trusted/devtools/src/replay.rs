@@ -6,7 +6,7 @@ use std::ops::Range;
 use alloy_primitives::Bytes;
 use cloister_access::Caller;
 use cloister_core::{Lookup, SeenBlock};
-use cloister_execution::{Replay, halt_message, revert_message};
+use cloister_execution::{Observed, Replay, halt_message, revert_message};
 use cloister_primitives::Height;
 use cloister_rpc::RpcContext;
 use revm::{
@@ -92,15 +92,16 @@ fn try_replay(
         hashes: &hashes,
     };
     let mut told = Vec::with_capacity(watched.len());
+    let observe = |observed: Observed<'_, '_, ConsoleCalls>| {
+        told.push(Replayed {
+            index: observed.index,
+            failure: failure(&observed.result.result),
+            logs: std::mem::take(&mut observed.inspector.logs),
+        });
+    };
     context
         .executor
-        .inspect_block(replay, watched, ConsoleCalls::default(), |observed| {
-            told.push(Replayed {
-                index: observed.index,
-                failure: failure(&observed.result.result),
-                logs: std::mem::take(&mut observed.inspector.logs),
-            });
-        })
+        .inspect_block(replay, watched, &mut ConsoleCalls::default(), observe)
         .ok()?;
     Some(told)
 }

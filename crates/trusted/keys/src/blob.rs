@@ -99,8 +99,7 @@ impl Header {
         }
         let number = u16::from_be_bytes(field(bytes, CLASS_AT).ok_or(truncated)?);
         let header = Self {
-            class: SizeClass::new(number)
-                .ok_or(OpenError::TooLong { found: bytes.len(), expected: crate::MAX_SEALED_BYTES })?,
+            class: SizeClass::new(number).ok_or(OpenError::TooLong { found: bytes.len(), expected: crate::MAX_SEALED_BYTES })?,
             epoch: Epoch(u32::from_be_bytes(field(bytes, EPOCH_AT).ok_or(truncated)?)),
             incarnation: field(bytes, INCARNATION_AT).ok_or(truncated)?,
             nonce: field(bytes, NONCE_AT).ok_or(truncated)?,
@@ -179,10 +178,7 @@ impl<T> Sealed<T> {
 
 impl<T> fmt::Debug for Sealed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sealed")
-            .field("epoch", &self.header.epoch.0)
-            .field("bytes", &self.bytes.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Sealed").field("epoch", &self.header.epoch.0).field("bytes", &self.bytes.len()).finish_non_exhaustive()
     }
 }
 
@@ -225,12 +221,7 @@ mod tests {
 
     #[test]
     fn header_fields_stand_where_the_documentation_says() {
-        let header = Header {
-            class: SizeClass::new(3).unwrap(),
-            epoch: Epoch(0x0102_0304),
-            incarnation: [0xaa; 16],
-            nonce: [0xbb; 12],
-        };
+        let header = Header { class: SizeClass::new(3).unwrap(), epoch: Epoch(0x0102_0304), incarnation: [0xaa; 16], nonce: [0xbb; 12] };
         let bytes = header.encode();
         assert_eq!(hex::encode(&bytes[..8]), "0001000301020304");
         assert_eq!(bytes[8..24], [0xaa; 16]);

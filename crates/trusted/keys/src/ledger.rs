@@ -9,9 +9,7 @@ use cloister_primitives::Height;
 
 use crate::blob::{BlockBlob, HEADER_LEN, Header, MetaBlob, OVERHEAD, SnapshotChunk, pad, unpad};
 use crate::derive::{BLOCK, COMMITMENT, LEDGER, META, RECORD, SNAPSHOT, derive};
-use crate::{
-    Epoch, Incarnation, MAX_PLAINTEXT_BYTES, OpenError, PlatformKey, SNAPSHOT_CHUNK_BYTES, Sealed, SizeClass,
-};
+use crate::{Epoch, Incarnation, MAX_PLAINTEXT_BYTES, OpenError, PlatformKey, SNAPSHOT_CHUNK_BYTES, Sealed, SizeClass};
 
 #[cfg(test)]
 mod tests;
@@ -129,12 +127,7 @@ impl LedgerKeys {
     ///
     /// # Errors
     /// [`SealError`]; the record has then gone nowhere.
-    pub fn seal_block(
-        &self,
-        nonce: Nonce,
-        aad: &BlockAad,
-        record: impl AsRef<[u8]>,
-    ) -> Result<Sealed<BlockBlob>, SealError> {
+    pub fn seal_block(&self, nonce: Nonce, aad: &BlockAad, record: impl AsRef<[u8]>) -> Result<Sealed<BlockBlob>, SealError> {
         let class = class_of(record.as_ref())?;
         self.seal(&self.block, class, aad.incarnation, nonce, &aad.position(), record.as_ref())
     }
@@ -151,12 +144,7 @@ impl LedgerKeys {
     ///
     /// # Errors
     /// [`SealError`]; the chunk has then gone nowhere.
-    pub fn seal_chunk(
-        &self,
-        nonce: Nonce,
-        aad: &SnapshotAad,
-        chunk: impl AsRef<[u8]>,
-    ) -> Result<Sealed<SnapshotChunk>, SealError> {
+    pub fn seal_chunk(&self, nonce: Nonce, aad: &SnapshotAad, chunk: impl AsRef<[u8]>) -> Result<Sealed<SnapshotChunk>, SealError> {
         let len = chunk.as_ref().len();
         if len > SNAPSHOT_CHUNK_BYTES {
             return Err(SealError::TooLong { len, max: SNAPSHOT_CHUNK_BYTES });
@@ -176,12 +164,7 @@ impl LedgerKeys {
     ///
     /// # Errors
     /// [`SealError`]; the metadata has then gone nowhere.
-    pub fn seal_meta(
-        &self,
-        nonce: Nonce,
-        aad: &MetaAad,
-        meta: impl AsRef<[u8]>,
-    ) -> Result<Sealed<MetaBlob>, SealError> {
+    pub fn seal_meta(&self, nonce: Nonce, aad: &MetaAad, meta: impl AsRef<[u8]>) -> Result<Sealed<MetaBlob>, SealError> {
         let class = class_of(meta.as_ref())?;
         self.seal(&self.meta, class, aad.incarnation, nonce, &[], meta.as_ref())
     }
@@ -229,13 +212,7 @@ impl LedgerKeys {
         Ok(Sealed::assemble(bytes, header))
     }
 
-    fn open<T>(
-        &self,
-        family: &Family,
-        incarnation: Incarnation,
-        position: &[u8],
-        sealed: Sealed<T>,
-    ) -> Result<Vec<u8>, OpenError> {
+    fn open<T>(&self, family: &Family, incarnation: Incarnation, position: &[u8], sealed: Sealed<T>) -> Result<Vec<u8>, OpenError> {
         let header = *sealed.header();
         if header.epoch != self.epoch {
             return Err(OpenError::WrongEpoch { found: header.epoch, expected: self.epoch });
@@ -308,8 +285,7 @@ impl Aad {
 }
 
 fn class_of(record: &[u8]) -> Result<SizeClass, SealError> {
-    SizeClass::for_record(record.len())
-        .ok_or(SealError::TooLong { len: record.len(), max: MAX_PLAINTEXT_BYTES })
+    SizeClass::for_record(record.len()).ok_or(SealError::TooLong { len: record.len(), max: MAX_PLAINTEXT_BYTES })
 }
 
 // The unused constants of the layout are pinned here, since `docs/keys.md` states them.

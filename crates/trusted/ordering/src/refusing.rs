@@ -4,7 +4,7 @@
 //! not yet committed loses its slots, and the core has to rewind with nothing lost and nothing
 //! visible early.
 
-use crate::{Effect, Input, Ordering, Slot, Solo, Status};
+use crate::{Effect, Input, Ordering, Solo, Status};
 
 /// A [`Solo`] whose speculative tail is discarded at points drawn from a seed.
 #[derive(Debug)]
@@ -75,18 +75,6 @@ impl Ordering for Refusing {
     }
 }
 
-/// Slots never repeat, also over refusals; used by the tests of both engines.
-#[cfg(test)]
-fn slots(effects: &[Effect]) -> Vec<Slot> {
-    effects
-        .iter()
-        .filter_map(|effect| match effect {
-            Effect::Build { slot, .. } => Some(*slot),
-            _ => None,
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -107,12 +95,12 @@ mod tests {
                 let input = queue.pop().unwrap_or(Input::Demand);
                 let mut out = Vec::new();
                 engine.step(0, input, &mut out);
-                for slot in slots(&out) {
-                    assert!(seen.insert(slot), "slot {slot:?} repeats");
-                }
                 for effect in out {
                     match effect {
-                        Effect::Build { slot, .. } => queue.insert(0, Input::Built(slot)),
+                        Effect::Build { slot, .. } => {
+                            assert!(seen.insert(slot), "slot {slot:?} repeats");
+                            queue.insert(0, Input::Built(slot));
+                        }
                         Effect::Persist { seq, .. } => queue.insert(0, Input::Persisted(seq)),
                         Effect::Commit(height) => {
                             assert_eq!(height, committed.next());

@@ -60,12 +60,7 @@ impl Pool {
 
         let nonce = tx.nonce();
         let id = self.open_lane(tx.sender(), state);
-        let entry = Entry {
-            price: Price::of(&tx),
-            arrival: self.next_arrival(),
-            place: Place::Pooled,
-            tx,
-        };
+        let entry = Entry { price: Price::of(&tx), arrival: self.next_arrival(), gas: tx.gas_limit(), place: Place::Pooled, tx };
         let end = self.lane(id).map_or(nonce, Lane::end);
         let replaced = self.insert(id, entry).map(|old| old.tx.hash());
         let promoted = match self.lane(id) {
@@ -124,11 +119,7 @@ impl Pool {
         if fits(count, bytes) {
             return Ok(Vec::new());
         }
-        let newcomer = Tail {
-            executable: placement.executable,
-            price: Price::of(tx),
-            arrival: u64::MAX,
-        };
+        let newcomer = Tail { executable: placement.executable, price: Price::of(tx), arrival: u64::MAX };
         let mut victims: Vec<(LaneId, u64, TxHash)> = Vec::new();
         for id in self.tails.worth_less_than(&newcomer).take(MAX_VICTIMS) {
             let Some(lane) = self.lane(id).filter(|lane| lane.address != tx.sender()) else {

@@ -3,8 +3,8 @@
 use alloy_primitives::{Address, TxHash};
 use cloister_execution::ValidTx;
 
-use crate::lane::Place;
-use crate::pool::LaneId;
+use crate::lane::{Entry, Place};
+use crate::pool::{LaneId, Ticket};
 use crate::{Pool, SenderState, SlotId, TakeLimits};
 
 /// The least gas a transaction declares; less than this left over ends a block.
@@ -20,38 +20,36 @@ impl Pool {
     /// Taking again for the same slot adds to it.
     pub fn take(&mut self, slot: SlotId, limits: TakeLimits) -> Vec<ValidTx> {
         self.heads.set_base_fee(u128::from(limits.base_fee));
+        let most = limits.max_transactions.min(self.len());
+        let (mut taken, mut tickets) = (Vec::with_capacity(most), Vec::with_capacity(most));
         let mut gas = limits.gas_limit;
-        let mut taken = Vec::with_capacity(limits.max_transactions.min(self.len()));
         let mut passed_over: Vec<LaneId> = Vec::new();
-        while taken.len() < limits.max_transactions && gas >= MIN_TRANSACTION_GAS {
+        while taken.len() < most && gas >= MIN_TRANSACTION_GAS && passed_over.len() < MAX_PASSED_OVER {
             let Some(id) = self.heads.best() else { break };
-            // Taken out of the order either way: a lane that is passed over comes back at the end.
             let Some(lane) = self.lane_mut(id) else { break };
             let head = lane.indexed_head.take();
-            if let Some(tx) = lane.take(slot, gas) {
-                gas -= tx.gas_limit();
-                let tx = tx.clone();
-                let next = lane.head();
-                lane.indexed_head = next;
-                taken.push(tx);
-                if let Some(next) = next {
-                    self.heads.insert(next, id);
-                }
+            if let Some(entry) = lane.take(slot, gas) {
+                gas -= entry.gas;
+                taken.push(entry.tx.clone());
+                tickets.push(Ticket { lane: id, nonce: entry.tx.nonce(), arrival: entry.arrival });
+                lane.indexed_head = lane.head();
             } else {
+                // Out of the order until the block is full.
                 passed_over.push(id);
             }
+            let next = lane.indexed_head;
             if let Some(head) = head {
                 self.heads.remove(head);
             }
-            if passed_over.len() == MAX_PASSED_OVER {
-                break;
+            if let Some(next) = next {
+                self.heads.insert(next, id);
             }
         }
         for id in passed_over {
             self.refresh(id);
         }
-        if !taken.is_empty() {
-            self.slots.entry(slot).or_default().extend(taken.iter().map(ValidTx::hash));
+        if !tickets.is_empty() {
+            self.slots.entry(slot).or_default().extend(tickets);
         }
         taken
     }
@@ -61,18 +59,26 @@ impl Pool {
     pub fn built(&mut self, slot: SlotId, included: &[TxHash], evicted: &[TxHash]) {
         let Some(taken) = self.slots.remove(&slot) else { return };
         for hash in included {
-            self.set_place(hash, slot, Place::Included(slot));
+            if let Some((id, nonce)) = self.locate(hash)
+                && let Some(entry) = self.lane_mut(id).and_then(|lane| lane.get_mut(nonce))
+                && entry.place == Place::Taken(slot)
+            {
+                entry.place = Place::Included(slot);
+            }
         }
         for hash in evicted {
-            if let Some((id, nonce)) = self.in_flight(hash, slot) {
+            if let Some((id, nonce)) = self.locate(hash)
+                && self.lane(id).and_then(|lane| lane.get(nonce)).is_some_and(|entry| entry.place == Place::Taken(slot))
+            {
                 self.remove(id, nonce);
             }
         }
         let mut still = Vec::with_capacity(included.len());
-        for hash in taken {
-            match self.place(&hash) {
-                Some(Place::Included(at)) if at == slot => still.push(hash),
-                _ => self.give_back(&hash, slot),
+        for ticket in taken {
+            match self.place(ticket) {
+                Some(Place::Included(_)) => still.push(ticket),
+                Some(_) => self.give_back(ticket),
+                None => {}
             }
         }
         if !still.is_empty() {
@@ -91,27 +97,29 @@ impl Pool {
                 self.move_lane(id, state);
             }
         }
-        for hash in taken {
-            match self.in_flight(&hash, slot) {
-                Some((id, nonce)) if self.place(&hash) == Some(Place::Included(slot)) => {
-                    self.remove(id, nonce);
+        for ticket in taken {
+            match self.place(ticket) {
+                Some(Place::Included(_)) => {
+                    self.remove(ticket.lane, ticket.nonce);
                 }
-                _ => self.give_back(&hash, slot),
+                Some(_) => self.give_back(ticket),
+                None => {}
             }
         }
     }
 
     /// Reports a slot that came to nothing: its transactions wait again, in their old order.
     pub fn rewound(&mut self, slot: SlotId) {
-        for hash in self.slots.remove(&slot).unwrap_or_default() {
-            self.give_back(&hash, slot);
+        for ticket in self.slots.remove(&slot).unwrap_or_default() {
+            self.give_back(ticket);
         }
     }
 
     /// Transactions in flight for a slot, in the order they were taken.
     #[must_use]
-    pub fn in_slot(&self, slot: SlotId) -> &[TxHash] {
-        self.slots.get(&slot).map_or(&[], Vec::as_slice)
+    pub fn in_slot(&self, slot: SlotId) -> Vec<TxHash> {
+        let tickets = self.slots.get(&slot).into_iter().flatten();
+        tickets.filter_map(|ticket| self.redeem(*ticket)).map(|entry| entry.tx.hash()).collect()
     }
 
     pub(crate) fn move_lane(&mut self, id: LaneId, state: SenderState) {
@@ -122,33 +130,21 @@ impl Pool {
         self.refresh(id);
     }
 
-    fn place(&self, hash: &TxHash) -> Option<Place> {
-        let (id, nonce) = self.locate(hash)?;
-        self.lane(id)?.get(nonce).map(|entry| entry.place)
+    fn redeem(&self, ticket: Ticket) -> Option<&Entry> {
+        let entry = self.lane(ticket.lane)?.get(ticket.nonce)?;
+        (entry.arrival == ticket.arrival).then_some(entry)
     }
 
-    /// Where a transaction is found, if it is in flight for this slot.
-    fn in_flight(&self, hash: &TxHash, slot: SlotId) -> Option<(LaneId, u64)> {
-        match self.place(hash)? {
-            Place::Taken(at) | Place::Included(at) if at == slot => self.locate(hash),
-            _ => None,
-        }
+    fn place(&self, ticket: Ticket) -> Option<Place> {
+        self.redeem(ticket).map(|entry| entry.place)
     }
 
-    fn set_place(&mut self, hash: &TxHash, slot: SlotId, place: Place) {
-        if let Some((id, nonce)) = self.in_flight(hash, slot)
-            && let Some(entry) = self.lane_mut(id).and_then(|lane| lane.get_mut(nonce))
-        {
-            entry.place = place;
-        }
-    }
-
-    fn give_back(&mut self, hash: &TxHash, slot: SlotId) {
-        if let Some((id, nonce)) = self.in_flight(hash, slot) {
-            if let Some(lane) = self.lane_mut(id) {
-                lane.give_back(nonce);
+    fn give_back(&mut self, ticket: Ticket) {
+        if self.redeem(ticket).is_some() {
+            if let Some(lane) = self.lane_mut(ticket.lane) {
+                lane.give_back(ticket.nonce);
             }
-            self.refresh(id);
+            self.refresh(ticket.lane);
         }
     }
 }

@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::testing::{ALL, Draft, add, address, draft, pool, rich, take, with_balance};
 use crate::PoolError;
+use crate::testing::{ALL, Draft, add, address, draft, pool, rich, take, with_balance};
 
 fn hashes(pairs: &[(u8, u64)]) -> Vec<TxHash> {
     pairs.iter().map(|(from, nonce)| draft(*from, *nonce).hash()).collect()
@@ -121,7 +121,7 @@ fn an_earlier_slot_lost_alone_leaves_the_later_one_in_flight() {
     take(&mut pool, 2, TakeLimits { max_transactions: 2, ..ALL });
     pool.rewound(SlotId(1));
     pool.check();
-    assert_eq!(take(&mut pool, 3, ALL), [(1, 0), (1, 2), (2, 0), (2, 2)]);
+    assert_eq!(take(&mut pool, 3, ALL), [(1, 0), (2, 0), (1, 2), (2, 2)]);
 }
 
 #[test]

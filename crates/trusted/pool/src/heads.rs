@@ -19,7 +19,10 @@ pub(crate) struct Head {
 }
 
 /// Highest price first, then earliest arrival; arrivals are unique, so keys are.
-type Order = BTreeMap<(Reverse<u128>, u64), LaneId>;
+type Order = BTreeMap<(Reverse<u128>, u64), (LaneId, Price)>;
+
+/// How many thresholds without a head may pile up before they are looked for.
+const MAX_STALE: usize = 4_096;
 
 /// All lanes with something to take.
 #[derive(Debug, Default)]
@@ -30,7 +33,10 @@ pub(crate) struct Heads {
     /// Those whose cap decides, by cap: payable ones first.
     by_cap: Order,
     /// Those whose cap is above their tip, in either order, by the highest base fee at which the tip decides, and arrival.
-    thresholds: BTreeMap<(u128, u64), (LaneId, Price)>,
+    ///
+    /// Removing a head leaves its threshold behind, since looking that up would cost as much as all the rest; a threshold
+    /// whose head is in neither order counts for nothing, and is dropped when it is come across.
+    thresholds: BTreeMap<(u128, u64), Price>,
 }
 
 impl Price {
@@ -50,50 +56,61 @@ impl Price {
 impl Heads {
     pub(crate) fn insert(&mut self, head: Head, lane: LaneId) {
         let Head { price, arrival } = head;
-        if price.is_decided_by_tip(self.base_fee) {
-            self.by_tip.insert((Reverse(price.tip), arrival), lane);
-        } else {
-            self.by_cap.insert((Reverse(price.cap), arrival), lane);
-        }
+        let by_tip = price.is_decided_by_tip(self.base_fee);
+        self.order(by_tip).insert(key(head, by_tip), (lane, price));
         if let Some(threshold) = price.threshold() {
-            self.thresholds.insert((threshold, arrival), (lane, price));
+            self.thresholds.insert((threshold, arrival), price);
         }
     }
 
     pub(crate) fn remove(&mut self, head: Head) {
-        let Head { price, arrival } = head;
-        if price.is_decided_by_tip(self.base_fee) {
-            self.by_tip.remove(&(Reverse(price.tip), arrival));
-        } else {
-            self.by_cap.remove(&(Reverse(price.cap), arrival));
+        let by_tip = head.price.is_decided_by_tip(self.base_fee);
+        self.order(by_tip).remove(&key(head, by_tip));
+        if self.thresholds.len() > 2 * (self.by_tip.len() + self.by_cap.len()) + MAX_STALE {
+            self.drop_stale();
         }
-        if let Some(threshold) = price.threshold() {
-            self.thresholds.remove(&(threshold, arrival));
-        }
+    }
+
+    const fn order(&mut self, by_tip: bool) -> &mut Order {
+        if by_tip { &mut self.by_tip } else { &mut self.by_cap }
+    }
+
+    fn drop_stale(&mut self) {
+        let Self { by_tip, by_cap, thresholds, .. } = self;
+        thresholds.retain(|(_, arrival), price| {
+            let head = Head { price: *price, arrival: *arrival };
+            by_tip.contains_key(&key(head, true)) || by_cap.contains_key(&key(head, false))
+        });
     }
 
     /// Orders by what is paid at this base fee from now on.
     pub(crate) fn set_base_fee(&mut self, base_fee: u128) {
         let old = std::mem::replace(&mut self.base_fee, base_fee);
         let (low, high) = (old.min(base_fee), old.max(base_fee));
-        for ((_, arrival), (lane, price)) in self.thresholds.range((low, 0)..(high, 0)) {
-            let (tip, cap) = ((Reverse(price.tip), *arrival), (Reverse(price.cap), *arrival));
-            if base_fee > old {
-                self.by_tip.remove(&tip);
-                self.by_cap.insert(cap, *lane);
-            } else {
-                self.by_cap.remove(&cap);
-                self.by_tip.insert(tip, *lane);
+        let rises = base_fee > old;
+        let Self { by_tip, by_cap, thresholds, .. } = self;
+        let (from, to) = if rises { (by_tip, by_cap) } else { (by_cap, by_tip) };
+        let mut stale = Vec::new();
+        for (threshold, price) in thresholds.range((low, 0)..(high, 0)) {
+            let head = Head { price: *price, arrival: threshold.1 };
+            match from.remove(&key(head, rises)) {
+                Some(value) => {
+                    to.insert(key(head, !rises), value);
+                }
+                None => stale.push(*threshold),
             }
+        }
+        for threshold in stale {
+            self.thresholds.remove(&threshold);
         }
     }
 
     /// The lane whose next transaction pays most at the base fee that was set; earlier arrival breaks a tie.
     pub(crate) fn best(&self) -> Option<LaneId> {
         let tip = self.by_tip.first_key_value();
-        let tip = tip.map(|((Reverse(tip), arrival), lane)| (*tip, Reverse(*arrival), *lane));
+        let tip = tip.map(|((Reverse(tip), arrival), (lane, _))| (*tip, Reverse(*arrival), *lane));
         let cap = self.by_cap.first_key_value();
-        let cap = cap.and_then(|((Reverse(cap), arrival), lane)| {
+        let cap = cap.and_then(|((Reverse(cap), arrival), (lane, _))| {
             let paid = cap.checked_sub(self.base_fee)?;
             Some((paid, Reverse(*arrival), *lane))
         });
@@ -106,12 +123,14 @@ impl Heads {
         if by_cap.is_some_and(|((Reverse(cap), _), _)| *cap >= base_fee) {
             return true;
         }
-        if base_fee <= self.base_fee {
-            return !self.by_tip.is_empty();
-        }
-        // The highest threshold is almost always enough; only if the base fee has jumped past it are the rest looked at.
-        self.thresholds.values().rev().any(|(_, price)| price.cap >= base_fee)
+        // Below the base fee that was set, the first will do; above it, one of the first almost always.
+        self.by_tip.values().any(|(_, price)| price.cap >= base_fee)
     }
+}
+
+const fn key(head: Head, by_tip: bool) -> (Reverse<u128>, u64) {
+    let price = if by_tip { head.price.tip } else { head.price.cap };
+    (Reverse(price), head.arrival)
 }
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ pub(crate) struct Entry {
     pub(crate) tx: ValidTx,
     pub(crate) price: Price,
     pub(crate) arrival: u64,
+    /// Gas limit, kept here because the transaction lies elsewhere in memory.
+    pub(crate) gas: u64,
     pub(crate) place: Place,
 }
 
@@ -42,7 +44,8 @@ pub(crate) struct Entry {
 pub(crate) struct Lane {
     pub(crate) address: Address,
     pub(crate) state: SenderState,
-    entries: BTreeMap<u64, Entry>,
+    /// Boxed, since most lanes are short and a tree's nodes have room for eleven.
+    entries: BTreeMap<u64, Box<Entry>>,
     /// Sum of the costs of all entries.
     cost: U256,
     /// No entry costs more.
@@ -118,11 +121,11 @@ impl Lane {
     }
 
     pub(crate) fn get(&self, nonce: u64) -> Option<&Entry> {
-        self.entries.get(&nonce)
+        self.entries.get(&nonce).map(AsRef::as_ref)
     }
 
     pub(crate) fn get_mut(&mut self, nonce: u64) -> Option<&mut Entry> {
-        self.entries.get_mut(&nonce)
+        self.entries.get_mut(&nonce).map(AsMut::as_mut)
     }
 
     /// The first nonce from `nonce` on without an entry.
@@ -139,7 +142,7 @@ impl Lane {
         let cost = entry.tx.cost();
         self.cost = self.cost.saturating_add(cost);
         self.max_cost = self.max_cost.max(cost);
-        let old = self.entries.insert(nonce, entry);
+        let old = self.entries.insert(nonce, Box::new(entry)).map(|old| *old);
         if let Some(old) = &old {
             self.cost = self.cost.saturating_sub(old.tx.cost());
         }
@@ -153,22 +156,22 @@ impl Lane {
         self.cost = self.cost.saturating_sub(entry.tx.cost());
         self.end = self.end.min(nonce).max(self.state.nonce);
         self.next = self.next.min(nonce).max(self.state.nonce);
-        Some(entry)
+        Some(*entry)
     }
 
     /// Marks the next entry as taken for `slot`, if there is one whose gas limit fits.
-    pub(crate) fn take(&mut self, slot: SlotId, gas: u64) -> Option<&ValidTx> {
+    pub(crate) fn take(&mut self, slot: SlotId, gas: u64) -> Option<&Entry> {
         let nonce = self.next;
-        if nonce >= self.end || self.entries.get(&nonce)?.tx.gas_limit() > gas {
+        if nonce >= self.end {
             return None;
         }
+        let fits = self.entries.get_mut(&nonce).filter(|entry| entry.gas <= gas)?;
+        fits.place = Place::Taken(slot);
         self.next = nonce.saturating_add(1);
         if self.next < self.end {
             self.next = run(&self.entries, self.next, |entry| !entry.is_pooled());
         }
-        let entry = self.entries.get_mut(&nonce)?;
-        entry.place = Place::Taken(slot);
-        Some(&entry.tx)
+        self.get(nonce)
     }
 
     /// Makes an entry in flight wait again.
@@ -189,7 +192,7 @@ impl Lane {
             if *first.key() >= state.nonce {
                 break;
             }
-            gone.push(first.remove());
+            gone.push(*first.remove());
         }
         for entry in &gone {
             self.cost = self.cost.saturating_sub(entry.tx.cost());
@@ -208,12 +211,8 @@ impl Lane {
 
     fn drop_unaffordable(&mut self, gone: &mut Vec<Entry>) {
         let balance = self.state.balance;
-        let unaffordable: Vec<u64> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.is_pooled() && entry.tx.cost() > balance)
-            .map(|(nonce, _)| *nonce)
-            .collect();
+        let unaffordable: Vec<u64> =
+            self.entries.iter().filter(|(_, entry)| entry.is_pooled() && entry.tx.cost() > balance).map(|(nonce, _)| *nonce).collect();
         gone.extend(unaffordable.into_iter().filter_map(|nonce| self.remove(nonce)));
         let costs = self.entries.values().map(|entry| entry.tx.cost());
         self.max_cost = costs.max().unwrap_or_default();
@@ -266,13 +265,13 @@ impl Lane {
     }
 
     #[cfg(test)]
-    pub(crate) const fn entries(&self) -> &BTreeMap<u64, Entry> {
+    pub(crate) const fn entries(&self) -> &BTreeMap<u64, Box<Entry>> {
         &self.entries
     }
 }
 
 /// The first nonce from `start` on without an entry that satisfies `holds`.
-fn run(entries: &BTreeMap<u64, Entry>, start: u64, holds: impl Fn(&Entry) -> bool) -> u64 {
+fn run(entries: &BTreeMap<u64, Box<Entry>>, start: u64, holds: impl Fn(&Entry) -> bool) -> u64 {
     let mut nonce = start;
     for (found, entry) in entries.range(start..) {
         if *found != nonce || !holds(entry) {

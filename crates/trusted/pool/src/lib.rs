@@ -26,6 +26,10 @@ mod pool;
 mod tails;
 
 #[cfg(test)]
+mod measure;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
 mod testing;
 
 pub use admission::Admitted;

@@ -15,6 +15,14 @@ use crate::{PoolLimits, SenderState, SlotId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LaneId(pub(crate) u32);
 
+/// Where a transaction in flight is found: its lane may meanwhile be another sender's, so the arrival is compared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket {
+    pub(crate) lane: LaneId,
+    pub(crate) nonce: u64,
+    pub(crate) arrival: u64,
+}
+
 /// Pending transactions, and those in blocks that are not committed yet.
 ///
 /// A block goes through [`take`](Self::take), [`built`](Self::built), then [`committed`](Self::committed) or
@@ -29,7 +37,7 @@ pub struct Pool {
     pub(crate) heads: Heads,
     pub(crate) tails: Tails,
     /// Transactions in flight, in the order they were taken.
-    pub(crate) slots: BTreeMap<SlotId, Vec<TxHash>>,
+    pub(crate) slots: BTreeMap<SlotId, Vec<Ticket>>,
     arrivals: u64,
     bytes: usize,
     executable: usize,

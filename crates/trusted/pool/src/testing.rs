@@ -52,7 +52,8 @@ impl Draft {
             value: U256::from(self.value),
             ..TxEip1559::default()
         };
-        valid(Transaction::Eip1559(tx.into_signed(Signature::test_signature())), address(self.from))
+        let from = address(self.from);
+        valid(Transaction::Eip1559(tx.into_signed(signature(from))), from)
     }
 
     pub(crate) fn hash(self) -> TxHash {
@@ -67,9 +68,15 @@ pub(crate) fn legacy(from: u8, nonce: u64, gas_price: u128) -> ValidTx {
         nonce,
         gas_limit: 30_000,
         gas_price,
+        to: TxKind::Call(Address::ZERO),
         ..TxLegacy::default()
     };
-    valid(Transaction::Legacy(tx.into_signed(Signature::test_signature())), address(from))
+    valid(Transaction::Legacy(tx.into_signed(signature(address(from)))), address(from))
+}
+
+/// A signature that nobody checks; it holds the sender, so that hashes differ between senders as real ones do.
+pub(crate) fn signature(from: Address) -> Signature {
+    Signature::new(U256::from_be_bytes(from.into_word().0), U256::ONE, false)
 }
 
 pub(crate) fn valid(tx: Transaction, from: Address) -> ValidTx {

@@ -7,6 +7,8 @@ use cloister_core::{CoreError, Event, Ledger, Request, RequestBody, Response};
 use cloister_execution::Executor;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
+use crate::filters::Filters;
+
 /// A request on its way to the core, and where its answer goes.
 #[derive(Debug)]
 pub struct Envelope {
@@ -117,6 +119,8 @@ pub struct RpcContext {
     pub limits: Arc<RpcLimits>,
     /// Slots for calls that execute.
     pub calls: Arc<Semaphore>,
+    /// Polling filters of all clients.
+    pub(crate) filters: Arc<Filters>,
 }
 
 impl RpcContext {
@@ -136,6 +140,7 @@ impl RpcContext {
             events,
             calls: Arc::new(Semaphore::new(limits.concurrent_calls)),
             limits: Arc::new(limits),
+            filters: Arc::default(),
         }
     }
 }

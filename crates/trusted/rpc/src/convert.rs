@@ -16,4 +16,4 @@ pub use block::{BlockJson, Bodies, HeaderJson};
 pub use log::LogJson;
 pub use quantity::{HexBytes, Quantity};
 pub use receipt::ReceiptJson;
-pub use transaction::{Place, TransactionJson};
+pub use transaction::{Place, TransactionJson, UnsignedJson};

@@ -31,7 +31,7 @@ mod pool;
 mod proofs;
 mod reads;
 mod registry;
-mod send;
+pub mod send;
 mod subscriptions;
 mod transactions;
 

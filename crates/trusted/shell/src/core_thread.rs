@@ -232,15 +232,27 @@ impl CoreThread {
             self.events.clone(),
             config.rpc,
         );
-        let mut methods = cloister_rpc::methods(context.clone());
-        if let Some(extension) = config.extension {
-            let added = extension(context);
-            for name in added.method_names() {
-                methods.remove_method(name);
-            }
-            // Names that collide were just removed.
-            let _ = methods.merge(added);
-        }
-        let _ = self.methods.send(Some(methods.into()));
+        let Ok(base) = cloister_rpc::methods(context.clone()) else {
+            tracing::error!("two methods have the same name");
+            return;
+        };
+        let methods = match config.extension {
+            Some(extension) => merge(extension(context), &base),
+            None => base,
+        };
+        let _ = self.methods.send(Some(methods));
     }
+}
+
+/// All of `preferred`, and those of `base` whose names are not taken.
+fn merge(mut preferred: Methods, base: &Methods) -> Methods {
+    for name in base.method_names() {
+        if preferred.method(name).is_none()
+            && let Some(method) = base.method(name)
+        {
+            // The name was free a moment ago.
+            let _ = preferred.verify_and_insert(name, method.clone());
+        }
+    }
+    preferred
 }

@@ -5,7 +5,9 @@
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, U256};
 use cloister_primitives::Height;
@@ -33,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     measure_blocks(&state, slots, changes)?;
     measure_reads(&state, slots)?;
+    measure_readers(&state, slots, changes)?;
     measure_accounts(&state, changes)?;
     measure_snapshot(&state)
 }
@@ -71,16 +74,15 @@ fn measure_blocks(state: &State, slots: u64, changes: u64) -> Result<(), Box<dyn
     state.rewind(Height(3))?;
     println!("rewound a block in {:?}", start.elapsed()?);
     for count in [10u64, 1000] {
-        let delta = contract((0..count).map(|n| {
+        let mut delta = contract((0..count).map(|n| {
             let slot = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % slots;
             (U256::from(slot), value(slot, 77))
         }));
-        let mut delta = delta;
         delta.sort();
         let height = state.tip().map_or(Height(0), Height::next);
-        let start = Cpu::start()?;
+        let start = Instant::now();
         state.apply(height, &delta)?;
-        println!("block of {count} scattered slots in {:?}", start.elapsed()?);
+        println!("block of {count} scattered slots in {:?}", start.elapsed());
     }
     Ok(())
 }
@@ -88,7 +90,7 @@ fn measure_blocks(state: &State, slots: u64, changes: u64) -> Result<(), Box<dyn
 fn measure_reads(state: &State, slots: u64) -> Result<(), Box<dyn Error>> {
     const READS: u64 = 500_000;
     let tip = state.tip().unwrap_or_default();
-    for height in [tip, Height(1)] {
+    for height in [tip, Height(2)] {
         let view = state.view(height)?;
         let start = Cpu::start()?;
         let mut sum = U256::ZERO;
@@ -103,6 +105,35 @@ fn measure_reads(state: &State, slots: u64) -> Result<(), Box<dyn Error>> {
         let nodes = proof.storage[0].proof.len();
         println!("proof at {height} of {tip}: {nodes} nodes in {:?}", start.elapsed()?);
     }
+    Ok(())
+}
+
+/// How long a reader waits, at worst, while a large block is applied.
+fn measure_readers(state: &State, slots: u64, changes: u64) -> Result<(), Box<dyn Error>> {
+    let height = state.tip().map_or(Height(0), Height::next);
+    let view = state.view(state.tip().unwrap_or_default())?;
+    let stride = (slots / changes).max(1);
+    let slots = (0..changes).map(|n| U256::from(n * stride));
+    let delta = contract(slots.map(|slot| (slot, value(9, height.0))));
+    let done = AtomicBool::new(false);
+    let waits = thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut waits = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                let start = Instant::now();
+                if view.storage(CONTRACT, U256::from(waits.len())).is_ok() {
+                    waits.push(start.elapsed());
+                }
+            }
+            waits.sort_unstable();
+            waits
+        });
+        let applied = state.apply(height, &delta);
+        done.store(true, Ordering::Relaxed);
+        applied.map(|_| reader.join().unwrap_or_default())
+    })?;
+    let at = |part: usize| waits.get(waits.len() * part / 1000).copied();
+    println!("{} reads beside the writer: median {:?}, 99.9 % within {:?}, worst {:?}", waits.len(), at(500), at(999), waits.last(),);
     Ok(())
 }
 

@@ -11,8 +11,8 @@ use crate::history::{Mark, OldAccount, Version};
 use crate::state::Shared;
 use crate::{Account, AccountProof, StateError};
 
-/// Most accounts changed since a height for which a proof is still built: about half a second of
-/// work, during which the writer has to wait.
+/// Most changes since a height through which a proof is still built: about half a second of work,
+/// during which the writer has to wait.
 pub(crate) const MAX_PROOF_CHANGES: u64 = 100_000;
 
 /// An immutable view of one height.
@@ -90,21 +90,24 @@ impl StateView {
         if contents.history.is_end(since) && contents.tries.is_settled() {
             return Ok(contents.tries.prove(address, slots));
         }
-        let changes = contents.history.account_changes_since(since);
+        let history = &contents.history;
+        let changed_slots = || {
+            let wanted = !slots.is_empty();
+            let changed = wanted.then(|| history.slots_since(since));
+            changed.into_iter().flatten().filter(|(account, ..)| *account == key)
+        };
+        let changes = history.account_changes_since(since) + changed_slots().count() as u64;
         if changes > MAX_PROOF_CHANGES {
             let height = self.version.height;
             return Err(StateError::ProofTooOld { height, changes });
         }
         let mut tries = contents.tries.overlay();
-        if !slots.is_empty() {
-            let changed = contents.history.slots_since(since);
-            for (_, slot, value) in changed.filter(|(account, ..)| *account == key) {
-                // The account may be gone by now; it is put right below.
-                let id = tries.account_id(&key).unwrap_or_else(|| tries.put_account(key, Account::default()));
-                tries.put_slot(id, slot, value);
-            }
+        for (_, slot, value) in changed_slots() {
+            // The account may be gone by now; it is put right below.
+            let id = tries.account_id(&key).unwrap_or_else(|| tries.put_account(key, Account::default()));
+            tries.put_slot(id, slot, value);
         }
-        for (key, old) in contents.history.accounts_since(since) {
+        for (key, old) in history.accounts_since(since) {
             match old {
                 None => tries.remove_account(&key),
                 // Storage of other accounts stays as it is now: their old roots are recorded.

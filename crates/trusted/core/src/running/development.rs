@@ -213,7 +213,7 @@ impl Running {
                 development.impersonated.retain(|other| *other != address);
             }
             DevelopmentRequest::DropTransaction { hash } => {
-                return Ok(Response::Flag(self.pool.drop_transaction(&hash)));
+                return Ok(Response::Flag(self.pool.drop_transaction(&hash).is_some()));
             }
             DevelopmentRequest::DropAll => self.pool.clear(),
             _ => return Err(Code::Internal.into()),

@@ -19,7 +19,6 @@ use cloister_keys::{LedgerKeys, draw_incarnation};
 use cloister_ordering::{Input, Ordering, Refusing, Solo};
 use cloister_pool::Pool;
 use cloister_primitives::{Block, ChainSpec, Height};
-use cloister_state::StateView;
 
 use crate::{
     BlockRecord, CoreEffect, CoreMessage, CoreOptions, Fatal, Ledger, RequestId, Response, WorkId,
@@ -239,15 +238,6 @@ impl Running {
             .newest()
             .or_else(|| self.ledger.head_block())
             .ok_or(Fatal::new(HaltCode::Invariant, "a chain without a block"))
-    }
-
-    /// The state after the newest block built.
-    fn tip_view(&self) -> Option<StateView> {
-        let height = self
-            .pipeline
-            .newest()
-            .map_or_else(|| self.ledger.head(), |block| block.height());
-        self.ledger.state.view(height).ok()
     }
 
     fn report(&self, block: &Block, step: &mut Step<'_>) {

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, Bytes};
 use cloister_access::{Caller, Resource};
 use cloister_boundary::StorageFault;
-use cloister_execution::{HeadFacts, Origin, SenderFacts, validate};
+use cloister_execution::{HeadFacts, Origin, SenderFacts, ValidTx, validate};
 use cloister_ordering::Pace;
 use cloister_pool::SenderState;
 use cloister_primitives::{Code, RecoveredTransaction, Rejected};
@@ -61,7 +61,10 @@ impl Running {
         step: &mut Step<'_>,
     ) {
         let errand = Errand::Recover(core::mem::take(recovering));
-        self.send_work(Work::Recover(core::mem::take(raws)), errand, step);
+        self.send_work(Work::Recover {
+            raws: core::mem::take(raws),
+            max_bytes: self.spec.limits().max_transaction_size_bytes,
+        }, errand, step);
     }
 
     fn accepts_writes(&self) -> Result<(), CoreError> {
@@ -140,23 +143,22 @@ impl Running {
     }
 
     fn pool_content(&self, caller: &Caller, sender: Option<Address>) -> Response {
-        let content = match sender {
-            Some(sender) => self.pool.content_from(sender),
+        let accounts = match sender {
+            Some(sender) => vec![self.pool.content_from(sender)],
             None => self.pool.content(),
         };
-        let visible = |transactions: Vec<RecoveredTransaction>| {
-            transactions
-                .into_iter()
-                .filter(|transaction| {
-                    let sender = transaction.signer();
-                    self.sees(caller, Resource::Pool { sender })
-                })
-                .collect()
-        };
-        Response::PoolContent {
-            pending: visible(content.pending),
-            queued: visible(content.queued),
+        let mut pending = Vec::new();
+        let mut queued = Vec::new();
+        for account in accounts {
+            let sender = account.address;
+            if !self.sees(caller, Resource::Pool { sender }) {
+                continue;
+            }
+            let shared = |transaction: &ValidTx| transaction.transaction().clone();
+            pending.extend(account.pending.into_iter().map(shared));
+            queued.extend(account.queued.into_iter().map(shared));
         }
+        Response::PoolContent { pending, queued }
     }
 
     pub(super) fn on_recovered(
@@ -197,7 +199,7 @@ impl Running {
         self.demand();
     }
 
-    /// Validates a transaction against the newest state and puts it into the pool.
+    /// Validates a transaction against the committed state and puts it into the pool.
     pub(super) fn admit(
         &mut self,
         transaction: RecoveredTransaction,
@@ -214,14 +216,13 @@ impl Running {
         let tip = self
             .tip()
             .map_err(|_| CoreError::Unavailable("the node is stopping"))?;
-        let view = self
-            .tip_view()
-            .ok_or(CoreError::Unavailable("the state is being rebuilt"))?;
+        // The committed state: what is in flight the pool knows better.
+        let view = self.ledger.state.view(self.ledger.head())?;
         let sender = SenderFacts::read(&view, address)?;
         let head = HeadFacts {
-            height: tip.height(),
+            height: tip.header.number,
             timestamp: tip.header.timestamp,
-            base_fee_per_gas: tip.header.base_fee_per_gas,
+            base_fee: tip.header.base_fee_per_gas.unwrap_or(0),
             gas_limit: self.development.gas_limit.unwrap_or(tip.header.gas_limit),
         };
         let state = SenderState {
@@ -229,7 +230,10 @@ impl Running {
             balance: sender.balance,
         };
         let transaction = validate(transaction, origin, &self.spec, &head, &sender)?;
-        let entered = self.pool.add(transaction, state)?;
+        let entered = self
+            .pool
+            .add(transaction, state)
+            .map_err(Rejected::from)?;
         if let Some(replaced) = entered.replaced {
             // Whoever waited for the replaced one waits for what took its nonce.
             if let Some(waiters) = self.waiting.remove(&replaced) {
@@ -238,6 +242,7 @@ impl Running {
         }
         if entered.executable {
             admitted.push((hash, address));
+            admitted.extend(entered.promoted.into_iter().map(|hash| (hash, address)));
         }
         let instant = entered.executable && self.ordering.status().pace == Pace::Instant;
         Ok(match answer_at {

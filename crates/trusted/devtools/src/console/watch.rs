@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alloy_consensus::{Transaction as _, TxReceipt as _};
+use alloy_consensus::Transaction as _;
 use alloy_primitives::TxKind;
 use cloister_access::Caller;
 use cloister_core::{Event, SeenBlock, SeenTransaction};
@@ -59,13 +59,25 @@ impl DevConsole {
         self.enabled.clone()
     }
 
-    /// Listens until the node stops. Must be called within a tokio runtime.
+    /// Listens until the node stops, on a thread of its own: a terminal that is slow to print, or
+    /// stopped, holds up nobody else.
     pub(crate) fn start(self, context: RpcContext) {
         if self.format == ConsoleFormat::Quiet {
             return;
         }
         let events = context.events.subscribe();
-        tokio::spawn(Watch::new(self, context).run(events));
+        let watch = Watch::new(self, context);
+        // A node whose console cannot be started still serves.
+        let _ = std::thread::Builder::new()
+            .name("console".to_owned())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_time()
+                    .build();
+                if let Ok(runtime) = runtime {
+                    runtime.block_on(watch.run(events));
+                }
+            });
     }
 }
 
@@ -102,7 +114,7 @@ impl Watch {
                 }
             };
             match next {
-                Ok(event) => self.hear(event).await,
+                Ok(event) => self.hear(event),
                 // What was missed is in the chain; the numbers of the blocks show the gap.
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
@@ -110,7 +122,7 @@ impl Watch {
         }
     }
 
-    async fn hear(&mut self, event: Event) {
+    fn hear(&mut self, event: Event) {
         match event {
             Event::Committed(block) => {
                 let block = self
@@ -118,14 +130,14 @@ impl Watch {
                     .ledger
                     .reader(&Caller::Development)
                     .open(&block.stored());
-                self.block(block).await;
+                self.block(&block);
             }
             Event::Reverted(height) => self.say(&Line::Reverted { number: height.0 }),
             Event::Admitted(_) => {}
         }
     }
 
-    async fn block(&mut self, block: SeenBlock) {
+    fn block(&mut self, block: &SeenBlock) {
         let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let count = block.transaction_count();
         match self.budget.spend(now_ms, count) {
@@ -137,12 +149,12 @@ impl Watch {
             }
             Detail::Block => {
                 self.sum_up();
-                self.say(&Line::Block(block_line(&block)));
+                self.say(&Line::Block(block_line(block)));
             }
             Detail::Transactions => {
                 self.sum_up();
-                self.say(&Line::Block(block_line(&block)));
-                for line in self.transactions(block).await {
+                self.say(&Line::Block(block_line(block)));
+                for line in self.transactions(block) {
                     self.say(&Line::Transaction(line));
                 }
             }
@@ -150,15 +162,10 @@ impl Watch {
     }
 
     /// A line for each transaction, with what a second execution tells about those that ran code.
-    async fn transactions(&self, block: SeenBlock) -> Vec<TransactionLine> {
+    fn transactions(&self, block: &SeenBlock) -> Vec<TransactionLine> {
         let replayed = if block.transactions().any(|transaction| ran_code(&transaction)) {
-            let (context, block) = (self.context.clone(), block.clone());
             let all = 0..block.transaction_count();
-            tokio::task::spawn_blocking(move || {
-                replay::replay(&context, &Caller::Development, &block, all)
-            })
-            .await
-            .unwrap_or_default()
+            replay::replay(&self.context, &Caller::Development, block, all)
         } else {
             Vec::new()
         };

@@ -20,11 +20,7 @@ fn keys_of(chain_id: u64, epoch: Epoch) -> LedgerKeys {
 }
 
 fn block_at(height: u64) -> BlockAad {
-    BlockAad {
-        height: Height(height),
-        incarnation: INCARNATION,
-        parent_hash: B256::repeat_byte(0x44),
-    }
+    BlockAad { height: Height(height), incarnation: INCARNATION, parent_hash: B256::repeat_byte(0x44) }
 }
 
 fn chunk_at(snapshot: u64, index: u32) -> SnapshotAad {

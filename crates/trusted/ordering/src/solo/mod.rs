@@ -13,7 +13,7 @@ use cloister_primitives::{Height, Seq};
 use crate::{Effect, Empty, Input, Ordering, Pace, Slot, Status};
 
 /// How many blocks may be built and not yet committed.
-pub const DEPTH: u64 = 4;
+const DEPTH: u64 = 4;
 
 /// A block waiting for the disk.
 #[derive(Debug)]

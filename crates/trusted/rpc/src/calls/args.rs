@@ -154,7 +154,7 @@ mod tests {
             "type":"0x2","chainId":"0x1","accessList":[],"gasPrice":null,"custom":{"a":1}}"#;
         let args = TransactionArgs::decode(json).unwrap();
         assert_eq!(args.gas, Some(60_000));
-        assert_eq!(args.input.as_deref(), Some(&[0x33, 0x34, 0x35][..]));
+        assert_eq!(args.input, Some(Bytes::from_static(b"345")));
         assert_eq!(args.gas_price, None);
         let request = args.into_call_request().unwrap();
         assert_eq!(request.to, Some(address!("9344b07175800259691961298ca11c824e65032d")));

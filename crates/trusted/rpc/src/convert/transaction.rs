@@ -101,24 +101,23 @@ impl TransactionJson {
         }
         Ok(())
     }
+}
 
-    /// Lists that only some types have.
-    fn lists<M: SerializeMap>(&self, json: &mut M) -> Result<(), M::Error> {
-        let transaction = &self.transaction;
-        if let Some(list) = transaction.access_list() {
-            json.serialize_entry("accessList", list)?;
-        }
-        if let Some(chain_id) = transaction.chain_id() {
-            json.serialize_entry("chainId", &Quantity::from(chain_id))?;
-        }
-        if let Some(hashes) = transaction.blob_versioned_hashes() {
-            json.serialize_entry("blobVersionedHashes", hashes)?;
-        }
-        if let Some(list) = transaction.authorization_list() {
-            json.serialize_entry("authorizationList", list)?;
-        }
-        Ok(())
+/// Lists that only some types have, and the chain id.
+fn lists<M: SerializeMap>(json: &mut M, transaction: &Transaction) -> Result<(), M::Error> {
+    if let Some(list) = transaction.access_list() {
+        json.serialize_entry("accessList", list)?;
     }
+    if let Some(chain_id) = transaction.chain_id() {
+        json.serialize_entry("chainId", &Quantity::from(chain_id))?;
+    }
+    if let Some(hashes) = transaction.blob_versioned_hashes() {
+        json.serialize_entry("blobVersionedHashes", hashes)?;
+    }
+    if let Some(list) = transaction.authorization_list() {
+        json.serialize_entry("authorizationList", list)?;
+    }
+    Ok(())
 }
 
 /// `v`, `r`, `s` and, for typed transactions, `yParity`.
@@ -143,6 +142,33 @@ pub(super) fn signature<M: SerializeMap>(
     Ok(())
 }
 
+/// A transaction that is not signed yet, as `eth_fillTransaction` answers it: without a sender, and
+/// with a signature of zeros.
+#[derive(Clone, Debug)]
+pub struct UnsignedJson(pub Transaction);
+
+impl Serialize for UnsignedJson {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let transaction = &self.0;
+        let mut json = serializer.serialize_map(None)?;
+        json.serialize_entry("type", &Quantity(transaction.ty().into()))?;
+        json.serialize_entry("nonce", &Quantity::from(transaction.nonce()))?;
+        json.serialize_entry("to", &transaction.to())?;
+        json.serialize_entry("gas", &Quantity::from(transaction.gas_limit()))?;
+        json.serialize_entry("gasPrice", &transaction.gas_price().map(Quantity::from))?;
+        let tip = transaction.max_priority_fee_per_gas();
+        json.serialize_entry("maxPriorityFeePerGas", &tip.map(Quantity::from))?;
+        let cap = tip.map(|_| Quantity::from(transaction.max_fee_per_gas()));
+        json.serialize_entry("maxFeePerGas", &cap)?;
+        json.serialize_entry("value", &transaction.value())?;
+        json.serialize_entry("input", &HexBytes(transaction.input()))?;
+        lists(&mut json, transaction)?;
+        signature(&mut json, transaction)?;
+        json.serialize_entry("hash", transaction.tx_hash())?;
+        json.end()
+    }
+}
+
 impl Serialize for TransactionJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let transaction = &self.transaction;
@@ -164,7 +190,7 @@ impl Serialize for TransactionJson {
         json.serialize_entry("transactionIndex", &index)?;
         json.serialize_entry("value", &transaction.value())?;
         json.serialize_entry("type", &Quantity(transaction.ty().into()))?;
-        self.lists(&mut json)?;
+        lists(&mut json, transaction.inner())?;
         signature(&mut json, transaction.inner())?;
         json.end()
     }

@@ -46,6 +46,10 @@ impl Param for BlockNumberOrTag {
         // geth reads a bare number as text, and then misses the prefix.
         block_number(&json_string(json).unwrap_or(json.into()))
     }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        block_number(text)
+    }
 }
 
 /// EIP-1898: `{"blockNumber": ..}` or `{"blockHash": .., "requireCanonical": ..}`.

@@ -1,9 +1,12 @@
-//! The queue of versions against a plain list.
+//! The queue of versions against a plain list, and the ring around it.
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
+use cloister_primitives::Height;
 use proptest::prelude::*;
 
 use super::versions::Versions;
+use super::{History, HistoryLimits, OldAccount};
+use crate::Account;
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -54,7 +57,7 @@ proptest! {
                 },
                 Op::PopBack(count) => for _ in 0..count.min(model.len() - first) {
                     let popped = versions.pop_back().map(|record| (record.key, record.old));
-                    let key = model.pop().unwrap();
+                    let key = model.pop().expect("as many as there are");
                     prop_assert_eq!(popped, Some((full(key), model.len() as u64)));
                 },
                 Op::Forget(count) => {
@@ -79,4 +82,52 @@ proptest! {
             }
         }
     }
+}
+
+fn account(nonce: u64) -> Option<OldAccount> {
+    let account = Account { nonce, ..Account::default() };
+    let storage_root = B256::ZERO;
+    Some(OldAccount { account, storage_root })
+}
+
+#[test]
+fn slots_of_different_accounts_are_told_apart_where_hashes_collide() {
+    let mut history = History::new(HistoryLimits::default());
+    history.begin(Height(0));
+    history.begin(Height(1));
+    let (version, _) = history.version(Height(0)).expect("begun");
+    // Both hash alike: only the first four bytes of a key count.
+    let accounts = [1, 2].map(B256::with_last_byte);
+    for (n, key) in accounts.iter().enumerate() {
+        let n = n as u64 + 1;
+        assert!(history.record_account(*key, account(n)));
+        assert!(!history.record_account(*key, account(9)));
+        history.record_slot(key, B256::ZERO, U256::from(n));
+        history.record_slot(key, B256::ZERO, U256::from(9));
+    }
+    let since = history.since(version).expect("held");
+    for (n, key) in accounts.iter().enumerate() {
+        let n = n as u64 + 1;
+        let old = history.account_since(since, key).flatten();
+        assert_eq!(old.map(|old| old.account.nonce), Some(n));
+        assert_eq!(history.slot_since(since, key, &B256::ZERO), Some(U256::from(n)));
+    }
+    let other = B256::with_last_byte(3);
+    assert_eq!(history.slot_since(since, &other, &B256::ZERO), None);
+}
+
+#[test]
+fn blocks_on_their_way_out_cannot_be_read() {
+    let mut history = History::new(HistoryLimits::default());
+    let versions = [0, 1, 2].map(|height| {
+        history.begin(Height(height));
+        history.version(Height(height)).expect("begun").0
+    });
+    history.withdraw(Height(1));
+    let readable = versions.map(|version| history.since(version).is_ok());
+    assert_eq!(readable, [true, true, false]);
+    // Built anew, it is another block.
+    history.take_block();
+    history.begin(Height(2));
+    assert!(history.since(versions[2]).is_err());
 }

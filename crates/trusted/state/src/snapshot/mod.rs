@@ -5,6 +5,7 @@ mod format;
 mod loader;
 mod merge;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 pub use self::cut::SnapshotCut;

@@ -1,11 +1,12 @@
 //! Sequences of blocks, rewinds, patches and snapshots.
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{B256, U256, keccak256};
 use alloy_trie::EMPTY_ROOT_HASH;
 use cloister_primitives::Height;
 use proptest::prelude::*;
 
-use super::model::{Model, address, delta};
+use super::model::{Model, address, code, delta};
+use crate::view::MAX_PROOF_CHANGES;
 use crate::{Account, AccountDelta, HistoryLimits, SnapshotCut, SnapshotLoader, State, StateDelta, StateError, StateView, StorageCleared};
 
 #[derive(Clone, Debug)]
@@ -296,7 +297,7 @@ fn large_blocks_go_in_slices() {
     let state = State::new(HistoryLimits::default());
     let mut model = Model::default();
     let storage = |from: u64, to: u64, value: u64| (from..to).map(|slot| (U256::from(slot), U256::from(value))).collect();
-    let mut blocks = vec![write(0, 0, 1), write(0, 0, 1), write(0, 0, 1), write(1, 1, 1)];
+    let mut blocks = [write(0, 0, 1), write(0, 0, 1), write(0, 0, 1), write(1, 1, 1)];
     blocks[0].accounts[0].storage = storage(0, 3000, 5);
     blocks[1].accounts[0].storage = storage(1000, 4000, 6);
     blocks[2].accounts[0].storage_cleared = StorageCleared::Yes;
@@ -334,4 +335,40 @@ fn a_dropped_cut_is_unpinned() {
     assert_eq!(error.to_string(), "snapshot: chunks of 127 bytes cannot hold a record; 128 are needed");
     assert!(cut.next_chunk(1 << 20).unwrap().is_some());
     assert_eq!(cut.next_chunk(1 << 20), Ok(None));
+}
+
+#[test]
+fn a_proof_through_too_many_changes_is_refused() {
+    let state = State::new(HistoryLimits::default());
+    state.apply(Height(0), &write(0, 1, 1)).unwrap();
+    let mut large = write(0, 1, 1);
+    let changes = MAX_PROOF_CHANGES + 1;
+    large.accounts[0].storage = (0..changes).map(|slot| (U256::from(slot), U256::from(5))).collect();
+    state.apply(Height(1), &large).unwrap();
+    let height = Height(0);
+    let view = state.view(height).unwrap();
+    assert!(view.proof(address(0), &[]).is_ok());
+    let changes = changes + 1;
+    let error = StateError::ProofTooOld { height, changes };
+    assert_eq!(view.proof(address(0), &[U256::ONE]), Err(error));
+    assert_eq!(view.storage(address(0), U256::ONE), Ok(U256::ONE));
+    assert!(state.view(Height(1)).unwrap().proof(address(0), &[U256::ONE]).is_ok());
+}
+
+#[test]
+fn code_goes_when_history_forgets_its_last_account() {
+    let state = State::new(HistoryLimits { blocks: 0, bytes: 0 });
+    let mut deploy = write(0, 1, 1);
+    deploy.codes = vec![code(1)];
+    deploy.accounts[0].account = Some(Account { code_hash: keccak256(code(1)), ..Account::default() });
+    state.apply(Height(0), &deploy).unwrap();
+    // The code is replaced, as an EIP-7702 delegation may be, but history names it.
+    state.apply(Height(1), &write(0, 1, 2)).unwrap();
+    assert_eq!(state.stats().codes, 1);
+    for height in 2..200 {
+        state.set_committed(Height(height - 1));
+        state.apply(Height(height), &write(0, 1, height)).unwrap();
+    }
+    assert_eq!(state.stats().codes, 0);
+    assert_eq!(state.view(Height(199)).unwrap().code(keccak256(code(1))), Ok(None));
 }

@@ -1,0 +1,106 @@
+//! `make bench`: every figure in one run, bounded to ten minutes.
+
+mod in_process;
+mod nodes;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use eyre::Result;
+
+use crate::report::Summary;
+use crate::resident::Footprint;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    /// Token balances there are before a measured run.
+    pub slots: u64,
+    /// Slots of the memory measurement.
+    pub dense_slots: u64,
+    /// Slots changed by one root update.
+    pub changed_slots: u64,
+    /// Rounds of what is measured in turns; the median counts.
+    pub rounds: u64,
+    /// ERC-20 transfers of one round.
+    pub transfers: u64,
+    /// ERC-20 transfers of one round on anvil.
+    pub anvil_transfers: u64,
+    /// Transfers while reads are timed.
+    pub transfers_beside_reads: u64,
+    /// Transactions sent one by one.
+    pub single_transfers: u64,
+    /// Length of one round of calls.
+    pub calls_for: Duration,
+}
+
+impl Scale {
+    /// What the goals are stated for.
+    pub const FULL: Self = Self {
+        slots: 1_000_000,
+        dense_slots: 10_000_000,
+        changed_slots: 50_000,
+        rounds: 3,
+        transfers: 30_000,
+        anvil_transfers: 2_000,
+        transfers_beside_reads: 60_000,
+        single_transfers: 300,
+        calls_for: Duration::from_secs(4),
+    };
+
+    /// A minute's look, to see that everything runs; its figures are no verdict.
+    pub const QUICK: Self = Self {
+        slots: 20_000,
+        dense_slots: 300_000,
+        changed_slots: 5_000,
+        rounds: 1,
+        transfers: 5_000,
+        anvil_transfers: 600,
+        transfers_beside_reads: 5_000,
+        single_transfers: 50,
+        calls_for: Duration::from_secs(1),
+    };
+}
+
+/// The programs that are measured; without one, its figures are shown as not measured.
+#[derive(Debug)]
+pub struct Programs {
+    /// The `cloister` binary.
+    pub cloister: Result<PathBuf>,
+    /// The `anvil` binary.
+    pub anvil: Result<PathBuf>,
+    /// Where logs go.
+    pub logs: PathBuf,
+}
+
+/// Runs everything. `progress` is told what is being done; `footprint` measures memory in a fresh
+/// process.
+pub fn run(
+    scale: &Scale,
+    programs: &Programs,
+    footprint: impl FnOnce(u64) -> Result<Footprint>,
+    progress: &mut dyn FnMut(&str),
+) -> Summary {
+    let start = Instant::now();
+    let mut progress = |text: &str| {
+        let seconds = start.elapsed().as_secs();
+        progress(&format!("[{:>2}:{:02}] {text}", seconds / 60, seconds % 60));
+    };
+    let floor = or_report(in_process::floor(scale, &mut progress), &mut progress);
+    let root_us = or_report(in_process::root_update(scale, &mut progress), &mut progress);
+    let guard_ns = or_report(in_process::frame_guard(&mut progress), &mut progress);
+    progress(&format!("building a state of {} slots", scale.dense_slots));
+    let footprint = or_report(footprint(scale.dense_slots), &mut progress);
+    let nodes = nodes::measure(scale, programs, &mut progress);
+
+    let mut summary = Summary::default();
+    nodes.report(floor, &mut summary);
+    in_process::report(scale, root_us, guard_ns, footprint, &mut summary);
+    progress("done");
+    summary
+}
+
+/// A failed measurement is told and leaves a gap; the others go on.
+fn or_report<T>(result: Result<T>, progress: &mut dyn FnMut(&str)) -> Option<T> {
+    result.map_err(|error| progress(&format!("FAILED: {error:#}"))).ok()
+}

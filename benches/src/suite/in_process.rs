@@ -1,0 +1,52 @@
+//! Figures that need no node.
+
+use eyre::Result;
+
+use super::Scale;
+use crate::floor::{Floor, FloorCost};
+use crate::frames::guard_cost_ns;
+use crate::report::{Goal, Summary};
+use crate::resident::{Footprint, Resident};
+use crate::stats::median;
+
+/// Senders of the floor, as many as of the measured load.
+const SENDERS: u64 = 500;
+
+/// The floor: the median of several runs, each over its own fresh recipients.
+pub(super) fn floor(scale: &Scale, progress: &mut dyn FnMut(&str)) -> Result<FloorCost> {
+    progress("floor: decode, hash, recover, execute; one core, no I/O");
+    let mut floor = Floor::new(SENDERS, scale.slots)?;
+    let rounds = scale.rounds.max(1);
+    let per_round = (scale.transfers / 2).max(1);
+    let raw = floor.sign_transfers(per_round * rounds);
+    let mut costs = Vec::new();
+    for part in raw.chunks(usize::try_from(per_round)?) {
+        let (cost, _receipts) = floor.measure(part)?;
+        costs.push(cost);
+    }
+    let part = |of: fn(&FloorCost) -> f64| median(&costs.iter().map(of).collect::<Vec<_>>());
+    Ok(FloorCost { recover_us: part(|cost| cost.recover_us), execute_us: part(|cost| cost.execute_us) })
+}
+
+/// CPU time per changed slot, in microseconds.
+pub(super) fn root_update(scale: &Scale, progress: &mut dyn FnMut(&str)) -> Result<f64> {
+    progress(&format!("root update: {} of {} slots changed", scale.changed_slots, scale.slots));
+    let mut resident = Resident::build(scale.slots)?;
+    let mut times_us = Vec::new();
+    for round in 0..scale.rounds.max(1) {
+        let time = resident.time_root_update(scale.changed_slots, round)?;
+        times_us.push(time.as_secs_f64() * 1e6);
+    }
+    Ok(median(&times_us))
+}
+
+pub(super) fn report(scale: &Scale, root_us: Option<f64>, footprint: Option<Footprint>, summary: &mut Summary) {
+    summary.add(format!("root update, per changed slot, at {} slots", scale.slots), root_us.unwrap_or(f64::NAN), "us", Goal::AtMost(6.0));
+    summary.add(
+        format!("resident memory per slot, at {} slots", scale.dense_slots),
+        footprint.map_or(f64::NAN, |footprint| footprint.bytes_per_slot),
+        "bytes",
+        Goal::AtMost(250.0),
+    );
+    summary.add("empty frame guard, per frame", guard_ns.unwrap_or(f64::NAN), "ns", Goal::AtMost(80.0));
+}

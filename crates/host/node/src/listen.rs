@@ -1,0 +1,202 @@
+//! The listening socket and its clients.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloister_boundary::link::Sender;
+use cloister_boundary::{PeerOrigin, ToEnclave};
+use thiserror::Error;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::config::ConnectionLimits;
+use crate::connection::{Connection, linger};
+use crate::error::Violation;
+use crate::table::Table;
+
+/// Connections that the system may hold ready before they are accepted.
+const BACKLOG: u32 = 4_096;
+
+/// Refusals that are written out at one time; beyond that a connection is just closed.
+const MAX_REFUSALS: usize = 256;
+
+/// Time for writing a refusal.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Pause after the system could not accept, such as for want of files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: text/plain\r\ncontent-length: 21\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
+    too many connections\n";
+
+/// Why an address cannot be listened on.
+#[derive(Debug, Error)]
+pub enum ListenError {
+    /// Another program listens there.
+    #[error("port {} is taken by another program; stop it, or choose another port", .address.port())]
+    PortTaken {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Ports below 1024 need a privilege.
+    #[error("port {} may not be used by this user; choose one above 1023", .address.port())]
+    Denied {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The machine has no such address.
+    #[error("{} is not an address of this machine", .address.ip())]
+    NoSuchAddress {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Anything else.
+    #[error("cannot listen on {address}: {error}")]
+    Io {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
+/// A bound socket. Clients may connect from now on; they are served once the enclave is ready.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds an address; port 0 means any free one.
+    ///
+    /// # Errors
+    /// See [`ListenError`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn bind(address: SocketAddr) -> Result<Self, ListenError> {
+        bind(address).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AddrInUse => ListenError::PortTaken { address },
+            std::io::ErrorKind::PermissionDenied => ListenError::Denied { address },
+            std::io::ErrorKind::AddrNotAvailable => ListenError::NoSuchAddress { address },
+            _ => ListenError::Io { address, error },
+        })
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<Listener> {
+    let socket = match address.ip() {
+        IpAddr::V4(_) => TcpSocket::new_v4(),
+        IpAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // A restarted node gets its port back although old connections linger in the system.
+    socket.set_reuseaddr(true)?;
+    // Inherited by accepted sockets: finds out about clients that vanished.
+    socket.set_keepalive(true)?;
+    socket.bind(address)?;
+    let socket = socket.listen(BACKLOG)?;
+    let address = socket.local_addr()?;
+    Ok(Listener { socket, address })
+}
+
+/// What accepted connections need.
+#[derive(Clone, Debug)]
+pub(crate) struct Serving {
+    pub(crate) table: Arc<Table>,
+    pub(crate) link: Sender<ToEnclave>,
+    pub(crate) violations: UnboundedSender<Violation>,
+    pub(crate) limits: ConnectionLimits,
+}
+
+/// Accepts until `stop` changes or its sender is gone, then waits for the connections to end.
+/// Dropping the future ends them at once.
+pub(crate) async fn accept(listener: Listener, serving: Serving, mut stop: watch::Receiver<()>) {
+    let connections = Arc::new(Semaphore::new(serving.limits.max_connections));
+    let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
+    let mut tasks = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.socket.accept() => accepted,
+            _ = stop.changed() => break,
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        if let Ok(permit) = Arc::clone(&connections).try_acquire_owned() {
+            tasks.spawn(serve(stream, origin(peer), serving.clone(), permit));
+        } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+            tasks.spawn(refuse(stream, permit));
+        }
+    }
+    drop(listener);
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn serve(stream: TcpStream, peer: PeerOrigin, serving: Serving, _permit: OwnedSemaphorePermit) {
+    // Only costs latency if refused.
+    let _ = stream.set_nodelay(true);
+    let Serving { table, link, violations, limits } = serving;
+    let registration = table.register();
+    Connection::new(registration, stream, link, violations, limits).run(peer).await;
+}
+
+async fn refuse(mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
+    let answer = async {
+        stream.write_all(REFUSAL).await?;
+        stream.shutdown().await
+    };
+    if let Ok(Ok(())) = timeout(REFUSAL_PATIENCE, answer).await {
+        linger(&stream, REFUSAL_PATIENCE).await;
+    }
+}
+
+fn origin(peer: SocketAddr) -> PeerOrigin {
+    if peer.ip().to_canonical().is_loopback() { PeerOrigin::Loopback } else { PeerOrigin::Remote }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_has_the_length_it_states() {
+        let text = std::str::from_utf8(REFUSAL).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())));
+    }
+
+    #[test]
+    fn loopback_is_told_from_the_rest_of_the_world() {
+        for (peer, expected) in [
+            ("127.0.0.1:1", PeerOrigin::Loopback),
+            ("127.9.9.9:1", PeerOrigin::Loopback),
+            ("[::1]:1", PeerOrigin::Loopback),
+            ("[::ffff:127.0.0.1]:1", PeerOrigin::Loopback),
+            ("10.0.0.1:1", PeerOrigin::Remote),
+            ("[::ffff:10.0.0.1]:1", PeerOrigin::Remote),
+            ("[2001:db8::1]:1", PeerOrigin::Remote),
+        ] {
+            assert_eq!(origin(peer.parse().unwrap()), expected, "{peer}");
+        }
+    }
+}

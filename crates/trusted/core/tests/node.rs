@@ -1,0 +1,320 @@
+//! The whole core against a host in memory: commits, restarts, refused tails, full disks, damage.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use alloy_primitives::{Address, Bytes, U256};
+use cloister_boundary::{HaltCode, StorageFault, ToEnclave};
+use cloister_core::{
+    AnswerAt, CoreError, CoreMessage, CoreOptions, DevelopmentRequest, PatchChange, RefuseTails,
+    RequestBody, Response, StatePatch,
+};
+use cloister_ordering::Pace;
+use cloister_primitives::{Height, Seq};
+use support::{Account, Answers, Disk, Node, genesis, options};
+
+const TO: Address = Address::repeat_byte(0x55);
+
+fn transfers(account: &Account, nonces: std::ops::Range<u64>) -> Vec<Bytes> {
+    nonces.map(|nonce| account.transfer(nonce, TO, 1)).collect()
+}
+
+fn development(request: DevelopmentRequest) -> Vec<RequestBody> {
+    vec![RequestBody::Development(request)]
+}
+
+#[test]
+fn a_transaction_is_visible_once_its_block_is_durable_and_not_before() {
+    let alice = Account::new(1);
+    let mut node = Node::start(&genesis(&[&alice]), options(), 1, Disk::default());
+    assert_eq!(node.head(), Height(0));
+    node.answers = Answers::Never;
+    let raws = transfers(&alice, 0..1);
+    let ids = node.submit(raws.clone(), AnswerAt::CommitIfInstant);
+    node.run();
+    assert_eq!(node.unanswered.len(), 1, "the block waits for the disk");
+    assert!(!node.sees(&raws[0]));
+    assert_eq!(node.balance(TO), U256::ZERO);
+    assert!(node.heard.replies.is_empty());
+    node.answers = Answers::AtOnce;
+    node.run();
+    assert!(node.sees(&raws[0]));
+    assert_eq!(node.balance(TO), U256::from(1));
+    assert!(matches!(
+        node.heard.replies[&ids[0]],
+        Ok(Response::Included { height: Height(1), index: 0, .. })
+    ));
+}
+
+#[test]
+fn blocks_are_built_while_earlier_ones_wait_for_the_disk() {
+    let alice = Account::new(1);
+    let mut node = Node::start(&genesis(&[&alice]), options(), 1, Disk::default());
+    node.answers = Answers::Never;
+    for nonce in 0..6 {
+        node.submit(vec![alice.transfer(nonce, TO, 1)], AnswerAt::Admission);
+        node.run();
+    }
+    assert!(node.unanswered.len() >= 2, "at least two blocks deep");
+    assert_eq!(node.head(), Height(0));
+    node.answers = Answers::AtOnce;
+    node.run();
+    assert_eq!(node.balance(TO), U256::from(6));
+}
+
+#[test]
+fn a_restart_brings_back_what_was_committed() {
+    let alice = Account::new(1);
+    let genesis = genesis(&[&alice]);
+    let mut node = Node::start(&genesis, options(), 1, Disk::default());
+    let raws = transfers(&alice, 0..40);
+    for chunk in raws.chunks(7) {
+        node.submit(chunk.to_vec(), AnswerAt::Admission);
+        node.run();
+    }
+    let head = node.head();
+    let again = Node::start(&genesis, options(), 2, node.disk.clone());
+    assert_eq!(again.head(), head);
+    assert!(raws.iter().all(|raw| again.sees(raw)));
+    assert_eq!(again.balance(TO), U256::from(40));
+}
+
+#[test]
+fn a_restart_goes_on_from_the_newest_snapshot() {
+    let alice = Account::new(1);
+    let genesis = genesis(&[&alice]);
+    let options = CoreOptions {
+        snapshot_every_blocks: 4,
+        ..options()
+    };
+    let mut node = Node::start(&genesis, options.clone(), 1, Disk::default());
+    for nonce in 0..18 {
+        node.submit(vec![alice.transfer(nonce, TO, 1)], AnswerAt::Admission);
+        node.run();
+    }
+    let kept: Vec<_> = node.disk.snapshots.keys().copied().collect();
+    assert_eq!(kept, [Height(12), Height(16)], "the newest two");
+    let mut again = Node::start(&genesis, options.clone(), 2, node.disk.clone());
+    assert_eq!(again.heard.halted, None);
+    assert_eq!(again.balance(TO), U256::from(18));
+    again.submit(vec![alice.transfer(18, TO, 1)], AnswerAt::Admission);
+    again.run();
+    assert_eq!(again.balance(TO), U256::from(19));
+
+    let mut damaged = node.disk.clone();
+    damaged.chunks.get_mut(&(Height(16), 0)).unwrap()[500] ^= 1;
+    let refused = Node::start(&genesis, options, 3, damaged);
+    let fatal = refused.heard.halted.unwrap();
+    assert_eq!((fatal.code, fatal.height), (HaltCode::DamagedLog, Some(16)));
+}
+
+#[test]
+fn refused_tails_lose_nothing_and_show_nothing_early() {
+    for seed in 0..30 {
+        let alice = Account::new(1);
+        let bob = Account::new(2);
+        let options = CoreOptions {
+            refuse_tails: Some(RefuseTails { seed, one_in: 3 }),
+            ..options()
+        };
+        let genesis = genesis(&[&alice, &bob]);
+        let mut node = Node::start(&genesis, options, seed, Disk::default());
+        let mut raws = Vec::new();
+        for round in 0..20_u64 {
+            node.answers = if round.is_multiple_of(3) { Answers::Never } else { Answers::AtOnce };
+            let mut batch = transfers(&alice, round * 3..round * 3 + 3);
+            batch.extend(transfers(&bob, round..round + 1));
+            raws.extend(batch.clone());
+            node.submit(batch, AnswerAt::Admission);
+            node.run();
+        }
+        node.answers = Answers::AtOnce;
+        node.run();
+        assert_eq!(node.heard.halted, None);
+        assert!(raws.iter().all(|raw| node.sees(raw)), "seed {seed}");
+        assert_eq!(node.balance(TO), U256::from(80));
+        assert!(node.heard.committed.is_sorted());
+        let again = Node::start(&genesis, support::options(), 99, node.disk.clone());
+        assert_eq!(again.heard.halted, None, "seed {seed}: what is stored is one chain");
+        assert_eq!(again.balance(TO), U256::from(80));
+    }
+}
+
+#[test]
+fn the_same_inputs_give_the_same_effects() {
+    let run = || {
+        let alice = Account::new(1);
+        let options = CoreOptions {
+            snapshot_every_blocks: 2,
+            refuse_tails: Some(RefuseTails { seed: 5, one_in: 4 }),
+            ..options()
+        };
+        let mut node = Node::start(&genesis(&[&alice]), options, 42, Disk::default());
+        for nonce in 0..25 {
+            node.submit(vec![alice.transfer(nonce, TO, 1)], AnswerAt::Commit);
+            node.run();
+            node.wait(10);
+        }
+        node.heard.digest
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn a_full_disk_refuses_writes_loses_nothing_and_recovers() {
+    let alice = Account::new(1);
+    let mut node = Node::start(&genesis(&[&alice]), options(), 1, Disk::default());
+    node.answers = Answers::Failing(StorageFault::NoSpace);
+    let first = node.submit(transfers(&alice, 0..1), AnswerAt::Commit);
+    node.run();
+    assert!(!node.heard.replies.contains_key(&first[0]), "not acknowledged");
+    let second = node.submit(transfers(&alice, 1..2), AnswerAt::Commit);
+    node.run();
+    assert!(matches!(
+        node.heard.replies[&second[0]],
+        Err(CoreError::Unavailable(text)) if text.contains("disk is full")
+    ));
+    node.wait(600);
+    assert_eq!(node.head(), Height(0), "still full");
+    node.answers = Answers::AtOnce;
+    node.wait(600);
+    assert!(matches!(node.heard.replies[&first[0]], Ok(Response::Included { .. })));
+    let third = node.submit(transfers(&alice, 1..2), AnswerAt::Commit);
+    node.run();
+    assert!(matches!(node.heard.replies[&third[0]], Ok(Response::Included { .. })));
+}
+
+#[test]
+fn a_host_that_answers_wrongly_twice_or_late_is_named_and_survived() {
+    let alice = Account::new(1);
+    let mut node = Node::start(&genesis(&[&alice]), options(), 1, Disk::default());
+    for message in [
+        ToEnclave::Persisted { seq: Seq(0) },
+        ToEnclave::Persisted { seq: Seq(77) },
+        ToEnclave::PersistFailed { seq: Seq(0), fault: StorageFault::Io },
+        ToEnclave::Blocks { id: cloister_boundary::ReadId(9), blocks: vec![None] },
+        ToEnclave::Chunk { id: cloister_boundary::ReadId(9), bytes: None },
+    ] {
+        let before = node.heard.warnings.len();
+        node.give(CoreMessage::Host(message));
+        assert_eq!(node.heard.warnings.len(), before + 1, "each is named");
+    }
+    node.submit(transfers(&alice, 0..1), AnswerAt::Admission);
+    node.run();
+    assert_eq!(node.balance(TO), U256::from(1));
+    let fault = StorageFault::Corrupt;
+    node.answers = Answers::Failing(fault);
+    node.submit(transfers(&alice, 1..2), AnswerAt::Admission);
+    node.run();
+    assert_eq!(node.heard.halted.unwrap().code, HaltCode::StorageFailed);
+}
+
+#[test]
+fn damage_to_a_stored_block_is_named_with_its_height_and_never_served() {
+    let alice = Account::new(1);
+    let genesis = genesis(&[&alice]);
+    let mut node = Node::start(&genesis, options(), 1, Disk::default());
+    for nonce in 0..5 {
+        node.submit(vec![alice.transfer(nonce, TO, 1)], AnswerAt::Admission);
+        node.run();
+    }
+    let sound = node.disk.clone();
+    let blob = |height| sound.blocks[&Height(height)].clone();
+    let mut flipped = blob(3);
+    flipped[200] ^= 4;
+    let cases: [(&str, Option<Vec<u8>>); 5] = [
+        ("flipped", Some(flipped)),
+        ("truncated", Some(blob(3)[..100].to_vec())),
+        ("torn", Some([&blob(3)[..600], &[0; 476]].concat())),
+        ("swapped", Some(blob(4))),
+        ("missing", None),
+    ];
+    for (name, replacement) in cases {
+        let mut disk = sound.clone();
+        match replacement {
+            Some(bytes) => disk.blocks.insert(Height(3), bytes),
+            None => disk.blocks.remove(&Height(3)),
+        };
+        let refused = Node::start(&genesis, options(), 2, disk);
+        let fatal = refused.heard.halted.unwrap_or_else(|| panic!("{name} was accepted"));
+        assert_eq!((fatal.code, fatal.height), (HaltCode::DamagedLog, Some(3)), "{name}");
+        assert!(refused.ledger.is_none(), "{name}: nothing is served");
+    }
+    let mallory = Account::new(9);
+    let foreign = Node::start(&support::genesis(&[&mallory]), options(), 2, sound);
+    assert_eq!(foreign.heard.halted.unwrap().code, HaltCode::ForeignLog);
+}
+
+#[test]
+fn a_snapshot_is_reverted_to_over_restarts_of_the_same_chain() {
+    let alice = Account::new(1);
+    let genesis = genesis(&[&alice]);
+    let mut node = Node::start(&genesis, options(), 1, Disk::default());
+    node.submit(transfers(&alice, 0..2), AnswerAt::Admission);
+    node.run();
+    let taken = node.request(development(DevelopmentRequest::Snapshot));
+    node.run();
+    let Ok(Response::Number(id)) = node.heard.replies[&taken[0]] else {
+        panic!("no snapshot");
+    };
+    let head = node.head();
+    node.submit(transfers(&alice, 2..7), AnswerAt::Admission);
+    node.run();
+    assert_eq!(node.balance(TO), U256::from(7));
+    let reverted = node.request(development(DevelopmentRequest::Revert { id }));
+    node.run();
+    assert!(matches!(node.heard.replies[&reverted[0]], Ok(Response::Flag(true))));
+    assert_eq!((node.head(), node.balance(TO)), (head, U256::from(2)));
+    node.submit(vec![alice.transfer(2, TO, 9)], AnswerAt::Admission);
+    node.run();
+    let again = Node::start(&genesis, options(), 2, node.disk.clone());
+    assert_eq!(again.heard.halted, None);
+    assert_eq!(again.balance(TO), U256::from(11));
+}
+
+#[test]
+fn patches_are_part_of_the_next_block_and_survive_a_restart() {
+    let alice = Account::new(1);
+    let genesis = genesis(&[&alice]);
+    let mut node = Node::start(&genesis, options(), 1, Disk::default());
+    let patch = StatePatch {
+        address: TO,
+        change: PatchChange::Balance(U256::from(1_000)),
+    };
+    node.request(development(DevelopmentRequest::Patch(patch)));
+    node.run();
+    assert_eq!(node.balance(TO), U256::from(1_000));
+    node.submit(transfers(&alice, 0..1), AnswerAt::Admission);
+    node.run();
+    let again = Node::start(&genesis, options(), 2, node.disk.clone());
+    assert_eq!(again.heard.halted, None);
+    assert_eq!(again.balance(TO), U256::from(1_001));
+}
+
+#[test]
+fn mining_on_demand_makes_as_many_blocks_as_asked_with_their_times() {
+    let alice = Account::new(1);
+    let options = CoreOptions {
+        pace: Pace::Manual,
+        ..options()
+    };
+    let mut node = Node::start(&genesis(&[&alice]), options, 1, Disk::default());
+    let ids = node.submit(transfers(&alice, 0..1), AnswerAt::CommitIfInstant);
+    node.run();
+    assert!(matches!(node.heard.replies[&ids[0]], Ok(Response::Admitted { .. })));
+    assert_eq!(node.head(), Height(0));
+    let mined = node.request(development(DevelopmentRequest::Mine {
+        blocks: 10,
+        interval_s: Some(60),
+        timestamp: Some(1_800_000_000),
+    }));
+    node.run();
+    assert!(matches!(node.heard.replies[&mined[0]], Ok(Response::Done)));
+    assert_eq!(node.head(), Height(10));
+    let ledger = node.ledger.clone().unwrap();
+    let caller = cloister_access::Caller::Development;
+    let head = ledger.reader(&caller).head().unwrap();
+    assert_eq!(head.header().timestamp, 1_800_000_000 + 9 * 60);
+    assert_eq!(node.balance(TO), U256::from(1));
+}
