@@ -12,7 +12,7 @@ fn append(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("append");
     group.sample_size(30);
     for (blocks, kib) in [(1, 4), (1, 512), (8, 64)] {
-        let bytes = blocks * kib << 10;
+        let bytes = (blocks * kib) << 10;
         group.throughput(Throughput::Bytes(bytes));
         group.bench_function(format!("{blocks} blocks of {kib} KiB"), |bencher| {
             bencher.iter_batched(

@@ -32,12 +32,12 @@ fn failure(test: &Value) -> String {
 
 #[test]
 fn contracts_dev() {
-    run_suite(Target::Dev, "test/contracts.js", 19);
+    run_suite(Target::Dev, "test/contracts.js", 18);
 }
 
 #[test]
 fn contracts_two_process() {
-    run_suite(Target::TwoProcess, "test/contracts.js", 19);
+    run_suite(Target::TwoProcess, "test/contracts.js", 18);
 }
 
 #[test]

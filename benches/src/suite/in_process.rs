@@ -40,7 +40,13 @@ pub(super) fn root_update(scale: &Scale, progress: &mut dyn FnMut(&str)) -> Resu
     Ok(median(&times_us))
 }
 
-pub(super) fn report(scale: &Scale, root_us: Option<f64>, footprint: Option<Footprint>, summary: &mut Summary) {
+/// Cost of the open frame guard, in nanoseconds per frame.
+pub(super) fn frame_guard(progress: &mut dyn FnMut(&str)) -> Result<f64> {
+    progress("frame guard");
+    guard_cost_ns(15)
+}
+
+pub(super) fn report(scale: &Scale, root_us: Option<f64>, guard_ns: Option<f64>, footprint: Option<Footprint>, summary: &mut Summary) {
     summary.add(format!("root update, per changed slot, at {} slots", scale.slots), root_us.unwrap_or(f64::NAN), "us", Goal::AtMost(6.0));
     summary.add(
         format!("resident memory per slot, at {} slots", scale.dense_slots),

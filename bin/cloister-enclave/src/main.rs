@@ -1,2 +1,27 @@
-//! cloister-enclave
-fn main() {}
+//! The measured binary: all code that ever holds plaintext, and nothing else. It has no development
+//! methods. The host starts it with one end of a Unix socket pair as its standard input.
+
+use std::process::ExitCode;
+
+use cloister_boundary::{HaltCode, link::EnclaveLink};
+use cloister_shell::{ShellConfig, harden, run};
+use eyre::WrapErr as _;
+
+fn main() -> eyre::Result<ExitCode> {
+    harden().wrap_err("the system does not let this process protect its memory")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .wrap_err("the runtime cannot be started")?;
+    let code = runtime.block_on(async {
+        let link = EnclaveLink::inherited()
+            .wrap_err("started by hand: `cloister node` starts this program")?;
+        Ok::<_, eyre::Report>(run(link, ShellConfig::default()).await)
+    })?;
+    // Threads that still work have nothing left to say.
+    runtime.shutdown_background();
+    Ok(match code {
+        HaltCode::ShutDown => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}

@@ -210,7 +210,8 @@ pub enum FromEnclave {
     /// Make this record durable and answer `Persisted` with the same number. Numbers grow by one;
     /// answers come in the same order. After `PersistFailed{seq}` every later record is answered
     /// `PersistFailed` too, until the enclave begins again with the failed number: so the stored
-    /// log never has a hole.
+    /// log never has a hole. A number that is stored already may be sent again, as the answer may
+    /// still be on its way; it is only answered again.
     Persist {
         /// Number of the request.
         seq: Seq,

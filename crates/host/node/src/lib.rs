@@ -42,6 +42,7 @@ mod process;
 mod store_task;
 mod table;
 
+pub use cloister_storage::{BlobStore, MemoryStore, Store, StoreError, StoreOptions};
 pub use config::{ConnectionLimits, ExitCode, HostConfig, StartConfig};
 pub use error::{HostError, Violation};
 pub use files::raise_open_files;

@@ -1,5 +1,6 @@
 //! The two threads that own the store: one appends, one reads.
 
+use std::cmp::Ordering as Turn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -151,8 +152,10 @@ impl Writer {
             let mut len = 0;
             let mut next = Some(job);
             while let Some(job) = next {
-                // A truncation is stored by itself.
-                let alone = matches!(job.record, Record::Truncate { .. });
+                // A truncation is stored by itself. What is sent again is decided on when the group
+                // with its first copy is stored or has failed.
+                let truncates = matches!(job.record, Record::Truncate { .. });
+                let alone = truncates || self.due.is_some_and(|due| job.seq < due);
                 if alone && !group.is_empty() {
                     carried = Some(job);
                     break;
@@ -178,19 +181,23 @@ impl Writer {
     /// Whether the record is to be stored now. If not it has been answered.
     fn admit(&mut self, job: &Job) -> Result<bool, Violation> {
         let due = *self.due.get_or_insert(job.seq);
-        match self.failed {
-            Some(fault) if job.seq > due => {
+        match (job.seq.cmp(&due), self.failed) {
+            (Turn::Equal, _) => {
+                self.failed = None;
+                self.due = Some(due.next());
+                Ok(true)
+            }
+            // Stored already, and sent again because our answer was late.
+            (Turn::Less, _) => {
+                self.answer_stored(job.seq);
+                Ok(false)
+            }
+            (Turn::Greater, Some(fault)) => {
                 self.answer_failed(job.seq, fault);
-                return Ok(false);
+                Ok(false)
             }
-            _ if job.seq != due => {
-                return Err(Violation::RecordNumber { expected: due, found: job.seq });
-            }
-            _ => {}
+            (Turn::Greater, None) => Err(Violation::RecordNumber { expected: due, found: job.seq }),
         }
-        self.failed = None;
-        self.due = Some(due.next());
-        Ok(true)
     }
 
     /// Stores a group with one sync and answers each of its records.

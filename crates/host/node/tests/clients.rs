@@ -5,7 +5,8 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use cloister_boundary::{ConnId, FromEnclave, INITIAL_WINDOW, PeerOrigin, ToEnclave};
+use cloister_boundary::link::EnclaveLink;
+use cloister_boundary::{ConnId, FromEnclave, INITIAL_WINDOW, PeerOrigin, SendWindow, ToEnclave};
 use cloister_node::{HostError, Violation, raise_open_files};
 use cloister_storage::MemoryStore;
 use common::{PATIENCE, config, echoing, greet, host_with, next, ready};
@@ -188,6 +189,31 @@ async fn a_slow_reader_holds_up_nobody_and_little_memory() {
     host.shut_down().await;
 }
 
+/// Sends `len` bytes to the first connection as credit allows, and returns the last message that
+/// came for it: before the end, one that is no credit.
+async fn flood(link: &mut EnclaveLink, window: &mut SendWindow, len: usize) -> ToEnclave {
+    let conn = ConnId(0);
+    let mut sent = 0;
+    loop {
+        let part = window.take((64 << 10).min(len - sent));
+        if part > 0 {
+            let bytes = vec![1; part];
+            let data = FromEnclave::Data { conn, bytes };
+            link.send.send(data).await.unwrap();
+            sent += part;
+            continue;
+        }
+        let message = next(link).await;
+        match message {
+            ToEnclave::Credit { bytes, .. } => window.credit(bytes).unwrap(),
+            _ => return message,
+        }
+        if sent == len {
+            return message;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_dropped() {
     let mut config = config();
@@ -198,32 +224,14 @@ async fn a_client_that_takes_nothing_is_dropped() {
     let _client = slow_client(&host).await;
     let conn = ConnId(0);
     assert!(matches!(next(&mut link).await, ToEnclave::Open { .. }));
-    // More than the system's buffers hold, as far as credit goes.
-    let mut credit = INITIAL_WINDOW as usize;
     let begun = Instant::now();
-    let end = loop {
-        if credit > 0 {
-            let len = credit.min(64 << 10);
-            credit -= len;
-            let bytes = vec![1; len];
-            link.send.send(FromEnclave::Data { conn, bytes }).await.unwrap();
-            continue;
-        }
-        match next(&mut link).await {
-            ToEnclave::Credit { bytes, .. } => credit += bytes as usize,
-            other => break other,
-        }
-    };
-    assert_eq!(end, ToEnclave::Closed { conn });
+    let mut window = SendWindow::default();
+    // More than the system's buffers hold, as far as credit goes.
+    assert_eq!(flood(&mut link, &mut window, usize::MAX).await, ToEnclave::Closed { conn });
     assert!(begun.elapsed() >= Duration::from_millis(300));
-    // What still comes for it is swallowed, and its credit returned.
-    for _ in 0..8 {
-        let bytes = vec![1; 64 << 10];
-        link.send.send(FromEnclave::Data { conn, bytes }).await.unwrap();
-        if let Ok(message) = timeout(Duration::from_millis(20), next(&mut link)).await {
-            assert!(matches!(message, ToEnclave::Credit { .. }), "{message:?}");
-        }
-    }
+    // What still comes for it is swallowed and its credit returned, many windows long.
+    let swallowed = flood(&mut link, &mut window, 4 << 20).await;
+    assert!(matches!(swallowed, ToEnclave::Credit { .. }));
     link.send.send(FromEnclave::Close { conn }).await.unwrap();
     eventually("the entry is gone", || host.handle.connections() == 0).await;
 }

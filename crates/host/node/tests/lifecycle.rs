@@ -246,10 +246,6 @@ async fn every_violation_has_its_name_and_ends_the_host() {
             vec![FromEnclave::Persist { seq: Seq(5), record: record() }, FromEnclave::Persist { seq: Seq(7), record: record() }],
             Violation::RecordNumber { expected: Seq(6), found: Seq(7) },
         ),
-        (
-            vec![FromEnclave::Persist { seq: Seq(5), record: record() }, FromEnclave::Persist { seq: Seq(5), record: record() }],
-            Violation::RecordNumber { expected: Seq(6), found: Seq(5) },
-        ),
     ];
     for (messages, expected) in cases {
         let (host, mut link) = host_with(config(), Box::new(MemoryStore::new()));

@@ -134,6 +134,27 @@ async fn after_a_full_disk_nothing_is_stored_until_the_failed_record_comes_again
 }
 
 #[tokio::test]
+async fn records_sent_again_are_stored_once_and_answered_again() {
+    let store = Shaky::default();
+    *store.pause.lock().unwrap() = Duration::from_millis(20);
+    let (_host, mut link) = host_with(config(), Box::new(store.clone()));
+    greet(&mut link).await;
+    // An impatient enclave sends everything again before the slow disk has answered.
+    send(&link, (1..=3).chain(1..=3).chain(2..=4).map(block)).await;
+    expect_stored(&mut link, (1..=3).chain(1..=3).chain(2..=4)).await;
+    assert_eq!(store.bounds().last, Some(Height(4)));
+
+    // The same while the disk is full: what failed is tried again by its second copy.
+    store.full.store(true, Ordering::SeqCst);
+    send(&link, (5..=6).chain(5..=6).map(block)).await;
+    expect_failed(&mut link, (5..=6).chain(5..=6), StorageFault::NoSpace).await;
+    store.full.store(false, Ordering::SeqCst);
+    send(&link, (5..=6).chain(5..=7).map(block)).await;
+    expect_stored(&mut link, (5..=6).chain(5..=7)).await;
+    assert_eq!(store.bounds().last, Some(Height(7)));
+}
+
+#[tokio::test]
 async fn a_record_that_does_not_fit_spares_those_before_it() {
     let store = Shaky::default();
     *store.pause.lock().unwrap() = Duration::from_millis(20);

@@ -124,9 +124,12 @@ fn a_flipped_bit_in_a_table_is_damage_when_read() {
     assert!(matches!(found, Err(StoreError::Corrupt { .. })), "{found:?}");
 }
 
+/// Does something to a folder.
+type Damage = fn(&Path);
+
 #[test]
 fn missing_and_mangled_files_are_damage() {
-    let damages: [(&str, fn(&Path)); 4] = [
+    let damages: [(&str, Damage); 4] = [
         ("a table is missing", |folder| {
             fs::remove_file(files(folder, ".sst").pop().unwrap()).unwrap();
         }),

@@ -26,6 +26,7 @@ mod running;
 mod verify;
 pub mod work;
 
+pub use cloister_ordering::Pace;
 pub use error::{CoreError, Fatal};
 pub use ledger::{Ledger, MIN_RESIDENT_BLOCKS, Position, ResidentLimits};
 pub use machine::{Archive, Core, CoreOptions, Opened, RefuseTails};

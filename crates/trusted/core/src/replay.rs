@@ -176,7 +176,7 @@ pub(crate) fn apply_record(state: &State, record: &BlockRecord) -> Result<(), Fa
 }
 
 /// Reads one snapshot back, chunk by chunk.
-pub(crate) struct SnapshotReplay {
+pub struct SnapshotReplay {
     keys: Arc<LedgerKeys>,
     snapshot: StoredSnapshot,
     index: u32,

@@ -13,10 +13,13 @@ use cloister_execution::{
 };
 use cloister_keys::{BlockAad, LedgerKeys, SnapshotAad};
 use cloister_ordering::Empty;
-use cloister_primitives::{Block, Height, RecoveredTransaction, Rejected};
-use cloister_state::{SnapshotCut, State, StateDelta};
+use cloister_primitives::{Block, ChainSpec, Height, RecoveredTransaction, Rejected};
+use cloister_state::{HistoryLimits, SnapshotCut, State, StateDelta};
 
-use crate::{BlockRecord, replay::open_block};
+use crate::{
+    BlockRecord, Fatal,
+    replay::{SnapshotReplay, apply_record, genesis_record, open_block},
+};
 
 /// Something to compute.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub enum Work {
     Cut(Box<CutJob>),
     /// Open a section of old blocks.
     Open(Box<OpenJob>),
+    /// Take a rebuild of an old state one step further.
+    Rebuild(Box<RebuildJob>),
 }
 
 /// What came of it.
@@ -51,6 +56,8 @@ pub enum WorkResult {
     Cut(Box<CutOutcome>),
     /// The blocks.
     Opened(Box<OpenOutcome>),
+    /// The rebuild, one step further.
+    Rebuilt(Box<RebuildOutcome>),
 }
 
 /// Everything one block is made from.
@@ -150,6 +157,9 @@ impl Work {
             Self::Seal(job) => WorkResult::Sealed(job.run()),
             Self::Cut(job) => WorkResult::Cut(Box::new(job.run())),
             Self::Open(job) => WorkResult::Opened(Box::new(job.run())),
+            Self::Rebuild(job) => WorkResult::Rebuilt(Box::new(RebuildOutcome {
+                so_far: job.run().ok(),
+            })),
         }
     }
 }
@@ -271,6 +281,101 @@ impl OpenJob {
         }
         OpenOutcome {
             blocks: Some(blocks),
+        }
+    }
+}
+
+/// An old state as far as it has been rebuilt.
+pub enum Rebuilding {
+    /// Not begun: it starts from genesis.
+    Nothing,
+    /// A snapshot, some of whose chunks are read.
+    Snapshot(Box<SnapshotReplay>),
+    /// A state below the height wanted.
+    State(State),
+}
+
+impl core::fmt::Debug for Rebuilding {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Rebuilding")
+    }
+}
+
+impl Rebuilding {
+    /// Height of the next block it needs.
+    pub(crate) fn next_block(&self) -> Height {
+        match self {
+            Self::Nothing => Height::GENESIS,
+            Self::Snapshot(replay) => replay.height(),
+            Self::State(state) => state.tip().map_or(Height::GENESIS, Height::next),
+        }
+    }
+}
+
+/// What takes a rebuild further.
+#[derive(Debug)]
+pub enum Advance {
+    /// Start from genesis.
+    Begin,
+    /// The next chunk of the snapshot.
+    Chunk(Vec<u8>),
+    /// The next blocks.
+    Blocks(Vec<Vec<u8>>),
+}
+
+/// One step of a rebuild.
+#[derive(Debug)]
+pub struct RebuildJob {
+    /// The keys.
+    pub keys: Arc<LedgerKeys>,
+    /// The chain.
+    pub spec: Arc<ChainSpec>,
+    /// Bounds of the scratch state's own history.
+    pub history: HistoryLimits,
+    /// What there is.
+    pub so_far: Rebuilding,
+    /// Hash of the block before the next one needed.
+    pub parent_hash: B256,
+    /// What was read.
+    pub advance: Advance,
+}
+
+/// What a step led to.
+#[derive(Debug)]
+pub struct RebuildOutcome {
+    /// `None` if what was read is damaged.
+    pub so_far: Option<Rebuilding>,
+}
+
+impl RebuildJob {
+    fn run(self) -> Result<Rebuilding, Fatal> {
+        let height = self.so_far.next_block();
+        match (self.so_far, self.advance) {
+            (Rebuilding::Snapshot(mut replay), Advance::Chunk(bytes)) => {
+                replay.next(Some(bytes))?;
+                Ok(Rebuilding::Snapshot(replay))
+            }
+            (Rebuilding::Snapshot(replay), Advance::Blocks(mut blobs)) => {
+                let blob = blobs.pop().unwrap_or_default();
+                let record = open_block(&self.keys, height, self.parent_hash, blob)?;
+                let root = record.block.commitments.state.root;
+                replay.finish(root).map(Rebuilding::State)
+            }
+            (Rebuilding::State(state), Advance::Blocks(blobs)) => {
+                let mut parent_hash = self.parent_hash;
+                for (height, blob) in (height.0..).map(Height).zip(blobs) {
+                    let record = open_block(&self.keys, height, parent_hash, blob)?;
+                    apply_record(&state, &record)?;
+                    state.set_committed(height);
+                    parent_hash = record.block.hash;
+                }
+                Ok(Rebuilding::State(state))
+            }
+            (_, _) => {
+                let state = State::new(self.history);
+                genesis_record(&self.spec, &state)?;
+                Ok(Rebuilding::State(state))
+            }
         }
     }
 }

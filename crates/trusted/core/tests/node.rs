@@ -7,11 +7,12 @@ mod support;
 use alloy_primitives::{Address, Bytes, U256};
 use cloister_boundary::{HaltCode, StorageFault, ToEnclave};
 use cloister_core::{
-    AnswerAt, CoreError, CoreMessage, CoreOptions, DevelopmentRequest, PatchChange, RefuseTails,
-    RequestBody, Response, StatePatch,
+    AnswerAt, Archive, CoreError, CoreMessage, CoreOptions, DevelopmentRequest, PatchChange,
+    RefuseTails, RequestBody, ResidentLimits, Response, StatePatch,
 };
 use cloister_ordering::Pace;
 use cloister_primitives::{Height, Seq};
+use cloister_state::HistoryLimits;
 use support::{Account, Answers, Disk, Node, genesis, options};
 
 const TO: Address = Address::repeat_byte(0x55);
@@ -317,4 +318,69 @@ fn mining_on_demand_makes_as_many_blocks_as_asked_with_their_times() {
     let head = ledger.reader(&caller).head().unwrap();
     assert_eq!(head.header().timestamp, 1_800_000_000 + 9 * 60);
     assert_eq!(node.balance(TO), U256::from(1));
+}
+
+#[test]
+fn with_full_history_every_old_state_can_be_read_and_without_it_recent_ones() {
+    let alice = Account::new(1);
+    let genesis = genesis(&[&alice]);
+    let options = CoreOptions {
+        archive: Archive::Full,
+        snapshot_every_blocks: 60,
+        history: HistoryLimits { blocks: 128, bytes: 0 },
+        ..options()
+    };
+    let mut node = Node::start(&genesis, options.clone(), 1, Disk::default());
+    for nonce in 0..300 {
+        node.submit(vec![alice.transfer(nonce, TO, 1)], AnswerAt::Admission);
+        node.run();
+    }
+    assert_eq!(node.head(), Height(300));
+    assert_eq!(node.disk.snapshots.len(), 5, "no snapshot is dropped");
+    for height in [300, 250, 1, 60, 61, 0, 130, 59, 131] {
+        let height = Height(height);
+        let ids = node.request(vec![RequestBody::Replay { height }]);
+        node.run();
+        let Ok(Response::Replayed(view)) = &node.heard.replies[&ids[0]] else {
+            panic!("no state at {height}: {:?}", node.heard.replies[&ids[0]]);
+        };
+        let account = view.account(TO).unwrap().unwrap_or_default();
+        assert_eq!(account.balance, U256::from(height.0), "at {height}");
+    }
+    let recent = CoreOptions { archive: Archive::Recent, ..options };
+    let mut node = Node::start(&genesis, recent, 2, node.disk.clone());
+    let ids = node.request(vec![RequestBody::Replay { height: Height(1) }]);
+    node.run();
+    assert!(matches!(&node.heard.replies[&ids[0]], Err(CoreError::Rejected(_))));
+}
+
+#[test]
+fn old_blocks_come_back_in_whole_sections() {
+    let alice = Account::new(1);
+    let options = CoreOptions {
+        resident: ResidentLimits { bytes: 0 },
+        ..options()
+    };
+    let mut node = Node::start(&genesis(&[&alice]), options, 1, Disk::default());
+    let raws = transfers(&alice, 0..340);
+    for raw in &raws {
+        node.submit(vec![raw.clone()], AnswerAt::Admission);
+        node.run();
+    }
+    assert!(!node.sees(&raws[9]), "no longer resident");
+    let ids = node.request(vec![RequestBody::Load { height: Height(10) }]);
+    node.run();
+    let Ok(Response::Stored(blocks)) = &node.heard.replies[&ids[0]] else {
+        panic!("not loaded");
+    };
+    assert_eq!(blocks.len(), 32);
+    let ledger = node.ledger.clone().unwrap();
+    let caller = cloister_access::Caller::Development;
+    let block = ledger.reader(&caller).open(&blocks[10]);
+    assert_eq!(block.height(), Height(10));
+    assert!(block.transaction_hashes().eq([alloy_primitives::keccak256(&raws[9])]));
+    node.disk.blocks.get_mut(&Height(5)).unwrap()[99] ^= 1;
+    let ids = node.request(vec![RequestBody::Load { height: Height(10) }]);
+    node.run();
+    assert!(matches!(&node.heard.replies[&ids[0]], Err(CoreError::Unavailable(_))));
 }

@@ -23,3 +23,16 @@ pub use accounts::{AccountsError, DevAccount, DevAccounts, MAX_ACCOUNTS, TEST_MN
 pub use banner::Banner;
 pub use console::{Colour, ConsoleFormat, DevConsole};
 pub use methods::methods;
+
+/// Adds the development methods to a node's own, and starts the console, once the node is there to
+/// be asked.
+pub type Extension = Box<dyn FnOnce(cloister_rpc::RpcContext) -> jsonrpsee::Methods + Send>;
+
+/// The extension that a development shell is given.
+#[must_use]
+pub fn extension(accounts: DevAccounts, console: DevConsole) -> Extension {
+    Box::new(move |context| {
+        // Names that meet are excluded by a test; a node without these methods would still serve.
+        methods(context, accounts, console).unwrap_or_default()
+    })
+}

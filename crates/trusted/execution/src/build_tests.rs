@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alloy_consensus::{TxReceipt as _, proofs::calculate_receipt_root};
+use alloy_consensus::proofs::calculate_receipt_root;
 use alloy_eips::eip4895::Withdrawal;
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_eips::{eip2935, eip4788, eip7002};

@@ -47,7 +47,7 @@ fn a_replay_sees_the_state_before_each_transaction() {
     let mut inspector = Calls::default();
     world
         .executor
-        .inspect_block(replay, 1..3, &mut inspector, |mut observed| {
+        .inspect_block(replay, 1..3, &mut inspector, |observed| {
             let slot = balance_slot(address(5));
             let balance = observed.database.storage(TOKEN, slot).unwrap();
             let calls = core::mem::take(&mut observed.inspector.0);

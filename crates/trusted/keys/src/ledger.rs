@@ -27,16 +27,15 @@ pub struct BlockAad {
 
 /// What a sealed chunk of a snapshot is bound to.
 ///
-/// All chunks of a snapshot carry one incarnation: a reader takes it from the first and opens the others with it, so that
-/// chunks of two snapshots of one height do not mix. A network whose blocks can be taken back (development) draws a fresh one
-/// for each snapshot.
+/// All chunks of a snapshot carry one incarnation, drawn for that snapshot: a reader takes it from the first chunk and opens
+/// the others with it, so that chunks of two snapshots of one height do not mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotAad {
     /// Height of the state in the snapshot.
     pub snapshot: Height,
     /// Index of the chunk, from 0.
     pub index: u32,
-    /// Of the process or the snapshot; for opening, that of the snapshot's first chunk.
+    /// Of the snapshot; for opening, that of its first chunk.
     pub incarnation: Incarnation,
 }
 

@@ -226,7 +226,7 @@ mod tests {
             current.precompiles["P256VERIFY"].to_string(),
             "0x0000000000000000000000000000000000000100"
         );
-        assert_eq!(current.system_contracts.len(), 3);
+        assert_eq!(current.system_contracts.len(), 4);
         // CRC-32 of the genesis hash alone.
         assert_eq!(current.fork_id.as_ref(), ForkHash::from(B256::repeat_byte(1)).0);
     }

@@ -156,20 +156,17 @@ impl LogFilter {
                 .all(|(alternatives, topic)| alternatives.is_empty() || alternatives.contains(topic))
     }
 
-    /// The matching logs of one transaction.
-    fn of_transaction<'a>(&self, seen: &'a SeenTransaction) -> impl Iterator<Item = FoundLog> + 'a
-    where
-        Self: 'a,
-    {
-        let filter = self.clone();
-        seen.logs()
-            .filter(move |found| filter.matches(found.log))
-            .map(|found| FoundLog {
-                log: found.log.clone(),
-                log_index: found.log_index,
-                place: Place::new(seen.block(), seen.index()),
-                transaction_hash: seen.hash(),
-            })
+    /// Adds the matching logs of one transaction.
+    fn collect(&self, seen: &SeenTransaction, found: &mut Vec<FoundLog>) {
+        let place = Place::new(seen.block(), seen.index());
+        let transaction_hash = seen.hash();
+        let matching = seen.logs().filter(|seen| self.matches(seen.log));
+        found.extend(matching.map(|seen| FoundLog {
+            log: seen.log.clone(),
+            log_index: seen.log_index,
+            place,
+            transaction_hash,
+        }));
     }
 
     /// The matching logs of one block, as far as its reader may see them.
@@ -179,11 +176,12 @@ impl LogFilter {
         }
         let mut found = Vec::new();
         for seen in block.transactions() {
-            let may_match = seen
-                .receipt()
-                .is_some_and(|receipt| !receipt.logs().is_empty() && self.may_match(receipt.logs_bloom()));
-            if may_match {
-                found.extend(self.of_transaction(&seen));
+            // Numbering a transaction's logs walks the block: only for those that may match.
+            let has_match = seen.receipt().is_some_and(|receipt| {
+                receipt.logs().iter().any(|log| self.matches(log))
+            });
+            if has_match {
+                self.collect(&seen, &mut found);
             }
         }
         found
@@ -299,7 +297,7 @@ pub(crate) async fn find_between(
             Lookup::Absent => break,
         }
         found = within_bounds(call, found)?;
-        if height.0 % BLOCKS_PER_TURN == 0 {
+        if height.0.is_multiple_of(BLOCKS_PER_TURN) {
             tokio::task::yield_now().await;
         }
     }

@@ -169,24 +169,20 @@ fn typed(args: TransactionArgs, chain_id: u64) -> EthereumTypedTransaction<TxEip
     let max_fee_per_gas = args.max_fee_per_gas.unwrap_or(0);
     let max_priority_fee_per_gas = args.max_priority_fee_per_gas.unwrap_or(0);
     let gas_price = args.gas_price.unwrap_or(0);
-    match (args.authorization_list, args.to) {
-        (Some(authorization_list), Some(to)) => {
-            return EthereumTypedTransaction::Eip7702(TxEip7702 {
-                chain_id,
-                nonce,
-                gas_limit,
-                max_fee_per_gas,
-                max_priority_fee_per_gas,
-                to,
-                value,
-                access_list,
-                authorization_list,
-                input,
-            });
-        }
-        (None | Some(_), _) => {}
-    }
-    if args.max_fee_per_gas.is_some() {
+    if let (Some(authorization_list), Some(to)) = (args.authorization_list, args.to) {
+        EthereumTypedTransaction::Eip7702(TxEip7702 {
+            chain_id,
+            nonce,
+            gas_limit,
+            max_fee_per_gas,
+            max_priority_fee_per_gas,
+            to,
+            value,
+            access_list,
+            authorization_list,
+            input,
+        })
+    } else if args.max_fee_per_gas.is_some() {
         EthereumTypedTransaction::Eip1559(TxEip1559 {
             chain_id,
             nonce,

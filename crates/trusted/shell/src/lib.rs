@@ -19,12 +19,13 @@
 mod batch;
 mod connections;
 mod core_thread;
+mod hardening;
 mod options;
 mod server;
 mod stream;
 mod workers;
 
-use cloister_access::Caller;
+pub use cloister_access::Caller;
 use cloister_boundary::{
     Detail, FromEnclave, HaltCode, PROTOCOL_VERSION, ToEnclave, link::EnclaveLink,
 };
@@ -32,6 +33,8 @@ use cloister_rpc::{RpcContext, RpcLimits};
 use jsonrpsee::Methods;
 use tokio::sync::{mpsc, watch};
 
+pub use hardening::{PANIC_EXIT_CODE, harden};
+pub use cloister_core::{Fatal, VerifiedBlock, Verifier};
 pub use options::{HistoryOption, NodeOptions, OptionsError, PaceOption};
 pub use server::ServerLimits;
 

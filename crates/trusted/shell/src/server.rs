@@ -15,8 +15,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use jsonrpsee::{
     Methods,
     server::{
-        BatchRequestConfig, HttpBody, PingConfig, RpcServiceBuilder, Server as JsonRpc,
-        ServerConfig, StopHandle, stop_channel,
+        BatchRequestConfig, HttpBody, PingConfig, Server as JsonRpc,
+        ServerConfig, StopHandle, middleware::rpc::RpcServiceBuilder, stop_channel,
     },
 };
 use tokio::sync::watch;
@@ -92,7 +92,7 @@ impl Server {
             // Connections are bounded by the host; this one counts requests.
             .max_connections(u32::MAX >> 8)
             .enable_ws_ping(PingConfig::new())
-            .set_id_provider(HexIdProvider)
+            .set_id_provider(HexIdProvider::default())
             .build()
     }
 

@@ -371,6 +371,7 @@ impl Running {
             }
         }
         self.pipeline.drop_held();
+        self.rebuilds.forget();
         self.inputs.push_back(Input::Reset(target.height));
         let event = Event::Reverted(target.height);
         step.out.push(CoreEffect::Event(event));

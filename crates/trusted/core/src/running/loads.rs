@@ -35,6 +35,15 @@ pub(super) struct Loads {
     opening: BTreeMap<WorkId, Vec<RequestId>>,
 }
 
+impl Loads {
+    /// A number for the next read.
+    pub(super) const fn draw_read(&mut self) -> ReadId {
+        let id = ReadId(self.next_read);
+        self.next_read += 1;
+        id
+    }
+}
+
 const BUSY: CoreError = CoreError::Unavailable("too many reads of old blocks at once, retry");
 const DAMAGED: CoreError = CoreError::Unavailable("an old block cannot be read back");
 
@@ -69,8 +78,7 @@ impl Running {
     }
 
     fn read_on(&mut self, section: Section, step: &mut Step<'_>) {
-        let id = ReadId(self.loads.next_read);
-        self.loads.next_read += 1;
+        let id = self.loads.draw_read();
         let from = Height(section.first.0 + section.blobs.len() as u64);
         let count = u32::try_from(section.last.0 + 1 - from.0).unwrap_or(u32::MAX);
         self.loads.reading.insert(id, section);

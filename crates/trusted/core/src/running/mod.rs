@@ -3,6 +3,7 @@
 mod development;
 mod loads;
 mod pipeline;
+mod rebuild;
 mod requests;
 mod snapshots;
 mod storage;
@@ -23,12 +24,13 @@ use cloister_primitives::{Block, ChainSpec, Height};
 use crate::{
     BlockRecord, CoreEffect, CoreMessage, CoreOptions, Fatal, Ledger, RequestId, Response, WorkId,
     machine::Step,
-    work::{Work, WorkResult},
+    work::{Advance, Work, WorkResult},
 };
 
 use development::DevelopmentState;
 use loads::Loads;
 use pipeline::Pipeline;
+use rebuild::Rebuilds;
 use requests::Recovering;
 use snapshots::Cutting;
 use storage::{Outbox, Purpose};
@@ -51,6 +53,7 @@ enum Errand {
     Seal,
     Cut,
     Open,
+    Rebuild,
 }
 
 /// The running node.
@@ -68,6 +71,7 @@ pub(crate) struct Running {
     outbox: Outbox,
     cutting: Cutting,
     loads: Loads,
+    rebuilds: Rebuilds,
     development: DevelopmentState,
     /// Requests that are answered once this transaction's block is committed.
     waiting: BTreeMap<B256, Vec<RequestId>>,
@@ -100,6 +104,7 @@ impl Running {
             outbox: Outbox::new(incarnation),
             cutting: Cutting::new(parts.snapshots),
             loads: Loads::default(),
+            rebuilds: Rebuilds::default(),
             development: DevelopmentState::default(),
             waiting: BTreeMap::new(),
             errands: BTreeMap::new(),
@@ -135,6 +140,16 @@ impl Running {
         match message {
             ToEnclave::Persisted { seq } => self.on_persisted(seq, step),
             ToEnclave::PersistFailed { seq, fault } => self.on_persist_failed(seq, fault, step)?,
+            ToEnclave::Blocks { id, blocks } if self.is_rebuild_read(id) => {
+                let blobs: Option<Vec<_>> = blocks.into_iter().collect();
+                self.on_rebuild_read(blobs.map(Advance::Blocks), step);
+            }
+            ToEnclave::Chunk { id, bytes } if self.is_rebuild_read(id) => {
+                self.on_rebuild_read(bytes.map(Advance::Chunk), step);
+            }
+            ToEnclave::ReadFailed { id, .. } if self.is_rebuild_read(id) => {
+                self.on_rebuild_read(None, step);
+            }
             ToEnclave::Blocks { id, blocks } => self.on_loaded(id, blocks, step),
             ToEnclave::ReadFailed { id, .. } => self.on_load_failed(id, step),
             ToEnclave::Chunk { .. } => {
@@ -161,6 +176,10 @@ impl Running {
             }
             (Some(Errand::Open), WorkResult::Opened(outcome)) => {
                 self.on_opened(id, *outcome, step);
+                Ok(())
+            }
+            (Some(Errand::Rebuild), WorkResult::Rebuilt(outcome)) => {
+                self.on_rebuilt(*outcome, step);
                 Ok(())
             }
             _ => Err(Fatal::new(

@@ -270,7 +270,7 @@ impl Running {
         let block = entry.block;
         self.ledger.push(block.clone());
         self.ledger.state.set_committed(height);
-        self.settle_pool(entry.slot, &block, &entry.delta);
+        self.settle_pool(entry.slot, &entry.delta);
         self.answer_waiting(&block, step);
         step.out
             .push(CoreEffect::Event(Event::Committed(Arc::new(CommittedBlock(
@@ -282,7 +282,7 @@ impl Running {
         Ok(())
     }
 
-    fn settle_pool(&mut self, slot: Slot, block: &Block, delta: &StateDelta) {
+    fn settle_pool(&mut self, slot: Slot, delta: &StateDelta) {
         let changed = delta.accounts.iter().map(|account| {
             let state = account
                 .account
@@ -293,11 +293,7 @@ impl Running {
                 });
             (account.address, state)
         });
-        if block.transactions.is_empty() {
-            self.pool.committed(SlotId(slot.attempt), core::iter::empty());
-        } else {
-            self.pool.committed(SlotId(slot.attempt), changed);
-        }
+        self.pool.committed(SlotId(slot.attempt), changed);
     }
 
     fn answer_waiting(&mut self, block: &Block, step: &mut Step<'_>) {

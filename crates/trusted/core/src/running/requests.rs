@@ -98,7 +98,7 @@ impl Running {
             )),
             RequestBody::PoolContent { sender } => Ok(self.pool_content(caller, sender)),
             RequestBody::Load { height } => return self.load(id, height, step),
-            RequestBody::Replay { .. } => Err(Code::StateUnavailable.into()),
+            RequestBody::Replay { height } => return self.rebuild(id, height, step),
             RequestBody::Development(request) => {
                 if !self.sees(caller, Resource::Development) {
                     let error = Code::MethodNotFound.into();

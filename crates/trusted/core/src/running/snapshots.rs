@@ -39,6 +39,11 @@ impl Cutting {
             cut: None,
         }
     }
+
+    /// Complete snapshots, oldest first.
+    pub(super) fn stored(&self) -> &[StoredSnapshot] {
+        &self.stored
+    }
 }
 
 impl Running {

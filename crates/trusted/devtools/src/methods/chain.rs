@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
-use cloister_core::{DevelopmentRequest, Response};
-use cloister_ordering::Pace;
+use cloister_core::{DevelopmentRequest, Pace, Response};
 use cloister_primitives::Code;
 use cloister_rpc::{
     MethodCall, MethodInfo,

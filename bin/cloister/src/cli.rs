@@ -1,0 +1,118 @@
+//! The command line as a whole.
+
+use clap::{Parser, Subcommand};
+
+use crate::{commands, failure::Failure};
+
+const AFTER_HELP: &str = "\
+Examples:
+  cloister dev                                 a development node on http://127.0.0.1:8545
+  cloister dev --block-time 2 --datadir chain  a block every 2 seconds, kept in ./chain
+  cloister verify --datadir chain              check everything stored in ./chain
+
+Exit codes:
+   0  it did what it was asked to
+   1  any failure without a code of its own
+   2  the command line cannot be understood
+  10  the address or port cannot be listened on
+  11  the data folder is in use
+  12  the data folder belongs to another chain
+  13  the data folder is damaged, or its key does not open it
+  14  the disk is full or failed
+  15  the genesis file or the options cannot be used
+  16  the sealing key file is missing, readable by others, or mangled
+  17  the enclave could not be started, or stopped by itself
+
+Environment:
+  CLOISTER_LOG  what is logged to standard error, such as `info` or `cloister_node=debug`
+  NO_COLOR      no colours, whatever its value";
+
+/// An Ethereum client for consortiums whose EVM runs in a trusted execution environment.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cloister",
+    version,
+    about,
+    after_help = AFTER_HELP,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a development node: host and enclave in one process, keys that everyone knows
+    Dev(Box<commands::dev::Dev>),
+    /// Run a node as two processes: a host, and an enclave that it starts
+    Node(Box<commands::node::Node>),
+    /// Check a data folder: open every block, follow the chain, recompute the state roots
+    Verify(commands::verify::Verify),
+    /// Print a script that completes this command in a shell
+    Completions(commands::completions::Completions),
+}
+
+/// Parses the command line and does what it says.
+pub(crate) fn run() -> Result<(), Failure> {
+    match Cli::parse().command {
+        Command::Dev(command) => command.run(),
+        Command::Node(command) => command.run(),
+        Command::Verify(command) => command.run(),
+        Command::Completions(command) => command.run(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn exit_codes_in_the_help_are_the_real_ones() {
+        use cloister_node::ExitCode;
+        let help = Cli::command().render_long_help().to_string();
+        for (code, words) in [
+            (ExitCode::Success, "did what it was asked"),
+            (ExitCode::Failure, "any failure"),
+            (ExitCode::Usage, "cannot be understood"),
+            (ExitCode::Listen, "cannot be listened on"),
+            (ExitCode::FolderLocked, "is in use"),
+            (ExitCode::ForeignChain, "belongs to another chain"),
+            (ExitCode::Damaged, "is damaged"),
+            (ExitCode::Storage, "disk is full"),
+            (ExitCode::Genesis, "genesis file"),
+            (ExitCode::SealingKey, "sealing key"),
+            (ExitCode::Enclave, "enclave could not"),
+        ] {
+            let line = help
+                .lines()
+                .find(|line| line.trim_start().starts_with(&format!("{}  ", code as u8)))
+                .unwrap_or_else(|| panic!("{code:?} is missing"));
+            assert!(line.contains(words), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_explains_itself() {
+        for command in Cli::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments() {
+                let name = argument.get_id().as_str();
+                assert!(
+                    argument.get_help().is_some() || matches!(name, "help" | "version"),
+                    "{name} of {}",
+                    command.get_name()
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! One file per command, and the flags they share.
+
+pub(crate) mod chain;
+pub(crate) mod completions;
+pub(crate) mod dev;
+pub(crate) mod node;
+pub(crate) mod server;
+pub(crate) mod verify;

@@ -1,0 +1,134 @@
+//! `cloister node`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use cloister_devtools::{Colour, ConsoleFormat};
+use cloister_node::EnclaveProcess;
+
+use super::{
+    chain::{AccountArgs, ChainArgs},
+    server::{OutputArgs, PaceArgs, ServerArgs},
+};
+use crate::{
+    failure::Failure,
+    output,
+    running::{self, Announcement, Prepared},
+};
+
+/// The enclave program, and the one that has development methods.
+const ENCLAVE: &str = "cloister-enclave";
+const DEVELOPMENT_ENCLAVE: &str = "cloister-enclave-dev";
+
+const AFTER_HELP: &str = "\
+Examples:
+  cloister node --dev                           as `cloister dev`, in two processes
+  cloister node --genesis genesis.json --datadir chain";
+
+/// Arguments of `cloister node`.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Node {
+    /// Run a development network; without this a genesis file and a data folder are needed
+    #[arg(long)]
+    dev: bool,
+
+    /// The enclave program, instead of the one beside this program
+    #[arg(long, value_name = "FILE")]
+    enclave: Option<PathBuf>,
+
+    #[command(flatten)]
+    accounts: AccountArgs,
+    #[command(flatten)]
+    chain: ChainArgs,
+    #[command(flatten)]
+    pace: PaceArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Node {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let format = self.output.format();
+        output::start_logging(format);
+        if !self.dev && (self.chain.genesis.is_none() || self.server.datadir.is_none()) {
+            return Err(Failure::usage(
+                "a node needs --genesis and --datadir; for a development network add --dev",
+            ));
+        }
+        if let Some(warning) = self.dev.then(|| self.server.exposure()).flatten() {
+            output::warn(&warning);
+        }
+        let accounts = self.accounts.accounts()?;
+        let program = match &self.enclave {
+            Some(program) => program.clone(),
+            None => beside_us(if self.dev { DEVELOPMENT_ENCLAVE } else { ENCLAVE })?,
+        };
+        let announcement = Announcement {
+            accounts: self.dev.then(|| accounts.clone()),
+            balance: self.accounts.balance,
+            pace: self.pace.in_words(),
+            format,
+        };
+        running::on_runtime(async {
+            let balance = self.accounts.balance;
+            let mut prepared = Prepared::development(
+                &self.server,
+                &self.pace,
+                &self.chain,
+                &accounts,
+                balance,
+            )?;
+            prepared.options.development = self.dev;
+            let arguments = if self.dev {
+                development_arguments(accounts.mnemonic(), self.accounts.accounts, format)
+            } else {
+                Vec::new()
+            };
+            let (process, link) = EnclaveProcess::spawn(&program, arguments)?;
+            prepared.serve(link, Some(process), announcement).await
+        })
+    }
+}
+
+/// What the development enclave is told about its keys and its console.
+fn development_arguments(mnemonic: &str, accounts: u32, format: ConsoleFormat) -> Vec<String> {
+    let format = match format {
+        ConsoleFormat::Text(Colour::On) => "colour",
+        ConsoleFormat::Text(Colour::Off) => "text",
+        ConsoleFormat::Json => "json",
+        ConsoleFormat::Quiet => "quiet",
+    };
+    [
+        ("--mnemonic", mnemonic.to_owned()),
+        ("--accounts", accounts.to_string()),
+        ("--console", format.to_owned()),
+    ]
+    .into_iter()
+    .flat_map(|(flag, value)| [flag.to_owned(), value])
+    .collect()
+}
+
+/// A program in the folder of this one.
+fn beside_us(name: &str) -> Result<PathBuf, Failure> {
+    let ours = std::env::current_exe().map_err(|error| {
+        let message = format!("cannot find {name}: {error}; name it with --enclave");
+        Failure::new(cloister_node::ExitCode::Enclave, message)
+    })?;
+    Ok(ours.with_file_name(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_of_the_development_enclave() {
+        assert_eq!(
+            development_arguments("a b", 3, ConsoleFormat::Json),
+            ["--mnemonic", "a b", "--accounts", "3", "--console", "json"]
+        );
+    }
+}

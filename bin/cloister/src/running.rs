@@ -1,0 +1,274 @@
+//! From flags to a running node: store, key, genesis, socket, host; then signals, until it ends.
+
+use std::{future::Future, path::Path};
+
+use alloy_primitives::{B256, U256};
+use cloister_boundary::link::HostLink;
+use cloister_devtools::{Banner, ConsoleFormat, DevAccounts};
+use cloister_node::{
+    BlobStore, EnclaveProcess, ExitCode, Host, HostConfig, HostError, Listener, MemoryStore, Ready,
+    SealingKey, StartConfig, Store, StoreOptions, raise_open_files,
+};
+use cloister_primitives::{BaseFeePolicy, ChainSpec, HardforkName};
+use cloister_shell::NodeOptions;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    commands::{
+        chain::ChainArgs,
+        server::{PaceArgs, ServerArgs},
+    },
+    failure::Failure,
+    folder::Folder,
+    output,
+};
+
+/// Files that a node needs besides one for each connection.
+const OWN_FILES: u64 = 400;
+/// The exit code of a process that a second interrupt ended, as shells have it.
+const INTERRUPTED: i32 = 130;
+
+/// Runs a command on a fresh runtime.
+pub(crate) fn on_runtime(
+    command: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            let message = format!("the system gives no threads: {error}");
+            Failure::new(ExitCode::Failure, message)
+        })?;
+    let ended = runtime.block_on(command);
+    // What still runs has nothing to save: the store is closed by now.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Writes a small file.
+pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|error| {
+        let message = format!("cannot write {}: {error}", path.display());
+        Failure::new(ExitCode::Failure, message)
+    })
+}
+
+/// What is told once the node is ready.
+#[derive(Clone, Debug)]
+pub(crate) struct Announcement {
+    /// Accounts to show; none for a node that holds no keys.
+    pub(crate) accounts: Option<DevAccounts>,
+    /// Wei that each began with.
+    pub(crate) balance: U256,
+    /// When blocks are made, in words.
+    pub(crate) pace: String,
+    /// How to tell it.
+    pub(crate) format: ConsoleFormat,
+}
+
+/// Everything a host needs but the link to its enclave.
+pub(crate) struct Prepared {
+    /// The chain's rules.
+    pub(crate) spec: ChainSpec,
+    /// Options of the enclave.
+    pub(crate) options: NodeOptions,
+    genesis: String,
+    key: SealingKey,
+    store: Box<dyn BlobStore>,
+    listener: Listener,
+    max_connections: u32,
+    datadir: Option<String>,
+}
+
+impl Prepared {
+    /// Opens the folder, finds the genesis and the key, binds the port. The order matters: a folder in use
+    /// is found out before anything in it is touched, a taken port before a chain is begun.
+    pub(crate) fn development(
+        server: &ServerArgs,
+        pace: &PaceArgs,
+        chain: &ChainArgs,
+        accounts: &DevAccounts,
+        balance: U256,
+    ) -> Result<Self, Failure> {
+        let listener = Listener::bind(server.address())?;
+        let folder = server.datadir.clone().map(Folder::new);
+        let store: Box<dyn BlobStore> = match &folder {
+            Some(folder) => Box::new(Store::open(folder.path(), StoreOptions::default())?),
+            None => Box::new(MemoryStore::new()),
+        };
+        let genesis = chain.genesis(accounts, balance, folder.as_ref())?;
+        let key = match &folder {
+            Some(folder) => {
+                let key = SealingKey::of_folder(folder.path(), &*store)?;
+                if genesis.is_new {
+                    folder.keep_genesis(&genesis.json)?;
+                }
+                key
+            }
+            None => SealingKey::ephemeral()?,
+        };
+        let mut options = server.options(pace);
+        options.development = true;
+        if !genesis.spec.is_development() {
+            output::warn(
+                "the genesis does not say that this is a development network \
+                 (config.cloister.development), so development methods are refused",
+            );
+        }
+        Ok(Self {
+            spec: genesis.spec,
+            options,
+            genesis: genesis.json,
+            key,
+            store,
+            listener,
+            max_connections: server.max_connections,
+            datadir: folder.map(|folder| folder.path().display().to_string()),
+        })
+    }
+
+    /// Where the node listens, `127.0.0.1:8545`.
+    pub(crate) fn endpoint(&self) -> String {
+        self.listener.address().to_string()
+    }
+
+    /// Runs the host until it ends or is told to.
+    pub(crate) async fn serve(
+        self,
+        link: HostLink,
+        process: Option<EnclaveProcess>,
+        announcement: Announcement,
+    ) -> Result<(), Failure> {
+        let endpoint = self.endpoint();
+        let options = serde_json::to_vec(&self.options).unwrap_or_default();
+        let mut config = HostConfig::new(StartConfig {
+            genesis: self.genesis.into_bytes(),
+            options,
+            platform_key: self.key.to_bytes(),
+        });
+        config.connections.max_connections = self.max_connections as usize;
+        check_open_files(u64::from(self.max_connections));
+        let mut host = Host::new(config, link, self.store, self.listener);
+        if let Some(process) = process {
+            host = host.with_process(process);
+        }
+        let handle = host.handle();
+        let spec = self.spec;
+        let datadir = self.datadir;
+        let announcing = handle.clone();
+        let announced = tokio::spawn(async move {
+            if let Some(ready) = announcing.ready().await {
+                announce(&announcement, &ready, &spec, &endpoint, datadir.as_deref());
+            }
+        });
+        let signals = tokio::spawn(shut_down_on_signal(handle));
+        let ended = host.run().await;
+        announced.abort();
+        signals.abort();
+        ended.map_err(explain)
+    }
+}
+
+/// A sentence for what the enclave's own words leave open.
+fn explain(error: HostError) -> Failure {
+    use cloister_boundary::HaltCode;
+    let HostError::Halted { code, detail } = &error else {
+        return error.into();
+    };
+    let advice = match code {
+        HaltCode::BadGenesis => "correct the genesis file",
+        HaltCode::ForeignLog => "choose another --datadir, or start with that chain's genesis",
+        HaltCode::WrongKey => "put the right sealing.key back into the data folder",
+        HaltCode::DamagedLog => "restore the data folder from a backup, or start from an empty one",
+        HaltCode::StorageFailed => "free space or repair the disk, then start again",
+        _ => return error.into(),
+    };
+    Failure::new(error.exit_code(), format!("{detail} ({code}); {advice}"))
+}
+
+fn check_open_files(connections: u64) {
+    let wanted = connections + OWN_FILES;
+    let limit = raise_open_files(wanted);
+    if limit < wanted {
+        output::warn(&format!(
+            "this process may open {limit} files, which is less than --max-connections {connections} \
+             may need; raise it with `ulimit -n {wanted}`"
+        ));
+    }
+}
+
+/// The first interrupt or request to terminate ends the node in good order, a second one at once.
+async fn shut_down_on_signal(handle: cloister_node::HostHandle) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        output::warn("signals cannot be caught; the node ends without closing its connections");
+        return;
+    };
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if asked {
+            // Everything acknowledged is durable already.
+            std::process::exit(INTERRUPTED);
+        }
+        asked = true;
+        handle.shutdown();
+    }
+}
+
+fn announce(
+    announcement: &Announcement,
+    ready: &Ready,
+    spec: &ChainSpec,
+    endpoint: &str,
+    datadir: Option<&str>,
+) {
+    let genesis = spec.genesis();
+    let genesis_hash = B256::from(ready.chain.genesis_hash);
+    let listening = format!("Listening on {endpoint}");
+    match (announcement.format, &announcement.accounts) {
+        (ConsoleFormat::Json, accounts) => {
+            let addresses = accounts.iter().flat_map(|accounts| accounts.all());
+            let addresses: Vec<_> = addresses.map(|account| account.address()).collect();
+            let line = json!({
+                "event": "ready",
+                "message": listening,
+                "endpoint": endpoint,
+                "chainId": ready.chain.chain_id,
+                "genesisHash": genesis_hash,
+                "head": ready.head.0,
+                "datadir": datadir,
+                "accounts": addresses,
+            });
+            output::say(&format!("{line}\n"));
+        }
+        (ConsoleFormat::Text(_), Some(accounts)) => {
+            let base_fee = match spec.base_fee_policy() {
+                BaseFeePolicy::Fixed(fee) => fee,
+                BaseFeePolicy::Eip1559(_) => genesis.base_fee_per_gas.unwrap_or_default(),
+            };
+            let hardfork = HardforkName(spec.hardfork_at(0, genesis.timestamp)).to_string();
+            let banner = Banner {
+                accounts,
+                balance: announcement.balance,
+                endpoint,
+                chain_id: ready.chain.chain_id,
+                genesis_hash,
+                hardfork: &hardfork,
+                base_fee,
+                gas_limit: genesis.gas_limit,
+                pace: &announcement.pace,
+                head: ready.head.0,
+                datadir,
+            };
+            output::say(&format!("{banner}{listening}\n"));
+        }
+        (ConsoleFormat::Text(_) | ConsoleFormat::Quiet, _) => output::say(&format!("{listening}\n")),
+    }
+}

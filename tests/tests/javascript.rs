@@ -1,0 +1,48 @@
+//! ethers 6 and viem 2 against the node, by Node's own test runner.
+
+use cloister_tests::node::{Node, Target, is_reference_run};
+use cloister_tests::tools::{Workspace, compiled_contracts};
+
+/// Runs `tests/tools/js/<suite>.mjs`; `expected` tests must run and pass.
+fn run_suite(target: Target, suite: &str, expected: usize) {
+    let node = Node::start_default(target);
+    let workspace = Workspace::of_suite("js");
+    let program = workspace.tool("node");
+    let program = program.with("RPC_URL", node.http_url()).with("WS_URL", node.ws_url()).with("ARTIFACTS", compiled_contracts().join("out"));
+    let output = program.run(["--test", "--test-reporter=tap", "--test-timeout=60000", &format!("{suite}.mjs")]);
+    let count = |what: &str| {
+        let line = output.stdout.lines().find_map(|line| line.strip_prefix(&format!("# {what} ")));
+        line.and_then(|number| number.parse::<usize>().ok()).unwrap_or_else(|| panic!("no count of {what}:\n{}\n{}", output.stdout, output.stderr))
+    };
+    assert!(output.status.success(), "{}", failures_of(&output.stdout));
+    assert_eq!(count("pass") + count("skipped"), expected, "{}", output.stdout);
+    assert!(is_reference_run() || count("skipped") == 0, "nothing is skipped on our own node: {}", output.stdout);
+}
+
+/// The failing tests of a report in TAP, with what each said.
+fn failures_of(tap: &str) -> String {
+    let mut shown = String::new();
+    let mut failing = false;
+    for line in tap.lines() {
+        let text = line.trim_start();
+        if text.starts_with("ok ") || text.starts_with("# Subtest") {
+            failing = false;
+        }
+        failing |= text.starts_with("not ok ");
+        if failing || text.starts_with("# fail") {
+            shown.push_str(line);
+            shown.push('\n');
+        }
+    }
+    shown
+}
+
+#[test]
+fn ethers_dev() {
+    run_suite(Target::Dev, "ethers", 27);
+}
+
+#[test]
+fn ethers_two_process() {
+    run_suite(Target::TwoProcess, "ethers", 27);
+}
