@@ -220,7 +220,7 @@ impl Drop for Node {
             let log = self.log_text();
             let lines: Vec<&str> = log.lines().collect();
             eprintln!("--- the node's last lines of {}", lines.len());
-            for line in &lines[lines.len().saturating_sub(80)..] {
+            for line in &lines[lines.len().saturating_sub(40)..] {
                 eprintln!("{line}");
             }
         }

@@ -30,8 +30,7 @@ fn failures_of(tap: &str) -> String {
         }
         failing |= text.starts_with("not ok ");
         if failing || text.starts_with("# fail") {
-            shown.push_str(line);
-            shown.push('\n');
+            shown.extend(line.chars().take(400).chain(['\n']));
         }
     }
     shown
@@ -39,10 +38,20 @@ fn failures_of(tap: &str) -> String {
 
 #[test]
 fn ethers_dev() {
-    run_suite(Target::Dev, "ethers", 27);
+    run_suite(Target::Dev, "ethers", 30);
 }
 
 #[test]
 fn ethers_two_process() {
-    run_suite(Target::TwoProcess, "ethers", 27);
+    run_suite(Target::TwoProcess, "ethers", 30);
+}
+
+#[test]
+fn viem_dev() {
+    run_suite(Target::Dev, "viem", 29);
+}
+
+#[test]
+fn viem_two_process() {
+    run_suite(Target::TwoProcess, "viem", 29);
 }

@@ -67,12 +67,20 @@ pub(crate) struct Announcement {
     pub(crate) format: ConsoleFormat,
 }
 
+/// Whose network it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// One developer's.
+    Development,
+    /// A consortium's: no development methods in any build.
+    Consortium,
+}
+
 /// Everything a host needs but the link to its enclave.
 pub(crate) struct Prepared {
     /// The chain's rules.
     pub(crate) spec: ChainSpec,
-    /// Options of the enclave.
-    pub(crate) options: NodeOptions,
+    options: NodeOptions,
     genesis: String,
     key: SealingKey,
     store: Box<dyn BlobStore>,
@@ -84,7 +92,8 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Opens the folder, finds the genesis and the key, binds the port. The order matters: a folder in use
     /// is found out before anything in it is touched, a taken port before a chain is begun.
-    pub(crate) fn development(
+    pub(crate) fn new(
+        network: Network,
         server: &ServerArgs,
         pace: &PaceArgs,
         chain: &ChainArgs,
@@ -109,8 +118,8 @@ impl Prepared {
             None => SealingKey::ephemeral()?,
         };
         let mut options = server.options(pace);
-        options.development = true;
-        if !genesis.spec.is_development() {
+        options.development = network == Network::Development;
+        if options.development && !genesis.spec.is_development() {
             output::warn(
                 "the genesis does not say that this is a development network \
                  (config.cloister.development), so development methods are refused",

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     failure::Failure,
     output,
-    running::{self, Announcement, Prepared},
+    running::{self, Announcement, Network, Prepared},
 };
 
 const AFTER_HELP: &str = "\
@@ -64,7 +64,8 @@ impl Dev {
             format,
         };
         running::on_runtime(async {
-            let prepared = Prepared::development(
+            let prepared = Prepared::new(
+                Network::Development,
                 &self.server,
                 &self.pace,
                 &self.chain,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use cloister_devtools::{Colour, ConsoleFormat};
+use cloister_devtools::ConsoleFormat;
 use cloister_node::EnclaveProcess;
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     failure::Failure,
     output,
-    running::{self, Announcement, Prepared},
+    running::{self, Announcement, Network, Prepared},
 };
 
 /// The enclave program, and the one that has development methods.
@@ -73,15 +73,19 @@ impl Node {
             format,
         };
         running::on_runtime(async {
-            let balance = self.accounts.balance;
-            let mut prepared = Prepared::development(
+            let network = if self.dev {
+                Network::Development
+            } else {
+                Network::Consortium
+            };
+            let prepared = Prepared::new(
+                network,
                 &self.server,
                 &self.pace,
                 &self.chain,
                 &accounts,
-                balance,
+                self.accounts.balance,
             )?;
-            prepared.options.development = self.dev;
             let arguments = if self.dev {
                 development_arguments(accounts.mnemonic(), self.accounts.accounts, format)
             } else {
@@ -95,20 +99,18 @@ impl Node {
 
 /// What the development enclave is told about its keys and its console.
 fn development_arguments(mnemonic: &str, accounts: u32, format: ConsoleFormat) -> Vec<String> {
-    let format = match format {
-        ConsoleFormat::Text(Colour::On) => "colour",
-        ConsoleFormat::Text(Colour::Off) => "text",
-        ConsoleFormat::Json => "json",
-        ConsoleFormat::Quiet => "quiet",
-    };
-    [
-        ("--mnemonic", mnemonic.to_owned()),
-        ("--accounts", accounts.to_string()),
-        ("--console", format.to_owned()),
-    ]
-    .into_iter()
-    .flat_map(|(flag, value)| [flag.to_owned(), value])
-    .collect()
+    let mut arguments = vec![
+        "--mnemonic".to_owned(),
+        mnemonic.to_owned(),
+        "--accounts".to_owned(),
+        accounts.to_string(),
+    ];
+    match format {
+        ConsoleFormat::Text(_) => {}
+        ConsoleFormat::Json => arguments.push("--json-logs".to_owned()),
+        ConsoleFormat::Quiet => arguments.push("--quiet".to_owned()),
+    }
+    arguments
 }
 
 /// A program in the folder of this one.
@@ -128,7 +130,7 @@ mod tests {
     fn arguments_of_the_development_enclave() {
         assert_eq!(
             development_arguments("a b", 3, ConsoleFormat::Json),
-            ["--mnemonic", "a b", "--accounts", "3", "--console", "json"]
+            ["--mnemonic", "a b", "--accounts", "3", "--json-logs"]
         );
     }
 }

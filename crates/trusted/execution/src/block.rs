@@ -3,7 +3,7 @@
 use alloy_consensus::proofs::{
     calculate_receipt_root, calculate_transaction_root, calculate_withdrawals_root,
 };
-use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header, TxReceipt};
+use alloy_consensus::{Header, TxReceipt};
 use alloy_eips::eip4895::{Withdrawal, Withdrawals};
 use alloy_eips::eip7685::Requests;
 use alloy_primitives::{Address, B256, Bloom, Bytes};
@@ -82,6 +82,30 @@ pub struct Executed {
     pub delta: StateDelta,
 }
 
+/// A block that somebody claims to be true.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimed<'a> {
+    /// Its header.
+    pub header: &'a Header,
+    /// Its ommers; only blocks of proof of work have any.
+    pub ommers: &'a [Header],
+    /// Its transactions.
+    pub transactions: &'a [RecoveredTransaction],
+    /// Its withdrawals; none before Shanghai.
+    pub withdrawals: &'a [Withdrawal],
+}
+
+impl<'a> From<&'a Block> for Claimed<'a> {
+    fn from(block: &'a Block) -> Self {
+        Self {
+            header: &block.header,
+            ommers: &[],
+            transactions: &block.transactions,
+            withdrawals: block.withdrawals.as_deref().map_or(&[], Vec::as_slice),
+        }
+    }
+}
+
 /// A block that says something else than its execution does.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("block {height}: {field} is {claimed}, execution gives {computed}")]
@@ -102,7 +126,6 @@ impl Built {
     pub fn seal(self, state_root: B256) -> Executed {
         let mut header = self.header_draft;
         let transactions: Vec<_> = self.transactions.iter().map(|tx| tx.inner()).collect();
-        header.ommers_hash = EMPTY_OMMER_ROOT_HASH;
         header.state_root = state_root;
         header.transactions_root = calculate_transaction_root(&transactions);
         header.receipts_root = calculate_receipt_root(&self.receipts);

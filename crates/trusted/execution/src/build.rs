@@ -84,7 +84,12 @@ impl Executor {
     ) -> Result<Built, ExecutionError> {
         let withdrawals = attributes.withdrawals.clone();
         let header = self.draft(parent, attributes)?;
-        let mut run = self.start(&header, &withdrawals, view, hashes, candidates.len())?;
+        let body = Body {
+            ommers: &[],
+            withdrawals: &withdrawals,
+            transactions: candidates.len(),
+        };
+        let mut run = self.start(&header, body, view, hashes)?;
         let mut built = Included::default();
         let mut gas_left = header.gas_limit;
         let mut evicted = Vec::new();
@@ -105,7 +110,7 @@ impl Executor {
                 Fate::Evicted(reason) => evicted.push((candidate.into_transaction(), reason)),
             }
         }
-        let mut built = self.finish(run, header, built, withdrawals)?;
+        let mut built = self.finish(run, header, built, &withdrawals)?;
         built.evicted = evicted;
         built.deferred = deferred;
         Ok(built)
@@ -154,16 +159,15 @@ impl Executor {
     pub(crate) fn start<'a>(
         &'a self,
         header: &Header,
-        withdrawals: &[Withdrawal],
+        body: Body<'a>,
         view: &'a StateView,
         hashes: &'a dyn BlockHashes,
-        transactions: usize,
     ) -> Result<Blocks<'a, NoOpInspector>, ExecutionError> {
         let evm = self.factory.create_evm(
             self.block_database(view, hashes),
             block_environment(&self.spec, header),
         );
-        self.start_with(evm, header, withdrawals, transactions)
+        self.start_with(evm, header, body)
     }
 
     pub(crate) fn block_database<'a>(
@@ -181,20 +185,19 @@ impl Executor {
         &self,
         evm: CloisterEvm<BlockDatabase<'a>, I>,
         header: &Header,
-        withdrawals: &[Withdrawal],
-        transactions: usize,
+        body: Body<'a>,
     ) -> Result<Blocks<'a, I>, ExecutionError> {
         let context = EthBlockExecutionCtx {
             parent_hash: header.parent_hash,
             parent_beacon_block_root: header.parent_beacon_block_root,
-            ommers: &[],
-            withdrawals: Some(Cow::Owned(withdrawals.to_vec())),
+            ommers: body.ommers,
+            withdrawals: Some(Cow::Owned(body.withdrawals.to_vec())),
             extra_data: Bytes::new(),
-            tx_count_hint: Some(transactions),
+            tx_count_hint: Some(body.transactions),
             slot_number: None,
         };
-        let mut run =
-            EthBlockExecutor::new(evm, context, ExecutorSpec(Arc::clone(&self.spec)), Receipts);
+        let spec = ExecutorSpec::new(Arc::clone(&self.spec), header);
+        let mut run = EthBlockExecutor::new(evm, context, spec, Receipts);
         run.apply_pre_execution_changes().map_err(fatal)?;
         Ok(run)
     }
@@ -205,7 +208,7 @@ impl Executor {
         run: Blocks<'_, NoOpInspector>,
         mut header: Header,
         included: Included,
-        withdrawals: Vec<Withdrawal>,
+        withdrawals: &[Withdrawal],
     ) -> Result<Built, ExecutionError> {
         let active = |fork| self.spec.is_active(fork, header.number, header.timestamp);
         let (evm, result) = run.finish().map_err(fatal)?;
@@ -215,7 +218,7 @@ impl Executor {
         let delta = state_delta(state.take_bundle(), clears_empty);
         let requests = active(EthereumHardfork::Prague).then_some(result.requests);
         let withdrawals =
-            active(EthereumHardfork::Shanghai).then(|| Withdrawals::new(withdrawals));
+            active(EthereumHardfork::Shanghai).then(|| Withdrawals::new(withdrawals.to_vec()));
         header.gas_used = result.gas_used;
         header.blob_gas_used = header.blob_gas_used.map(|_| result.blob_gas_used);
         Ok(Built {
@@ -229,6 +232,15 @@ impl Executor {
             deferred: Vec::new(),
         })
     }
+}
+
+/// What a block brings besides transactions.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Body<'a> {
+    pub(crate) ommers: &'a [Header],
+    pub(crate) withdrawals: &'a [Withdrawal],
+    /// How many transactions to expect.
+    pub(crate) transactions: usize,
 }
 
 /// Transactions of a block in the making.

@@ -450,7 +450,7 @@ proptest! {
             let parent = Parent { header: &parent.header, hash: parent.hash };
             let again = world
                 .executor
-                .check_block(parent, &block, &view, &NoBlockHashes, |changes| {
+                .check_block(parent, (&block).into(), &view, &NoBlockHashes, |changes| {
                     assert_eq!(*changes, delta);
                     executed.header.state_root
                 })

@@ -14,23 +14,39 @@ use crate::overrides::BlockOverrides;
 
 /// The chain as the block executor sees it.
 #[derive(Clone, Debug)]
-pub(crate) struct ExecutorSpec(pub(crate) Arc<ChainSpec>);
+pub(crate) struct ExecutorSpec {
+    spec: Arc<ChainSpec>,
+    was_mined: bool,
+}
+
+impl ExecutorSpec {
+    /// The chain, for the block with this header.
+    pub(crate) fn new(spec: Arc<ChainSpec>, header: &Header) -> Self {
+        Self {
+            spec,
+            // Blocks of proof of work have a difficulty, all others have none (EIP-3675).
+            was_mined: !header.difficulty.is_zero(),
+        }
+    }
+}
 
 impl EthereumHardforks for ExecutorSpec {
     fn ethereum_fork_activation(&self, fork: EthereumHardfork) -> ForkCondition {
         match fork {
-            // The executor asks for the merge only to learn whether to pay a miner, and nobody mines here.
+            // The executor asks for the merge only to learn whether to pay a miner. Nobody mines on a chain
+            // of ours, whatever its fork; blocks of other chains show whether somebody did.
+            EthereumHardfork::Paris if self.was_mined => ForkCondition::Never,
             EthereumHardfork::Paris => ForkCondition::Block(0),
             // The DAO fork moves balances of Ethereum's mainnet.
             EthereumHardfork::Dao => ForkCondition::Never,
-            _ => self.0.ethereum_fork_activation(fork),
+            _ => self.spec.ethereum_fork_activation(fork),
         }
     }
 }
 
 impl EthExecutorSpec for ExecutorSpec {
     fn deposit_contract_address(&self) -> Option<Address> {
-        self.0.deposit_contract()
+        self.spec.deposit_contract()
     }
 }
 

@@ -3,7 +3,6 @@
 use core::ops::Range;
 
 use alloy_consensus::Header;
-use alloy_eips::eip4895::Withdrawal;
 use alloy_evm::block::BlockExecutor;
 use alloy_evm::{Evm as _, EvmFactory as _};
 use cloister_primitives::RecoveredTransaction;
@@ -11,7 +10,7 @@ use cloister_state::StateView;
 use revm::Inspector;
 use revm::context::result::ResultAndState;
 
-use crate::build::{Executor, execute, fatal};
+use crate::build::{Body, Executor, execute, fatal};
 use crate::database::{BlockDatabase, BlockHashes};
 use crate::environment::block_environment;
 use crate::error::ExecutionError;
@@ -56,7 +55,6 @@ impl Executor {
         inspector: &mut I,
         mut observe: impl FnMut(Observed<'_, 'a, I>),
     ) -> Result<(), ExecutionError> {
-        const NO_WITHDRAWALS: &[Withdrawal] = &[];
         let mut evm = self.factory.create_evm_with_inspector(
             self.block_database(replay.view, replay.hashes),
             block_environment(&self.spec, replay.header),
@@ -64,7 +62,9 @@ impl Executor {
         );
         evm.disable_inspector();
         let count = inspected.end.min(replay.transactions.len());
-        let mut run = self.start_with(evm, replay.header, NO_WITHDRAWALS, count)?;
+        // The block is never closed, so ommers and withdrawals do not matter.
+        let body = Body { transactions: count, ..Body::default() };
+        let mut run = self.start_with(evm, replay.header, body)?;
         for (index, transaction) in replay.transactions.iter().enumerate().take(count) {
             let watched = inspected.contains(&index);
             run.evm_mut().set_inspector_enabled(watched);

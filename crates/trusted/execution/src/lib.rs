@@ -41,7 +41,7 @@ mod validate;
 mod testing;
 
 pub use access_list::AccessListOutcome;
-pub use block::{BlockAttributes, Built, Executed, Mismatch, Parent};
+pub use block::{BlockAttributes, Built, Claimed, Executed, Mismatch, Parent};
 pub use build::Executor;
 pub use call::{CallEnv, CallOutcome, CallRequest, DEFAULT_CALL_GAS_CAP};
 pub use database::{BlockDatabase, BlockHashes, CallDatabase, NoBlockHashes, ViewError};

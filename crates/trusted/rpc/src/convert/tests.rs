@@ -255,32 +255,3 @@ fn a_bloom_covers_only_the_logs_that_are_shown() {
     assert_eq!(field::<Bloom>(&shown, "logsBloom"), Bloom::ZERO);
     assert_eq!(shown["logs"], Value::Array(Vec::new()));
 }
-#[test]
-#[ignore]
-fn timing() {
-    let suite = suite().unwrap();
-    let chain = chain(&suite);
-    let json = results(&suite, "eth_getTransactionReceipt").into_iter().find(|json| json["logs"].get(0).is_some()).unwrap();
-    let place = place(&chain, &json);
-    let transaction = recovered(&chain, place, &json);
-    let receipt = receipt_of(&json, &transaction);
-    let logs: Vec<_> = (0..).zip(receipt.logs()).map(|(log_index, log)| SeenLog { log, log_index }).collect();
-    let shown = Fields { transaction: &transaction, place, receipt: &receipt, gas_used: 5, logs: &logs, blob_gas_price: None };
-    let t = std::time::Instant::now();
-    let n = 100_000;
-    let mut len = 0;
-    for _ in 0..n { len += serde_json::to_vec(&shown).unwrap().len(); }
-    println!("receipt {:?} each, {} bytes", t.elapsed() / n, len / n as usize);
-    let raw = format!("[\"0x{}\"]", "ab".repeat(180));
-    let t = std::time::Instant::now();
-    for _ in 0..n { use crate::params::FromParams; let (b,): (Bytes,) = FromParams::from_params(Some(&raw)).unwrap(); len += b.len(); }
-    println!("raw decode {:?} each", t.elapsed() / n);
-    let call = "[{\"to\":\"0x9344b07175800259691961298ca11c824e65032d\",\"data\":\"0x70a082310000000000000000000000009344b07175800259691961298ca11c824e65032d\"},\"latest\"]";
-    let t = std::time::Instant::now();
-    for _ in 0..n { use crate::params::FromParams; let (b,_c): (crate::calls::TransactionArgs,Option<alloy_eips::BlockId>) = FromParams::from_params(Some(call)).unwrap(); len += b.input.unwrap().len(); }
-    println!("call decode {:?} each {len}", t.elapsed() / n);
-    let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    let t = std::time::Instant::now();
-    rt.block_on(async { for _ in 0..n { tokio::task::spawn_blocking(|| 1).await.unwrap(); } });
-    println!("spawn_blocking {:?} each", t.elapsed() / n);
-}
