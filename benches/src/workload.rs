@@ -57,7 +57,6 @@ pub struct Prepared {
     /// Fees of every transaction.
     pub fees: Fees,
     senders: Vec<Account>,
-    nonces: Vec<u64>,
     /// The next fresh recipient's number, so that runs in a row never share one.
     next_recipient: u64,
     seed: u64,
@@ -113,15 +112,7 @@ impl Prepared {
         let code: String = client.call("eth_getCode", json!([token, "latest"]))?;
         ensure!(code.len() > 1000, "the token was not deployed");
 
-        let mut prepared = Self {
-            endpoint: endpoint.clone(),
-            token,
-            fees,
-            nonces: client.nonces(&senders.iter().map(|a| a.address).collect::<Vec<_>>())?,
-            senders,
-            next_recipient: 0,
-            seed: set_up.seed,
-        };
+        let mut prepared = Self { endpoint: endpoint.clone(), token, fees, senders, next_recipient: 0, seed: set_up.seed };
         prepared.fill_slots(&funders, &mut nonces, set_up.slots)?;
         Ok(prepared)
     }
@@ -140,8 +131,13 @@ impl Prepared {
     }
 
     /// Signs `count` transfers, spread evenly over the senders; one lane per sender.
-    #[must_use]
-    pub fn sign_transfers(&mut self, kind: Kind, to: Recipients, count: u64) -> Vec<Vec<Signed>> {
+    ///
+    /// # Errors
+    /// When the senders' nonces cannot be read.
+    pub fn sign_transfers(&mut self, kind: Kind, to: Recipients, count: u64) -> Result<Vec<Vec<Signed>>> {
+        let addresses: Vec<_> = self.senders.iter().map(|sender| sender.address).collect();
+        // Read again each time: a run before this one may have ended early.
+        let mut nonces = Client::connect(&self.endpoint)?.nonces(&addresses)?;
         let mut lanes = vec![Vec::new(); self.senders.len()];
         for index in 0..count {
             let lane = (index % self.senders.len() as u64) as usize;
@@ -156,12 +152,12 @@ impl Prepared {
                 }
                 Kind::Erc20 => call_draft(self.token, token::transfer(recipient, 1), token::TRANSFER_GAS_LIMIT),
             };
-            draft.nonce = self.nonces[lane];
-            self.nonces[lane] += 1;
+            draft.nonce = nonces[lane];
+            nonces[lane] += 1;
             lanes[lane].push(draft);
         }
         self.next_recipient += count;
-        sign_lanes(&self.senders, lanes, self.fees)
+        Ok(sign_lanes(&self.senders, lanes, self.fees))
     }
 }
 

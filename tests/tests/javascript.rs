@@ -38,12 +38,12 @@ fn failures_of(tap: &str) -> String {
 
 #[test]
 fn ethers_dev() {
-    run_suite(Target::Dev, "ethers", 30);
+    run_suite(Target::Dev, "ethers", 25);
 }
 
 #[test]
 fn ethers_two_process() {
-    run_suite(Target::TwoProcess, "ethers", 30);
+    run_suite(Target::TwoProcess, "ethers", 25);
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn main() -> Result<()> {
             max_fee: u128::from(options.max_fee_gwei) * 1_000_000_000,
         },
     )?;
-    let lanes = prepared.sign_transfers(options.kind, options.recipients, options.count);
+    let lanes = prepared.sign_transfers(options.kind, options.recipients, options.count)?;
     let limits = Limits {
         batch: usize::from(options.batch),
         connections: usize::from(options.concurrency),

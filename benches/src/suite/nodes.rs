@@ -25,6 +25,8 @@ const MAX_FEE: u128 = 1_000_000_000_000;
 const BLOCK_GAS_LIMIT: &str = "4000000000";
 /// ETH of each development account, given to both nodes.
 const BALANCE: &str = "1000000";
+/// Longest measured run; a node that needs longer has failed.
+const DEADLINE: Duration = Duration::from_secs(60);
 /// Connections that call.
 const CALLERS: usize = 4;
 
@@ -109,7 +111,7 @@ fn set_up(node: &Node, transactions: u64, slots: u64) -> Result<Prepared> {
 
 /// Sends transfers to fresh recipients in batches; CPU per committed one, in microseconds.
 fn load(node: &Node, prepared: &mut Prepared, count: u64, limits: &Limits, poll: Duration) -> Result<(f64, RunReport)> {
-    let lanes = prepared.sign_transfers(Kind::Erc20, Recipients::Fresh, count);
+    let lanes = prepared.sign_transfers(Kind::Erc20, Recipients::Fresh, count)?;
     let before = node.group.cpu();
     let report = run(&node.endpoint, lanes, limits, Confirm::Blocks { poll })?;
     let cpu = node.group.cpu() - before;
@@ -119,7 +121,7 @@ fn load(node: &Node, prepared: &mut Prepared, count: u64, limits: &Limits, poll:
 
 fn ours_round(scale: &Scale, ours: &mut Ours<'_>, figures: &mut Figures) -> Result<()> {
     let poll = Duration::from_millis(5);
-    let limits = Limits::default();
+    let limits = Limits { deadline: DEADLINE, ..Limits::default() };
     let (cpu_us, report) = load(&ours.node, &mut ours.prepared, scale.transfers, &limits, poll)?;
     figures.cpu_us.push(cpu_us);
     figures.per_s.push(report.committed_per_s);
@@ -142,7 +144,7 @@ fn anvil_round(scale: &Scale, programs: &Programs, figures: &mut Figures) -> Res
     arguments.push(port.to_string());
     let node = Node::start(program, &arguments, port, &programs.logs.join("anvil.log"))?;
     let mut prepared = set_up(&node, scale.anvil_transfers, 100)?;
-    let limits = Limits { in_flight: 200, connections: 2, ..Limits::default() };
+    let limits = Limits { in_flight: 200, deadline: DEADLINE, connections: 2, ..Limits::default() };
     let poll = Duration::from_millis(100);
     let (cpu_us, _) = load(&node, &mut prepared, scale.anvil_transfers, &limits, poll)?;
     figures.anvil_cpu_us.push(cpu_us);
@@ -157,8 +159,8 @@ fn calls(scale: &Scale, node: &Node, prepared: &Prepared) -> Result<CallRate> {
 }
 
 fn one_by_one(scale: &Scale, ours: &mut Ours<'_>, figures: &mut Figures) -> Result<()> {
-    let lanes = ours.prepared.sign_transfers(Kind::Erc20, Recipients::Fresh, scale.single_transfers);
-    let limits = Limits { batch: 1, connections: 1, lane_in_flight: 1, in_flight: 1, ..Limits::default() };
+    let lanes = ours.prepared.sign_transfers(Kind::Erc20, Recipients::Fresh, scale.single_transfers)?;
+    let limits = Limits { batch: 1, connections: 1, lane_in_flight: 1, in_flight: 1, deadline: DEADLINE };
     let confirm = Confirm::Receipts { poll: Duration::from_micros(500) };
     let report = run(&ours.node.endpoint, lanes, &limits, confirm)?;
     ensure!(report.is_complete(), "not all was committed: {report:?}");

@@ -1,8 +1,6 @@
 //! Block, transaction and receipt types: alloy's consensus types under the names this project uses.
 
-use alloy_consensus::{
-    EthereumTxEnvelope, Header, ReceiptEnvelope, TxEip4844, transaction::Recovered,
-};
+use alloy_consensus::{EthereumTxEnvelope, Header, ReceiptEnvelope, TxEip4844, transaction::Recovered};
 use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::B256;
 use std::sync::Arc;

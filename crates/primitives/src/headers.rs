@@ -40,7 +40,6 @@ impl ChainSpec {
     /// Whether a block with `timestamp` may follow a parent at `parent_timestamp`.
     #[must_use]
     pub const fn timestamp_may_follow(&self, parent_timestamp: u64, timestamp: u64) -> bool {
-        timestamp > parent_timestamp
-            || (self.allows_equal_timestamps() && timestamp == parent_timestamp)
+        timestamp > parent_timestamp || (self.allows_equal_timestamps() && timestamp == parent_timestamp)
     }
 }

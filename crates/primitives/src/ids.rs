@@ -5,9 +5,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 /// A block's position in the chain; the genesis block is at height 0.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Height(pub u64);
 
@@ -42,9 +40,7 @@ impl fmt::Display for Height {
 
 /// Number of one request to persist; the host answers with the same number once the record is
 /// durable. Grows by one for every record of one enclave process.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Seq(pub u64);
 

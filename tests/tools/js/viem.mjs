@@ -7,7 +7,7 @@ import {
 } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { foundry } from "viem/chains";
-import { artifact, collector, keys, notOnAnvil, rawResult, rpcUrl, soon, withoutMining, wsUrl } from "./common.mjs";
+import { artifact, collector, keys, rawResult, rpcUrl, soon, withoutMining, wsUrl } from "./common.mjs";
 
 const chain = foundry; // chain id 31337
 const shared = { chain, pollingInterval: 50, cacheTime: 0 };
@@ -305,7 +305,7 @@ test("the test client mines, snapshots and travels in time", async () => {
   assert.equal((await client.getBlock()).hash, before.hash);
 });
 
-notOnAnvil("a transaction that waits in the pool is visible there", async () => {
+test("a transaction that waits in the pool is visible there", async () => {
   await withoutMining(async () => {
     const nonce = await client.getTransactionCount({ address: accounts[3].address });
     const hash = await walletOf(accounts[3]).sendTransaction({ to: stranger, value: 1n, gas: 21_000n });

@@ -7,9 +7,7 @@ use proptest::prelude::*;
 
 /// A minimal genesis with `config` and top-level keys spliced in.
 fn genesis_json(config: &str, top: &str) -> String {
-    format!(
-        r#"{{"config":{{"chainId":7{config}}},"gasLimit":"0x1c9c380","difficulty":"0","alloc":{{}}{top}}}"#
-    )
+    format!(r#"{{"config":{{"chainId":7{config}}},"gasLimit":"0x1c9c380","difficulty":"0","alloc":{{}}{top}}}"#)
 }
 
 const MERGED: &str = r#","homesteadBlock":0,"eip150Block":0,"eip155Block":0,"eip158Block":0,
@@ -21,9 +19,7 @@ fn parsed(config: &str, top: &str) -> (Genesis, Vec<GenesisWarning>) {
 }
 
 fn error(config: &str, top: &str) -> String {
-    Genesis::parse(&genesis_json(config, top))
-        .unwrap_err()
-        .to_string()
+    Genesis::parse(&genesis_json(config, top)).unwrap_err().to_string()
 }
 
 #[test]
@@ -40,10 +36,7 @@ fn quantities_are_numbers_decimal_or_hexadecimal() {
     assert_eq!(genesis.base_fee_per_gas, Some(1000));
     assert_eq!(genesis.extra_data.as_ref(), [0xab, 0xcd]);
     assert_eq!(genesis.mix_hash, B256::with_last_byte(0xff));
-    assert_eq!(
-        genesis.coinbase,
-        address!("00000000000000000000000000000000000000aa")
-    );
+    assert_eq!(genesis.coinbase, address!("00000000000000000000000000000000000000aa"));
     assert_eq!(genesis.excess_blob_gas, None);
     assert_eq!(genesis.config.chain_id, 7);
 }
@@ -63,10 +56,7 @@ fn alloc_takes_addresses_with_and_without_prefix() {
     assert_eq!(second.nonce, 5);
     assert_eq!(second.code.as_ref(), [0x60, 0x01]);
     // A zero value is no slot.
-    assert_eq!(
-        second.storage,
-        BTreeMap::from([(U256::from(1), U256::from(2))])
-    );
+    assert_eq!(second.storage, BTreeMap::from([(U256::from(1), U256::from(2))]));
 }
 
 #[test]
@@ -75,15 +65,7 @@ fn unknown_keys_are_named_wherever_they_are() {
         "alloc":{"0x0000000000000000000000000000000000000001":{"balance":"1","colour":"red"}}}"#;
     let (_, warnings) = Genesis::parse(json).unwrap();
     let paths: Vec<_> = warnings.iter().map(|w| w.path.as_str()).collect();
-    assert_eq!(
-        paths,
-        [
-            "config.cloister.x",
-            "config.parlia",
-            "alloc.0x0000000000000000000000000000000000000001.colour",
-            "gaslimit",
-        ]
-    );
+    assert_eq!(paths, ["config.cloister.x", "config.parlia", "alloc.0x0000000000000000000000000000000000000001.colour", "gaslimit",]);
     assert_eq!(warnings[3].to_string(), "gaslimit: unknown key, without effect");
 }
 
@@ -110,19 +92,12 @@ fn errors_name_the_key_and_what_was_expected() {
         (error(r#","amsterdamTime":9"#, ""), "config.amsterdamTime: this fork is not supported"),
         (error(r#","eip155Block":1,"eip158Block":2"#, ""), "config.eip158Block: must equal"),
         (error(r#","cloister":[]"#, ""), "config.cloister: expected an object"),
-        (
-            Genesis::parse(r#"{"config":{"chainId":1},"alloc":{}}"#).unwrap_err().to_string(),
-            "gasLimit: missing",
-        ),
-        (
-            Genesis::parse(r#"{"config":{},"alloc":{},"gasLimit":1}"#).unwrap_err().to_string(),
-            "config.chainId: missing",
-        ),
+        (Genesis::parse(r#"{"config":{"chainId":1},"alloc":{}}"#).unwrap_err().to_string(), "gasLimit: missing"),
+        (Genesis::parse(r#"{"config":{},"alloc":{},"gasLimit":1}"#).unwrap_err().to_string(), "config.chainId: missing"),
         (Genesis::parse("{").unwrap_err().to_string(), "genesis: not valid JSON"),
         (Genesis::parse("[]").unwrap_err().to_string(), "genesis: expected an object"),
         (
-            Genesis::parse(r#"{"config":{"chainId":1},"gasLimit":5000,"alloc":{"0x1":{}}}"#)
-                .unwrap_err().to_string(),
+            Genesis::parse(r#"{"config":{"chainId":1},"gasLimit":5000,"alloc":{"0x1":{}}}"#).unwrap_err().to_string(),
             "alloc: expected addresses of 20 bytes",
         ),
     ];
@@ -169,10 +144,7 @@ fn forks_and_blob_schedule() {
 #[test]
 fn a_schedule_out_of_order_names_both_forks() {
     let late = format!(r#"{MERGED},"shanghaiTime":20,"cancunTime":10"#);
-    assert_eq!(
-        error(&late, ""),
-        "fork schedule: Cancun activates at time 10, but Shanghai before it activates at time 20"
-    );
+    assert_eq!(error(&late, ""), "fork schedule: Cancun activates at time 10, but Shanghai before it activates at time 20");
     let gap = r#","homesteadBlock":0,"londonBlock":5"#;
     let message = error(gap, "");
     assert!(message.contains("London activates at block 5"), "{message}");

@@ -32,7 +32,7 @@ pub type Extension = Box<dyn FnOnce(cloister_rpc::RpcContext) -> jsonrpsee::Meth
 #[must_use]
 pub fn extension(accounts: DevAccounts, console: DevConsole) -> Extension {
     Box::new(move |context| {
-        // Names that meet are excluded by a test; a node without these methods would still serve.
+        // Names that meet would show in every end-to-end test; a node without these methods still serves.
         methods(context, accounts, console).unwrap_or_default()
     })
 }

@@ -71,12 +71,7 @@ impl Executor {
             let output = execute(&mut run, transaction).map_err(fatal)?;
             if watched {
                 let (database, inspector, _) = run.evm_mut().components_mut();
-                observe(Observed {
-                    index,
-                    result: &output.result,
-                    inspector,
-                    database,
-                });
+                observe(Observed { index, result: &output.result, inspector, database });
             }
             run.commit_transaction(output);
         }

@@ -6,12 +6,11 @@ use alloy_consensus::transaction::Recovered;
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Signature, U256, keccak256, uint};
 use cloister_primitives::{Code, RecoveredTransaction, Rejected, Transaction};
-use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 use secp256k1::Message;
+use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 
 /// Half the order of secp256k1: a larger `s` has a smaller twin (EIP-2).
-const HALF_ORDER: U256 =
-    uint!(0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0_U256);
+const HALF_ORDER: U256 = uint!(0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0_U256);
 
 /// EIP-2718 type of blob transactions (EIP-4844).
 const BLOB_TYPE: u8 = 3;
@@ -36,30 +35,21 @@ pub fn recover(raw: &[u8], max_bytes: usize) -> Result<RecoveredTransaction, Rej
 /// As [`recover`], except [`Code::InvalidSender`].
 pub fn decode(raw: &[u8], max_bytes: usize) -> Result<Transaction, Rejected> {
     if raw.len() > max_bytes {
-        return Err(Rejected::with_detail(
-            Code::OversizedData,
-            format!("transaction size {}, limit {max_bytes}", raw.len()),
-        ));
+        return Err(Rejected::with_detail(Code::OversizedData, format!("transaction size {}, limit {max_bytes}", raw.len())));
     }
     match raw.first() {
         None => return Err(Rejected::with_detail(Code::MalformedTransaction, "no bytes")),
         Some(&BLOB_TYPE) => return Err(Code::BlobTransactionsNotSupported.into()),
         Some(&kind) if kind <= MAX_TYPE && !matches!(kind, 1 | 2 | 4) => {
-            return Err(Rejected::with_detail(
-                Code::TransactionTypeNotSupported,
-                format!("type {kind:#04x}"),
-            ));
+            return Err(Rejected::with_detail(Code::TransactionTypeNotSupported, format!("type {kind:#04x}")));
         }
         Some(_) => {}
     }
-    let transaction = Transaction::decode_2718_exact(raw)
-        .map_err(|error| Rejected::with_detail(Code::MalformedTransaction, error.to_string()))?;
+    let transaction =
+        Transaction::decode_2718_exact(raw).map_err(|error| Rejected::with_detail(Code::MalformedTransaction, error.to_string()))?;
     // The hash is that of the bytes sent only if they are what this transaction encodes to.
     if transaction.encoded_2718() != raw {
-        return Err(Rejected::with_detail(
-            Code::MalformedTransaction,
-            "not the canonical encoding",
-        ));
+        return Err(Rejected::with_detail(Code::MalformedTransaction, "not the canonical encoding"));
     }
     Ok(transaction)
 }
@@ -77,9 +67,7 @@ pub fn recover_transaction(transaction: Transaction) -> Result<RecoveredTransact
 
 /// Recovers many senders. Each result is independent; the order is that of the input.
 #[must_use]
-pub fn recover_batch(
-    transactions: Vec<Transaction>,
-) -> Vec<Result<RecoveredTransaction, Rejected>> {
+pub fn recover_batch(transactions: Vec<Transaction>) -> Vec<Result<RecoveredTransaction, Rejected>> {
     transactions.into_iter().map(recover_transaction).collect()
 }
 
@@ -88,24 +76,16 @@ pub fn recover_batch(
 /// # Errors
 /// [`Code::InvalidSender`].
 pub(crate) fn recover_signer(signature: &Signature, digest: B256) -> Result<Address, Rejected> {
-    let invalid =
-        || Rejected::with_detail(Code::InvalidSender, "invalid transaction v, r, s values");
+    let invalid = || Rejected::with_detail(Code::InvalidSender, "invalid transaction v, r, s values");
     if signature.s() > HALF_ORDER {
         return Err(invalid());
     }
-    let parity = if signature.v() {
-        RecoveryId::One
-    } else {
-        RecoveryId::Zero
-    };
+    let parity = if signature.v() { RecoveryId::One } else { RecoveryId::Zero };
     let mut compact = [0; 64];
     compact[..32].copy_from_slice(&signature.r().to_be_bytes::<32>());
     compact[32..].copy_from_slice(&signature.s().to_be_bytes::<32>());
-    let signature =
-        RecoverableSignature::from_compact(&compact, parity).map_err(|_| invalid())?;
-    let key = signature
-        .recover(Message::from_digest(digest.0))
-        .map_err(|_| invalid())?;
+    let signature = RecoverableSignature::from_compact(&compact, parity).map_err(|_| invalid())?;
+    let key = signature.recover(Message::from_digest(digest.0)).map_err(|_| invalid())?;
     let hash = keccak256(&key.serialize_uncompressed()[1..]);
     Ok(Address::from_slice(&hash[12..]))
 }

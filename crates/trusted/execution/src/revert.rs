@@ -12,9 +12,7 @@ pub fn revert_reason(output: &[u8]) -> Option<String> {
     if let Ok(revert) = Revert::abi_decode(output) {
         return Some(revert.reason);
     }
-    Panic::abi_decode(output)
-        .ok()
-        .map(|panic| panic_meaning(panic.code))
+    Panic::abi_decode(output).ok().map(|panic| panic_meaning(panic.code))
 }
 
 /// `execution reverted`, with the reason where there is one.
@@ -48,9 +46,7 @@ fn panic_meaning(code: U256) -> String {
 #[must_use]
 pub fn halt_message(reason: &HaltReason) -> String {
     let text = match reason {
-        HaltReason::OutOfGas(OutOfGasError::MemoryLimit | OutOfGasError::InvalidOperand) => {
-            "gas uint64 overflow"
-        }
+        HaltReason::OutOfGas(OutOfGasError::MemoryLimit | OutOfGasError::InvalidOperand) => "gas uint64 overflow",
         HaltReason::OutOfGas(_) => "out of gas",
         HaltReason::OpcodeNotFound | HaltReason::InvalidFEOpcode => "invalid opcode",
         HaltReason::InvalidJump => "invalid jump destination",
@@ -59,14 +55,10 @@ pub fn halt_message(reason: &HaltReason) -> String {
         HaltReason::OutOfOffset => "return data out of bounds",
         HaltReason::CreateCollision => "contract address collision",
         HaltReason::CreateContractSizeLimit => "max code size exceeded",
-        HaltReason::CreateContractStartingWithEF => {
-            "invalid code: must not begin with 0xef"
-        }
+        HaltReason::CreateContractStartingWithEF => "invalid code: must not begin with 0xef",
         HaltReason::CreateInitCodeSizeLimit => "max initcode size exceeded",
         HaltReason::NonceOverflow => "nonce uint64 overflow",
-        HaltReason::StateChangeDuringStaticCall | HaltReason::CallNotAllowedInsideStatic => {
-            "write protection"
-        }
+        HaltReason::StateChangeDuringStaticCall | HaltReason::CallNotAllowedInsideStatic => "write protection",
         HaltReason::OutOfFunds => "insufficient balance for transfer",
         HaltReason::CallTooDeep => "max call depth exceeded",
         HaltReason::PrecompileErrorWithContext(message) => return message.clone(),
@@ -87,18 +79,10 @@ mod tests {
             "08c379a0000000000000000000000000000000000000000000000000000000000000002000000000000000000000000000000000000000000000000000000000000000036e6f210000000000000000000000000000000000000000000000000000000000"
         );
         assert_eq!(revert_message(&reason), "execution reverted: no!");
-        let mut panic = hex!(
-            "4e487b710000000000000000000000000000000000000000000000000000000000000011"
-        );
-        assert_eq!(
-            revert_reason(&panic).as_deref(),
-            Some("arithmetic underflow or overflow")
-        );
+        let mut panic = hex!("4e487b710000000000000000000000000000000000000000000000000000000000000011");
+        assert_eq!(revert_reason(&panic).as_deref(), Some("arithmetic underflow or overflow"));
         panic[35] = 0x99;
-        assert_eq!(
-            revert_reason(&panic).as_deref(),
-            Some("unknown panic code: 0x99")
-        );
+        assert_eq!(revert_reason(&panic).as_deref(), Some("unknown panic code: 0x99"));
         // A custom error, and a truncated Error(string).
         assert_eq!(revert_reason(&hex!("deadbeef")), None);
         assert_eq!(revert_reason(&reason[..40]), None);

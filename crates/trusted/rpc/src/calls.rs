@@ -1,11 +1,12 @@
 //! Executions that leave no trace: `eth_call`, `eth_estimateGas`, `eth_createAccessList`.
 //!
-//! They run on tokio's blocking threads, within [`RpcContext::calls`] permits, whatever their gas:
-//! what a call costs is known only after it ran, and a worker thread that is busy for the
-//! milliseconds of a large one would hold up every other connection.
+//! They run on tokio's blocking threads, within [`RpcContext::calls`] permits: a worker thread that is
+//! busy for the milliseconds of a large call would hold up every other connection. Short calls are
+//! spared the way there, see [`short`].
 
 mod args;
 mod overrides;
+mod short;
 
 use std::sync::Arc;
 
@@ -156,9 +157,13 @@ async fn eth_call(call: MethodCall) -> RpcResult<Bytes> {
         Option<StateOverridesArg>,
         Option<BlockOverridesArg>,
     )>()?;
-    Execution::prepare(&call, args.into_call_request()?, id)
+    let execution = Execution::prepare(&call, args.into_call_request()?, id)
         .await?
-        .with_overrides(state, block)
+        .with_overrides(state, block);
+    if let Some(output) = execution.run_here(short::attempt)? {
+        return Ok(output);
+    }
+    execution
         .run(&call.context, |executor, view, env, request| {
             executor.call(view, env, request)?.into_output()
         })

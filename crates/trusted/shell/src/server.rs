@@ -142,6 +142,8 @@ impl Server {
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_secs(self.limits.idle_s))
+            // A client may finish writing and still wait for its answer.
+            .half_close(true)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
         // A client that breaks off is no event.

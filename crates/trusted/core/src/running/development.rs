@@ -158,7 +158,13 @@ impl Running {
                     .impersonated
                     .contains(&transaction.signer());
                 let outcome = if allowed {
-                    self.admit(transaction, Origin::Impersonated, answer_at, &mut admitted)
+                    self.admit(
+                        transaction,
+                        Origin::Impersonated,
+                        answer_at,
+                        step.now_ms,
+                        &mut admitted,
+                    )
                 } else {
                     Err(Code::InvalidSender.into())
                 };

@@ -170,7 +170,13 @@ impl Running {
         let mut admitted = Vec::new();
         for (request, transaction) in requests.into_iter().zip(transactions) {
             let outcome = transaction.map_err(CoreError::from).and_then(|transaction| {
-                self.admit(transaction, Origin::External, request.answer_at, &mut admitted)
+                self.admit(
+                    transaction,
+                    Origin::External,
+                    request.answer_at,
+                    step.now_ms,
+                    &mut admitted,
+                )
             });
             self.answer_submission(request.id, outcome, step);
         }
@@ -205,6 +211,7 @@ impl Running {
         transaction: RecoveredTransaction,
         origin: Origin,
         answer_at: AnswerAt,
+        now_ms: u64,
         admitted: &mut Vec<(B256, Address)>,
     ) -> Result<Submission, CoreError> {
         self.accepts_writes()?;
@@ -219,9 +226,12 @@ impl Running {
         // The committed state: what is in flight the pool knows better.
         let view = self.ledger.state.view(self.ledger.head())?;
         let sender = SenderFacts::read(&view, address)?;
+        // Forks are those of the block it will be in.
         let head = HeadFacts {
-            height: tip.header.number,
-            timestamp: tip.header.timestamp,
+            height: tip.header.number + 1,
+            timestamp: self
+                .development
+                .next_timestamp(&self.spec, tip.header.timestamp, now_ms),
             base_fee: tip.header.base_fee_per_gas.unwrap_or(0),
             gas_limit: self.development.gas_limit.unwrap_or(tip.header.gas_limit),
         };

@@ -4,7 +4,10 @@ use alloy_consensus::{EthereumTypedTransaction, SignableTransaction as _, TxEip4
 use alloy_dyn_abi::TypedData;
 use alloy_primitives::{B256, Signature, eip191_hash_message};
 use cloister_primitives::Transaction;
-use secp256k1::{Message, ecdsa::{RecoverableSignature, RecoveryId}};
+use secp256k1::{
+    Message,
+    ecdsa::{RecoverableSignature, RecoveryId},
+};
 use thiserror::Error;
 
 use super::DevAccount;
@@ -21,8 +24,7 @@ impl DevAccount {
     /// Signs a hash; deterministic (RFC 6979), `s` in the lower half (EIP-2).
     #[must_use]
     pub fn sign_hash(&self, hash: &B256) -> Signature {
-        let signature =
-            RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(hash.0), &self.key);
+        let signature = RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(hash.0), &self.key);
         let (recovery, compact) = signature.serialize_compact();
         let y_is_odd = matches!(recovery, RecoveryId::One | RecoveryId::Three);
         Signature::from_bytes_and_parity(&compact, y_is_odd)
@@ -30,10 +32,7 @@ impl DevAccount {
 
     /// Signs a transaction of any type that carries no blobs.
     #[must_use]
-    pub fn sign_transaction(
-        &self,
-        transaction: EthereumTypedTransaction<TxEip4844>,
-    ) -> Transaction {
+    pub fn sign_transaction(&self, transaction: EthereumTypedTransaction<TxEip4844>) -> Transaction {
         let signature = self.sign_hash(&transaction.signature_hash());
         transaction.into_envelope(signature)
     }
@@ -50,8 +49,7 @@ pub fn personal_hash(message: &[u8]) -> B256 {
 /// # Errors
 /// [`SigningError::TypedData`] if types and message do not fit.
 pub fn typed_data_hash(data: &TypedData) -> Result<B256, SigningError> {
-    data.eip712_signing_hash()
-        .map_err(|error| SigningError::TypedData(error.to_string()))
+    data.eip712_signing_hash().map_err(|error| SigningError::TypedData(error.to_string()))
 }
 
 #[cfg(test)]
@@ -131,9 +129,6 @@ mod tests {
     fn the_example_of_eip_712() {
         let data: TypedData = serde_json::from_str(include_str!("typed_data_example.json")).unwrap();
         let hash = typed_data_hash(&data).unwrap();
-        assert_eq!(
-            hex::encode(hash),
-            "be609aee343fb3c4b28e1df9e632fca64fcfaede20f02e86244efddf30957bd2"
-        );
+        assert_eq!(hex::encode(hash), "be609aee343fb3c4b28e1df9e632fca64fcfaede20f02e86244efddf30957bd2");
     }
 }

@@ -143,6 +143,9 @@ impl Line {
     }
 }
 
+/// Amounts below this are shown in wei.
+const SMALLEST_IN_ETHER: u64 = 1_000_000_000;
+
 const BOLD: &str = "1";
 const DIM: &str = "2";
 const RED: &str = "31";
@@ -167,11 +170,7 @@ impl BlockLine {
             1 => "1 transaction".to_owned(),
             count => format!("{count} transactions"),
         };
-        let mut line = format!(
-            "{title}  {count}  gas {} of {}",
-            grouped(self.gas_used),
-            grouped(self.gas_limit)
-        );
+        let mut line = format!("{title}  {count}  gas {} of {}", grouped(self.gas_used), grouped(self.gas_limit));
         if let Some(fee) = self.base_fee_per_gas {
             let _ = write!(line, "  base fee {} wei", grouped(fee));
         }
@@ -229,6 +228,9 @@ impl SummaryLine {
 #[must_use]
 pub fn describe_action(kind: TxKind, calldata: &[u8], value: U256) -> String {
     let ether = || {
+        if value < U256::from(SMALLEST_IN_ETHER) {
+            return format!("{value} wei");
+        }
         let text = format_ether(value);
         let trimmed = text.trim_end_matches('0').trim_end_matches('.');
         format!("{trimmed} ETH")
@@ -324,12 +326,7 @@ mod tests {
             timestamp: 1_700_000_000,
         });
         let text = block.render(PLAIN);
-        assert!(
-            text.starts_with(
-                "Block 3  1 transaction  gas 21,000 of 30,000,000  base fee 875,000,000 wei  0x00"
-            ),
-            "{text}"
-        );
+        assert!(text.starts_with("Block 3  1 transaction  gas 21,000 of 30,000,000  base fee 875,000,000 wei  0x00"), "{text}");
         let json: serde_json::Value = serde_json::from_str(&block.render(ConsoleFormat::Json)).unwrap();
         assert_eq!(json["event"], "block");
         assert_eq!(json["gasUsed"], 21_000);
@@ -353,12 +350,9 @@ mod tests {
         let call = TxKind::Call(Address::ZERO);
         let ether = U256::from(1_500_000_000_000_000_000_u64);
         assert_eq!(describe_action(call, &[], ether), "send 1.5 ETH");
-        assert_eq!(describe_action(call, &[], U256::ZERO), "send 0 ETH");
+        assert_eq!(describe_action(call, &[], U256::ZERO), "send 0 wei");
         assert_eq!(describe_action(TxKind::Create, &[1], U256::ZERO), "deploy");
-        assert_eq!(
-            describe_action(call, &hex!("d0e30db0"), ether),
-            "deposit with 1.5 ETH"
-        );
+        assert_eq!(describe_action(call, &hex!("d0e30db0"), ether), "deposit with 1.5 ETH");
         assert_eq!(describe_action(call, &[1], U256::ZERO), "call");
     }
 

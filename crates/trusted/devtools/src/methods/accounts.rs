@@ -24,9 +24,7 @@ struct Typed(TypedData);
 
 impl Param for Typed {
     fn decode(json: &str) -> Result<Self, String> {
-        let parse = |json: &str| {
-            serde_json::from_str(json).map_err(|error| format!("invalid typed data: {error}"))
-        };
+        let parse = |json: &str| serde_json::from_str(json).map_err(|error| format!("invalid typed data: {error}"));
         match serde_json::from_str::<Value>(json) {
             Ok(Value::String(text)) => parse(&text).map(Self),
             _ => parse(json).map(Self),
@@ -36,9 +34,7 @@ impl Param for Typed {
 
 impl Dev {
     fn account(&self, address: &Address) -> RpcResult<&DevAccount> {
-        self.accounts
-            .find(address)
-            .ok_or_else(send::unknown_account)
+        self.accounts.find(address).ok_or_else(send::unknown_account)
     }
 
     fn sign(&self, address: &Address, hash: &B256) -> RpcResult<Bytes> {
@@ -49,12 +45,7 @@ impl Dev {
 
 async fn list(dev: Arc<Dev>, call: MethodCall) -> RpcResult<Vec<Address>> {
     call.no_params()?;
-    Ok(dev
-        .accounts
-        .all()
-        .iter()
-        .map(DevAccount::address)
-        .collect())
+    Ok(dev.accounts.all().iter().map(DevAccount::address).collect())
 }
 
 async fn eth_sign(dev: Arc<Dev>, call: MethodCall) -> RpcResult<Bytes> {
@@ -86,10 +77,7 @@ async fn sign_transaction(dev: Arc<Dev>, call: MethodCall) -> RpcResult<SignedTr
     let account = dev.account(&from)?;
     let unsigned = send::fill(&call, args, from).await?;
     let tx = account.sign_transaction(unsigned);
-    Ok(SignedTransaction {
-        raw: Bytes::from(tx.encoded_2718()),
-        tx,
-    })
+    Ok(SignedTransaction { raw: Bytes::from(tx.encoded_2718()), tx })
 }
 
 pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
@@ -102,21 +90,9 @@ pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError>
         table.method(info(name, "address, data", about), sign_typed_data)?;
     }
     table
-        .method(
-            info("eth_sign", "address, message", "Signs a message (EIP-191)."),
-            eth_sign,
-        )?
-        .method(
-            info("personal_sign", "message, address, password?", "Signs a message (EIP-191)."),
-            personal_sign,
-        )?
-        .method(
-            info("eth_signTransaction", "transaction", "Signs a transaction and does not send it."),
-            sign_transaction,
-        )?
-        .method(
-            info("eth_sendTransaction", "transaction", "Signs a transaction and sends it."),
-            send::send_transaction,
-        )?;
+        .method(info("eth_sign", "address, message", "Signs a message (EIP-191)."), eth_sign)?
+        .method(info("personal_sign", "message, address, password?", "Signs a message (EIP-191)."), personal_sign)?
+        .method(info("eth_signTransaction", "transaction", "Signs a transaction and does not send it."), sign_transaction)?
+        .method(info("eth_sendTransaction", "transaction", "Signs a transaction and sends it."), send::send_transaction)?;
     Ok(())
 }

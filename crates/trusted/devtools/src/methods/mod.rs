@@ -61,15 +61,11 @@ impl Dev {
     }
 
     fn impersonation(&self) -> MutexGuard<'_, Impersonation> {
-        self.impersonation
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.impersonation.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn instance(&self) -> MutexGuard<'_, B256> {
-        self.instance
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.instance.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Whether transactions of `address` are taken without a signature.
@@ -98,23 +94,15 @@ fn random_id() -> B256 {
 /// console.
 ///
 /// # Errors
-/// [`RegisterMethodError`] if two methods have the same name, which a test excludes.
-pub fn methods(
-    context: RpcContext,
-    accounts: DevAccounts,
-    console: DevConsole,
-) -> Result<Methods, RegisterMethodError> {
+/// [`RegisterMethodError`] if two methods have the same name, which would show in every end-to-end test.
+pub fn methods(context: RpcContext, accounts: DevAccounts, console: DevConsole) -> Result<Methods, RegisterMethodError> {
     let mut registry = Registry::new(context.clone());
     register(&mut registry, accounts, console.switch())?;
     console.start(context);
     Ok(registry.into_methods())
 }
 
-fn register(
-    registry: &mut Registry,
-    accounts: DevAccounts,
-    printing: Arc<AtomicBool>,
-) -> Result<(), RegisterMethodError> {
+fn register(registry: &mut Registry, accounts: DevAccounts, printing: Arc<AtomicBool>) -> Result<(), RegisterMethodError> {
     let dev = Arc::new(Dev::new(accounts, printing));
     let mut table = Table { registry, dev };
     accounts::register(&mut table)?;
@@ -149,11 +137,7 @@ struct Table<'a> {
 
 impl Table<'_> {
     /// Adds a method.
-    fn method<H, F, R>(
-        &mut self,
-        info: MethodInfo,
-        handler: H,
-    ) -> Result<&mut Self, RegisterMethodError>
+    fn method<H, F, R>(&mut self, info: MethodInfo, handler: H) -> Result<&mut Self, RegisterMethodError>
     where
         H: Fn(Arc<Dev>, MethodCall) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = RpcResult<R>> + Send + 'static,
@@ -192,12 +176,7 @@ impl Table<'_> {
     }
 
     /// Adds a method that changes something.
-    fn done<H, F>(
-        &mut self,
-        info: MethodInfo,
-        done: Done,
-        handler: H,
-    ) -> Result<&mut Self, RegisterMethodError>
+    fn done<H, F>(&mut self, info: MethodInfo, done: Done, handler: H) -> Result<&mut Self, RegisterMethodError>
     where
         H: Fn(Arc<Dev>, MethodCall) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = RpcResult<()>> + Send + 'static,

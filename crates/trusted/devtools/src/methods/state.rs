@@ -16,10 +16,7 @@ use super::{
 };
 
 async fn patch(call: &MethodCall, address: Address, what: PatchChange) -> RpcResult<()> {
-    let patch = StatePatch {
-        address,
-        change: what,
-    };
+    let patch = StatePatch { address, change: what };
     change(call, DevelopmentRequest::Patch(patch)).await
 }
 
@@ -31,9 +28,7 @@ async fn set_balance(_: Arc<Dev>, call: MethodCall) -> RpcResult<()> {
 async fn add_balance(_: Arc<Dev>, call: MethodCall) -> RpcResult<()> {
     let (address, more) = call.params::<(Address, Number)>()?;
     let head = call.state(None).await?;
-    let account = head
-        .account(address)
-        .map_err(|error| errors::state(&error))?;
+    let account = head.account(address).map_err(|error| errors::state(&error))?;
     let balance = account.balance.saturating_add(more.0);
     patch(&call, address, PatchChange::Balance(balance)).await
 }
@@ -75,24 +70,9 @@ async fn auto_impersonate(dev: Arc<Dev>, call: MethodCall) -> RpcResult<()> {
 
 pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
     table
-        .setter(
-            ["hardhat_setBalance", "anvil_setBalance"],
-            "address, wei",
-            "Sets a balance.",
-            set_balance,
-        )?
-        .setter(
-            ["hardhat_setNonce", "anvil_setNonce"],
-            "address, nonce",
-            "Sets a nonce.",
-            set_nonce,
-        )?
-        .setter(
-            ["hardhat_setCode", "anvil_setCode"],
-            "address, code",
-            "Puts code at an address.",
-            set_code,
-        )?
+        .setter(["hardhat_setBalance", "anvil_setBalance"], "address, wei", "Sets a balance.", set_balance)?
+        .setter(["hardhat_setNonce", "anvil_setNonce"], "address, nonce", "Sets a nonce.", set_nonce)?
+        .setter(["hardhat_setCode", "anvil_setCode"], "address, code", "Puts code at an address.", set_code)?
         .setter(
             ["hardhat_impersonateAccount", "anvil_impersonateAccount"],
             "address",
