@@ -2,17 +2,19 @@
 //!
 //! Over HTTP the provider runs on this package's small client: alloy's two HTTP transports bring a TLS stack that nothing here needs.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use alloy::consensus::Transaction as _;
 use alloy::eips::BlockNumberOrTag;
 use alloy::eips::eip2930::{AccessList, AccessListItem};
-use alloy::network::{EthereumWallet, TransactionBuilder, TransactionBuilder7702};
-use alloy::providers::{DynProvider, Provider, ProviderBuilder, WsConnect};
+use alloy::network::{Ethereum, EthereumWallet, TransactionBuilder, TransactionBuilder7702};
+use alloy::providers::{DynProvider, PendingTransactionBuilder, Provider, ProviderBuilder, WsConnect};
 use alloy::rpc::client::RpcClient;
 use alloy::rpc::json_rpc::{RequestPacket, ResponsePacket};
-use alloy::rpc::types::{Filter, TransactionRequest};
+use alloy::rpc::types::{Filter, TransactionReceipt, TransactionRequest};
 use alloy::sol;
 use alloy::sol_types::SolEvent;
 use alloy::transports::{TransportError, TransportErrorKind, TransportFut};
@@ -25,6 +27,7 @@ use futures_util::StreamExt;
 
 sol! {
     #[sol(rpc)]
+    #[derive(Debug)]
     contract Registry {
         uint256 public counter;
         mapping(bytes32 => uint256) public values;
@@ -35,6 +38,7 @@ sol! {
     }
 
     #[sol(rpc)]
+    #[derive(Debug)]
     contract Vault {
         error InsufficientDeposit(address account, uint256 requested, uint256 available);
         function withdraw(uint256 amount) external;
@@ -47,6 +51,16 @@ sol! {
 }
 
 const STRANGER: Address = address!("0x00000000000000000000000000000000000a11ce");
+
+/// The future's value, or a failure after ten seconds that says what was awaited.
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(10), future).await.unwrap_or_else(|_| panic!("{what}: nothing within ten seconds"))
+}
+
+/// Sends, and waits for the receipt.
+async fn mined(pending: PendingTransactionBuilder<Ethereum>) -> TransactionReceipt {
+    soon("a receipt", pending.get_receipt()).await.expect("it is mined")
+}
 
 /// alloy's packets over this package's HTTP client.
 #[derive(Clone)]
@@ -91,7 +105,7 @@ impl Scene {
         let node = Node::start_default(target);
         let client = RpcClient::new(PlainHttp(node.address()), true);
         let provider = ProviderBuilder::new().wallet(wallet()).connect_client(client).erased();
-        provider.client().set_poll_interval(std::time::Duration::from_millis(20));
+        provider.client().set_poll_interval(Duration::from_millis(20));
         Self { node, provider }
     }
 
@@ -105,7 +119,7 @@ impl Scene {
         let code: Bytes = [artifact(contract).bytecode, arguments].concat().into();
         let request = TransactionRequest::default().with_from(signer(0).address()).with_deploy_code(code);
         let pending = self.provider.send_transaction(request).await.expect("a deployment is taken");
-        let receipt = pending.get_receipt().await.expect("a deployment is mined");
+        let receipt = mined(pending).await;
         assert!(receipt.status(), "{contract}: {receipt:?}");
         receipt.contract_address.expect("a deployment has an address")
     }
@@ -129,16 +143,16 @@ async fn deploys_and_sends_every_type(scene: &Scene) {
     let price = provider.get_gas_price().await.expect("a gas price") * 2;
 
     let pending = provider.send_transaction(base.clone().with_gas_price(price)).await.expect("a legacy transaction is taken");
-    assert_eq!(pending.get_receipt().await.expect("it is mined").transaction_type() as u8, 0);
+    assert_eq!(mined(pending).await.transaction_type() as u8, 0);
 
     let list = AccessList(vec![AccessListItem { address: *registry.address(), storage_keys: vec![B256::with_last_byte(1)] }]);
     let request = base.clone().with_gas_price(price).with_access_list(list.clone());
-    let receipt = provider.send_transaction(request).await.expect("EIP-2930 is taken").get_receipt().await.expect("it is mined");
+    let receipt = mined(provider.send_transaction(request).await.expect("EIP-2930 is taken")).await;
     assert_eq!(receipt.transaction_type() as u8, 1);
     let sent = provider.get_transaction_by_hash(receipt.transaction_hash).await.expect("an answer").expect("it is known");
     assert_eq!(sent.access_list(), Some(&list));
 
-    let receipt = provider.send_transaction(base.clone()).await.expect("EIP-1559 is taken").get_receipt().await.expect("it is mined");
+    let receipt = mined(provider.send_transaction(base.clone()).await.expect("EIP-1559 is taken")).await;
     assert_eq!(receipt.transaction_type() as u8, 2);
 
     let batch = scene.deploy("BatchCaller", vec![]).await;
@@ -147,7 +161,7 @@ async fn deploys_and_sends_every_type(scene: &Scene) {
     let input = alloy::sol_types::SolCall::abi_encode(&executeCall { calls: vec![call] });
     let request = TransactionRequest::default().with_from(from).with_to(from).with_input(input);
     let request = request.with_authorization_list(vec![authorize(&signer(1), batch, nonce + 1)]);
-    let receipt = provider.send_transaction(request).await.expect("EIP-7702 is taken").get_receipt().await.expect("it is mined");
+    let receipt = mined(provider.send_transaction(request).await.expect("EIP-7702 is taken")).await;
     assert_eq!((receipt.transaction_type() as u8, receipt.status()), (4, true));
     assert_eq!(provider.get_code_at(from).await.expect("code"), Bytes::from([&[0xef, 0x01, 0x00], batch.as_slice()].concat()));
     assert_eq!(provider.get_balance(STRANGER).await.expect("a balance"), U256::from(8));
@@ -174,13 +188,13 @@ async fn calls_estimates_and_logs() {
     let scene = Scene::http(Target::Dev);
     let registry = scene.registry().await;
     let key = keccak256("key");
-    let receipt = registry.set(key, U256::from(42)).send().await.expect("taken").get_receipt().await.expect("mined");
+    let receipt = mined(registry.set(key, U256::from(42)).send().await.expect("taken")).await;
     assert_eq!(registry.values(key).call().await.expect("a value"), U256::from(42));
     let before = receipt.block_number.expect("a number") - 1;
     assert_eq!(registry.values(key).block(before.into()).call().await.expect("an older value"), U256::ZERO);
 
     let estimate = registry.setMany(U256::from(10)).estimate_gas().await.expect("an estimate");
-    let many = registry.setMany(U256::from(10)).gas(estimate).send().await.expect("taken").get_receipt().await.expect("mined");
+    let many = mined(registry.setMany(U256::from(10)).gas(estimate).send().await.expect("taken")).await;
     assert!(many.status());
 
     let logs = registry.Set_filter().topic1(key).from_block(0).query().await.expect("logs");
@@ -219,7 +233,7 @@ async fn reverts_are_decoded() {
     let data = error.as_revert_data().expect("revert data");
     assert_eq!(data.as_ref(), [&hex::decode("4e487b71").expect("hex")[..], &U256::from(0x12).to_be_bytes::<32>()].concat());
 
-    let receipt = vault.withdraw(U256::from(1)).gas(100_000).send().await.expect("taken").get_receipt().await.expect("mined");
+    let receipt = mined(vault.withdraw(U256::from(1)).gas(100_000).send().await.expect("taken")).await;
     assert!(!receipt.status());
 }
 
@@ -232,12 +246,12 @@ async fn subscriptions_push_heads_logs_and_pending_transactions() {
     let mut pending = scene.provider.subscribe_pending_transactions().await.expect("newPendingTransactions").into_stream();
 
     for value in 1..=3_u64 {
-        let receipt = registry.set(keccak256("pushed"), U256::from(value)).send().await.expect("taken").get_receipt().await.expect("mined");
-        assert_eq!(pending.next().await, Some(receipt.transaction_hash));
-        let head = heads.next().await.expect("a head");
+        let receipt = mined(registry.set(keccak256("pushed"), U256::from(value)).send().await.expect("taken")).await;
+        assert_eq!(soon("a pending transaction", pending.next()).await, Some(receipt.transaction_hash));
+        let head = soon("a head", heads.next()).await.expect("a head");
         assert_eq!((head.number, Some(head.hash)), (receipt.block_number.expect("a number"), receipt.block_hash));
         assert_eq!(head.hash, head.inner.hash_slow(), "a pushed header is complete");
-        let log = logs.next().await.expect("a log");
+        let log = soon("a log", logs.next()).await.expect("a log");
         assert_eq!(log.log_decode::<Registry::Set>().expect("the event").data().value, U256::from(value));
     }
 }
@@ -249,7 +263,7 @@ async fn two_connections_get_their_own_notifications() {
     let mut theirs = other.subscribe_blocks().await.expect("newHeads").into_stream();
     let mut ours = scene.provider.subscribe_blocks().await.expect("newHeads").into_stream();
     let request = TransactionRequest::default().with_from(signer(0).address()).with_to(STRANGER).with_value(U256::from(1));
-    let receipt = scene.provider.send_transaction(request).await.expect("taken").get_receipt().await.expect("mined");
-    assert_eq!(ours.next().await.map(|head| Some(head.hash)), Some(receipt.block_hash));
-    assert_eq!(theirs.next().await.map(|head| Some(head.hash)), Some(receipt.block_hash));
+    let receipt = mined(scene.provider.send_transaction(request).await.expect("taken")).await;
+    assert_eq!(soon("our head", ours.next()).await.map(|head| Some(head.hash)), Some(receipt.block_hash));
+    assert_eq!(soon("their head", theirs.next()).await.map(|head| Some(head.hash)), Some(receipt.block_hash));
 }

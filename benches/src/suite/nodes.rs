@@ -27,6 +27,8 @@ const BLOCK_GAS_LIMIT: &str = "4000000000";
 const BALANCE: &str = "1000000";
 /// Longest measured run; a node that needs longer has failed.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// Connections that load our node: enough to fill its blocks.
+const CONNECTIONS: usize = 16;
 /// Connections that call.
 const CALLERS: usize = 4;
 
@@ -121,7 +123,7 @@ fn load(node: &Node, prepared: &mut Prepared, count: u64, limits: &Limits, poll:
 
 fn ours_round(scale: &Scale, ours: &mut Ours<'_>, figures: &mut Figures) -> Result<()> {
     let poll = Duration::from_millis(5);
-    let limits = Limits { deadline: DEADLINE, ..Limits::default() };
+    let limits = Limits { connections: CONNECTIONS, deadline: DEADLINE, ..Limits::default() };
     let (cpu_us, report) = load(&ours.node, &mut ours.prepared, scale.transfers, &limits, poll)?;
     figures.cpu_us.push(cpu_us);
     figures.per_s.push(report.committed_per_s);

@@ -30,12 +30,13 @@ const OWN_FILES: u64 = 400;
 const INTERRUPTED: i32 = 130;
 
 /// Runs a command on a fresh runtime.
-pub(crate) fn on_runtime(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+pub(crate) fn on_runtime(command: impl Future<Output = Result<(), Failure>> + Send + 'static) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
         let message = format!("the system gives no threads: {error}");
         Failure::new(ExitCode::Failure, message)
     })?;
-    let ended = runtime.block_on(command);
+    // On a worker, beside the tasks it wakes: from this thread every message would cost a switch.
+    let ended = runtime.block_on(runtime.spawn(command)).unwrap_or_else(|_| Err(Failure::new(ExitCode::Failure, "the node panicked")));
     // What still runs has nothing to save: the store is closed by now.
     runtime.shutdown_background();
     ended

@@ -59,7 +59,7 @@ impl Dev {
         let accounts = self.accounts.accounts()?;
         let announcement =
             Announcement { accounts: Some(accounts.clone()), balance: self.accounts.balance, pace: self.pace.in_words(), format };
-        running::on_runtime(async {
+        running::on_runtime(async move {
             let prepared = Prepared::new(Network::Development, &self.server, &self.pace, &self.chain, &accounts, self.accounts.balance)?;
             if let Some(file) = &self.config_out {
                 let config = config_json(&announcement, &prepared);

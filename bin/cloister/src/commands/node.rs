@@ -70,7 +70,7 @@ impl Node {
             pace: self.pace.in_words(),
             format,
         };
-        running::on_runtime(async {
+        running::on_runtime(async move {
             let network = if self.dev { Network::Development } else { Network::Consortium };
             let prepared = Prepared::new(network, &self.server, &self.pace, &self.chain, &accounts, self.accounts.balance)?;
             let arguments = if self.dev { development_arguments(accounts.mnemonic(), self.accounts.accounts, format) } else { Vec::new() };

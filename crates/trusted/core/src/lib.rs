@@ -37,5 +37,5 @@ pub use message::{
 pub use verify::{VerifiedBlock, Verifier};
 pub use record::{BlockRecord, RecordError};
 pub use reader::{
-    Lookup, Reader, SeenBlock, SeenLog, SeenState, SeenTransaction, StoredBlock,
+    Lookup, Reader, ReplayedState, SeenBlock, SeenLog, SeenState, SeenTransaction, StoredBlock,
 };

@@ -9,7 +9,7 @@ use cloister_ordering::Pace;
 use cloister_primitives::{Block, Height, RecoveredTransaction};
 
 use crate::{
-    CoreError, Fatal, Opened, SeenBlock, StoredBlock,
+    CoreError, Fatal, Opened, ReplayedState, StoredBlock,
     work::{Work, WorkResult},
 };
 
@@ -305,11 +305,9 @@ pub enum Response {
     /// A section of old blocks.
     Stored(Vec<StoredBlock>),
     /// A state rebuilt at a height.
-    Replayed(cloister_state::StateView),
+    Replayed(ReplayedState),
     /// How blocks are made.
     Pace(Pace),
     /// Done; nothing to say.
     Done,
-    /// Blocks made by [`DevelopmentRequest::Mine`].
-    Mined(Vec<SeenBlock>),
 }

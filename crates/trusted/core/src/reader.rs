@@ -1,6 +1,6 @@
 //! The only way out of the ledger: every value handed out has passed [`Access::view`].
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawals;
@@ -122,6 +122,16 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// A state that was rebuilt from the sealed log.
+    #[must_use]
+    pub fn replayed(&self, replayed: ReplayedState) -> SeenState {
+        SeenState {
+            view: replayed.0,
+            access: self.ledger.access.clone(),
+            caller: self.caller.clone(),
+        }
+    }
+
     /// Whether the caller may see pending transactions of `sender`.
     #[must_use]
     pub fn sees_pool_of(&self, sender: Address) -> bool {
@@ -143,21 +153,41 @@ impl<'a> Reader<'a> {
     fn see(&self, block: Arc<Block>) -> SeenBlock {
         SeenBlock {
             block,
+            first_logs: Arc::default(),
             access: self.ledger.access.clone(),
             caller: self.caller.clone(),
         }
     }
 }
 
+/// A state rebuilt from the sealed log; opaque until a [`Reader`] opens it for a caller.
+#[derive(Clone, Debug)]
+pub struct ReplayedState(pub(crate) StateView);
+
 /// A block as one caller sees it.
 #[derive(Clone, Debug)]
 pub struct SeenBlock {
     block: Arc<Block>,
+    /// `logIndex` of each receipt's first log, found when the first log is asked for.
+    first_logs: Arc<OnceLock<Vec<u64>>>,
     access: Access,
     caller: Caller,
 }
 
 impl SeenBlock {
+    fn first_log(&self, index: usize) -> u64 {
+        let first_logs = self.first_logs.get_or_init(|| {
+            let mut next = 0;
+            let first = |receipt: &Receipt| {
+                let first = next;
+                next += receipt.logs().len() as u64;
+                first
+            };
+            self.block.receipts.iter().map(first).collect()
+        });
+        first_logs.get(index).copied().unwrap_or(0)
+    }
+
     /// The public header.
     #[must_use]
     pub fn header(&self) -> &Header {
@@ -336,18 +366,13 @@ impl SeenTransaction {
     pub fn logs(&self) -> impl Iterator<Item = SeenLog<'_>> {
         let receipts = &self.block.block.receipts;
         let index = self.index as usize;
-        let first: usize = receipts
-            .iter()
-            .take(index)
-            .map(|receipt| receipt.logs().len())
-            .sum();
         let height = self.block.height();
         receipts
             .get(index)
             .map(|receipt| receipt.logs())
             .unwrap_or_default()
             .iter()
-            .zip(first as u64..)
+            .zip(self.block.first_log(index)..)
             .filter(move |(log, _)| {
                 let resource = Resource::Log {
                     address: log.address,

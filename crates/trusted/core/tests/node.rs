@@ -294,6 +294,44 @@ fn patches_are_part_of_the_next_block_and_survive_a_restart() {
 }
 
 #[test]
+fn a_revert_undoes_patches_made_after_the_snapshot_and_keeps_those_before() {
+    let alice = Account::new(1);
+    let genesis = genesis(&[&alice]);
+    let mut node = Node::start(&genesis, options(), 1, Disk::default());
+    let set = |balance: u64| {
+        development(DevelopmentRequest::Patch(StatePatch {
+            address: TO,
+            change: PatchChange::Balance(U256::from(balance)),
+        }))
+    };
+    node.request(set(100));
+    let taken = node.request(development(DevelopmentRequest::Snapshot));
+    node.run();
+    node.request(set(200));
+    node.run();
+    node.submit(transfers(&alice, 0..1), AnswerAt::Admission);
+    node.run();
+    node.request(set(300));
+    node.run();
+    assert_eq!(node.balance(TO), U256::from(300));
+    let Ok(Response::Number(id)) = node.heard.replies[&taken[0]] else {
+        panic!("no snapshot");
+    };
+    node.request(development(DevelopmentRequest::Revert { id }));
+    node.run();
+    assert_eq!((node.head(), node.balance(TO)), (Height(0), U256::from(100)));
+    node.submit(transfers(&alice, 0..1), AnswerAt::Admission);
+    node.run();
+    assert_eq!(node.balance(TO), U256::from(101));
+    let again = Node::start(&genesis, options(), 2, node.disk.clone());
+    assert_eq!(again.heard.halted, None);
+    assert_eq!(again.balance(TO), U256::from(101), "the next block carries the first patch");
+    node.request(development(DevelopmentRequest::Reset));
+    node.run();
+    assert_eq!((node.head(), node.balance(TO)), (Height(0), U256::ZERO));
+}
+
+#[test]
 fn mining_on_demand_makes_as_many_blocks_as_asked_with_their_times() {
     let alice = Account::new(1);
     let options = CoreOptions {
@@ -344,8 +382,10 @@ fn with_full_history_every_old_state_can_be_read_and_without_it_recent_ones() {
         let Ok(Response::Replayed(view)) = &node.heard.replies[&ids[0]] else {
             panic!("no state at {height}: {:?}", node.heard.replies[&ids[0]]);
         };
-        let account = view.account(TO).unwrap().unwrap_or_default();
-        assert_eq!(account.balance, U256::from(height.0), "at {height}");
+        let ledger = node.ledger.clone().unwrap();
+        let caller = cloister_access::Caller::Development;
+        let state = ledger.reader(&caller).replayed(view.clone());
+        assert_eq!(state.account(TO).unwrap().balance, U256::from(height.0), "at {height}");
     }
     let recent = CoreOptions { archive: Archive::Recent, ..options };
     let mut node = Node::start(&genesis, recent, 2, node.disk.clone());

@@ -39,8 +39,8 @@ use jsonrpsee::{Methods, core::RegisterMethodError};
 
 pub use context::{CoreHandle, Envelope, RpcContext, RpcLimits};
 pub use ids::HexIdProvider;
-pub use registry::{MethodCall, MethodInfo, Registry};
 pub use net::client_version;
+pub use registry::{MethodCall, MethodInfo, Registry};
 
 /// The standard methods in a registry, to which `devtools` may add its own or replace some.
 ///

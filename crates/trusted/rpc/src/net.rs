@@ -74,10 +74,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
         .method(info("net_version", "", "Network id, which is the chain id, in decimal."), version)?
         .method(info("net_listening", "", "True."), listening)?
         .method(info("net_peerCount", "", "Peers of this node."), zero)?
-        .method(
-            info("web3_clientVersion", "", "Name and version of this client."),
-            web3_client_version,
-        )?
+        .method(info("web3_clientVersion", "", "Name and version of this client."), web3_client_version)?
         .method(info("web3_sha3", "data", "Keccak-256 of bytes."), sha3)?;
     Ok(())
 }

@@ -22,11 +22,7 @@ impl MethodCall {
     /// # Errors
     /// What the core refused, as JSON-RPC shows it.
     pub async fn request(&self, body: RequestBody) -> RpcResult<Response> {
-        self.context
-            .core
-            .request(&self.caller, body)
-            .await
-            .map_err(|error| errors::core(&error))
+        self.context.core.request(&self.caller, body).await.map_err(|error| errors::core(&error))
     }
 
     /// The height that a tag or number names. Everything committed is final, so `safe`, `finalized`
@@ -36,10 +32,9 @@ impl MethodCall {
         match number {
             BlockNumberOrTag::Number(number) => Height(number),
             BlockNumberOrTag::Earliest => Height::GENESIS,
-            BlockNumberOrTag::Latest
-            | BlockNumberOrTag::Pending
-            | BlockNumberOrTag::Safe
-            | BlockNumberOrTag::Finalized => self.context.ledger.head(),
+            BlockNumberOrTag::Latest | BlockNumberOrTag::Pending | BlockNumberOrTag::Safe | BlockNumberOrTag::Finalized => {
+                self.context.ledger.head()
+            }
         }
     }
 
@@ -105,9 +100,7 @@ impl MethodCall {
             BlockId::Hash(_) => "header for hash not found",
             BlockId::Number(_) => Code::HeaderNotFound.message(),
         };
-        self.block(id)
-            .await?
-            .ok_or_else(|| errors::server_error(missing))
+        self.block(id).await?.ok_or_else(|| errors::server_error(missing))
     }
 
     /// The committed head.
@@ -115,9 +108,7 @@ impl MethodCall {
     /// # Errors
     /// `temporarily unavailable` before there is one.
     pub fn head(&self) -> RpcResult<SeenBlock> {
-        self.reader()
-            .head()
-            .map_err(|_| errors::code(Code::Unavailable))
+        self.reader().head().map_err(|_| errors::code(Code::Unavailable))
     }
 
     /// The state after a block, `latest` if none is given.
@@ -145,9 +136,14 @@ impl MethodCall {
     /// # Errors
     /// `historical state is not available`.
     pub async fn state_at(&self, height: Height) -> RpcResult<SeenState> {
-        self.reader()
-            .state(height)
-            .map_err(|error| errors::state(&error))
+        let error = match self.reader().state(height) {
+            Ok(state) => return Ok(state),
+            Err(error) => errors::state(&error),
+        };
+        match self.request(RequestBody::Replay { height }).await? {
+            Response::Replayed(state) => Ok(self.reader().replayed(state)),
+            _ => Err(error),
+        }
     }
 
     /// The committed transaction with a hash, if the caller may see it.
@@ -164,9 +160,7 @@ impl MethodCall {
                     return Ok(None);
                 };
                 let block = self.block_at(height).await?;
-                Ok(block
-                    .and_then(|block| block.transaction(position.index))
-                    .filter(|transaction| transaction.hash() == hash))
+                Ok(block.and_then(|block| block.transaction(position.index)).filter(|transaction| transaction.hash() == hash))
             }
         }
     }

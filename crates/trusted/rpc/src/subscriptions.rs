@@ -79,16 +79,10 @@ async fn subscribe(call: MethodCall, pending: PendingSubscriptionSink) -> Subscr
     };
     // Before the answer goes out: whatever happens after it is then heard.
     let events = call.context.events.subscribe();
-    let subscription = Subscription {
-        call,
-        topic,
-        sink: pending.accept().await?,
-    };
+    let subscription = Subscription { call, topic, sink: pending.accept().await? };
     match subscription.run(events).await {
         End::Gone => Ok(()),
-        End::TooSlow => Err(SubscriptionError::from(
-            "subscription closed: the client is too slow",
-        )),
+        End::TooSlow => Err(SubscriptionError::from("subscription closed: the client is too slow")),
     }
 }
 
@@ -161,8 +155,7 @@ impl Subscription {
 
     async fn send(&self, value: &impl Serialize) -> Result<(), End> {
         let id = self.sink.subscription_id();
-        let message = SubscriptionMessage::new(self.sink.method_name(), id, value)
-            .map_err(|_| End::Gone)?;
+        let message = SubscriptionMessage::new(self.sink.method_name(), id, value).map_err(|_| End::Gone)?;
         match self.sink.send_timeout(message, SEND_TIMEOUT).await {
             Ok(()) => Ok(()),
             Err(jsonrpsee::core::server::SendTimeoutError::Timeout(_)) => Err(End::TooSlow),

@@ -83,11 +83,14 @@ pub(crate) fn spawn(
         methods,
         config: Some(config),
     };
-    std::thread::spawn(move || {
+    let run = move || {
         // Subscriptions and filters spawn tasks when the methods are made.
         let _guard = runtime.enter();
         thread.run(receiver);
-    });
+    };
+    // Without threads there is no enclave; the process ends with its exit code.
+    let builder = std::thread::Builder::new().name("core".to_owned());
+    builder.spawn(run).expect("the system gives threads");
     inputs
 }
 

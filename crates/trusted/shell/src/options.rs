@@ -3,6 +3,7 @@
 use cloister_access::Development;
 use cloister_core::{Archive, CoreOptions, RefuseTails};
 use cloister_ordering::Pace;
+use cloister_state::HistoryLimits;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -71,29 +72,33 @@ impl NodeOptions {
 
 impl From<NodeOptions> for CoreOptions {
     fn from(options: NodeOptions) -> Self {
-        let mut core = Self::default();
-        core.archive = match options.history {
-            HistoryOption::Recent => Archive::Recent,
-            HistoryOption::Full => Archive::Full,
-        };
-        core.pace = match options.pace {
-            PaceOption::Instant => Pace::Instant,
-            PaceOption::IntervalMs(period_ms) => Pace::Interval { period_ms },
-            PaceOption::Manual => Pace::Manual,
-        };
-        if options.development {
-            core.development = Development::Allowed;
+        let defaults = Self::default();
+        Self {
+            archive: match options.history {
+                HistoryOption::Recent => Archive::Recent,
+                HistoryOption::Full => Archive::Full,
+            },
+            pace: match options.pace {
+                PaceOption::Instant => Pace::Instant,
+                PaceOption::IntervalMs(period_ms) => Pace::Interval { period_ms },
+                PaceOption::Manual => Pace::Manual,
+            },
+            development: match options.development {
+                true => Development::Allowed,
+                false => Development::Refused,
+            },
+            snapshot_every_blocks: options
+                .snapshot_every_blocks
+                .unwrap_or(defaults.snapshot_every_blocks),
+            history: HistoryLimits {
+                bytes: options.history_bytes.unwrap_or(defaults.history.bytes),
+                ..defaults.history
+            },
+            refuse_tails: options
+                .refuse_tails
+                .map(|(seed, one_in)| RefuseTails { seed, one_in }),
+            ..defaults
         }
-        if let Some(blocks) = options.snapshot_every_blocks {
-            core.snapshot_every_blocks = blocks;
-        }
-        if let Some(bytes) = options.history_bytes {
-            core.history.bytes = bytes;
-        }
-        core.refuse_tails = options
-            .refuse_tails
-            .map(|(seed, one_in)| RefuseTails { seed, one_in });
-        core
     }
 }
 

@@ -42,11 +42,14 @@ impl Workers {
         for _ in 0..count.max(1) {
             let shared = shared.clone();
             let done = done.clone();
-            std::thread::spawn(move || {
+            let run = move || {
                 while let Some((id, work)) = shared.next() {
                     done(id, work.run());
                 }
-            });
+            };
+            // Without threads there is no enclave; the process ends with its exit code.
+            let thread = std::thread::Builder::new().name("work".to_owned());
+            thread.spawn(run).expect("the system gives threads");
         }
         Self { shared }
     }

@@ -2,17 +2,20 @@
 
 use std::collections::VecDeque;
 
-use alloy_primitives::{Address, B256, keccak256};
+use alloy_primitives::{Address, B256};
 use cloister_boundary::Record;
 use cloister_execution::Origin;
 use cloister_ordering::Input;
 use cloister_primitives::{Block, ChainSpec, Code, Height, Rejected};
-use cloister_state::{AccountDelta, StateDelta, StorageCleared};
 
-use super::{Running, storage::Purpose};
+use super::{
+    Running,
+    patches::{PatchCount, Patches},
+    storage::Purpose,
+};
 use crate::{
-    CoreEffect, CoreError, DevelopmentRequest, Event, Fatal, PatchChange, RequestId, Response,
-    StatePatch, machine::Step,
+    CoreEffect, CoreError, DevelopmentRequest, Event, Fatal, RequestId, Response, StatePatch,
+    machine::Step,
 };
 
 /// Blocks one request may mine.
@@ -28,6 +31,8 @@ struct Remembered {
     height: Height,
     /// The chain's clock at that moment, milliseconds.
     clock_ms: u64,
+    /// Patches that had been made by then.
+    patches: PatchCount,
 }
 
 /// Requests that need a moment in which nothing is built or on its way.
@@ -36,6 +41,7 @@ enum Quiet {
     Snapshot(RequestId),
     Revert(RequestId, u64),
     Patch(RequestId, StatePatch),
+    Reset(RequestId),
 }
 
 /// A request for blocks, answered once the last of them is committed.
@@ -52,6 +58,8 @@ pub(super) struct DevelopmentState {
     offset_ms: i128,
     /// Timestamps of the next blocks, seconds; `None` leaves it to the clock.
     timestamps: VecDeque<Option<u64>>,
+    /// Seconds from one block to the next, whatever the clock says.
+    interval_s: Option<u64>,
     /// Gas limit of later blocks.
     pub(super) gas_limit: Option<u64>,
     /// Beneficiary of later blocks.
@@ -68,8 +76,7 @@ pub(super) struct DevelopmentState {
     mining: Vec<Mining>,
     /// Blocks asked for and not built.
     owed: u64,
-    /// Changes to the head's state that no block holds yet.
-    patches: StateDelta,
+    pub(super) patches: Patches,
 }
 
 impl DevelopmentState {
@@ -89,8 +96,9 @@ impl DevelopmentState {
         } else {
             parent.saturating_add(1)
         };
-        match self.timestamps.front() {
-            Some(Some(timestamp)) => *timestamp,
+        match (self.timestamps.front(), self.interval_s) {
+            (Some(Some(timestamp)), _) => *timestamp,
+            (_, Some(interval_s)) => parent.saturating_add(interval_s),
             _ => self.clock_ms(now_ms) / 1_000,
         }
         .max(lowest)
@@ -106,20 +114,6 @@ impl DevelopmentState {
 
     pub(super) fn wants_quiet(&self) -> bool {
         !self.quiet.is_empty()
-    }
-
-    pub(super) fn take_patches(&mut self) -> StateDelta {
-        core::mem::take(&mut self.patches)
-    }
-
-    pub(super) fn restore_patches(&mut self, patches: StateDelta) {
-        if self.patches.is_empty() {
-            self.patches = patches;
-        }
-    }
-
-    pub(super) const fn patches(&self) -> &StateDelta {
-        &self.patches
     }
 }
 
@@ -148,6 +142,7 @@ impl Running {
                 return self.when_quiet(Quiet::Revert(id, name));
             }
             DevelopmentRequest::Patch(patch) => return self.when_quiet(Quiet::Patch(id, patch)),
+            DevelopmentRequest::Reset => return self.when_quiet(Quiet::Reset(id)),
             DevelopmentRequest::SubmitImpersonated {
                 transaction,
                 answer_at,
@@ -197,6 +192,9 @@ impl Running {
             }
             DevelopmentRequest::SetNextTimestamp { timestamp } => {
                 self.set_next_timestamp(timestamp, now_ms)?;
+            }
+            DevelopmentRequest::SetTimestampInterval { interval_s } => {
+                development.interval_s = interval_s;
             }
             DevelopmentRequest::SetBlockGasLimit { gas_limit } => {
                 development.gas_limit = Some(gas_limit);
@@ -290,7 +288,22 @@ impl Running {
         Ok(())
     }
 
+    fn patch(&mut self, patch: &StatePatch) -> Result<Response, CoreError> {
+        let head = self.ledger.head();
+        self.development
+            .patches
+            .make(&self.ledger.state, head, patch)?;
+        Ok(Response::Done)
+    }
+
     pub(super) fn development_committed(&mut self, block: &Block, step: &mut Step<'_>) {
+        let development = &mut self.development;
+        let remembered = &development.remembered;
+        development.patches.retain(|height| {
+            height >= block.height()
+                || height == Height::GENESIS
+                || remembered.iter().any(|remembered| remembered.height == height)
+        });
         if self.development.mining.is_empty() {
             return;
         }
@@ -319,6 +332,7 @@ impl Running {
             Quiet::Snapshot(id) => (id, self.remember(step.now_ms)),
             Quiet::Revert(id, name) => (id, self.revert(name, step)),
             Quiet::Patch(id, patch) => (id, self.patch(&patch)),
+            Quiet::Reset(id) => (id, self.reset(step)),
         };
         step.out.push(CoreEffect::Reply(id, answer));
         Ok(true)
@@ -335,6 +349,7 @@ impl Running {
             id: development.last_id,
             height,
             clock_ms: development.clock_ms(now_ms),
+            patches: development.patches.count(),
         });
         Ok(Response::Number(development.last_id))
     }
@@ -349,24 +364,48 @@ impl Running {
             return Ok(Response::Flag(false));
         };
         let target = self.development.remembered[position];
-        if target.height < self.ledger.head() {
-            if self.ledger.resident(target.height).is_none() {
-                return Err(CoreError::Unavailable("the snapshot is too far back"));
-            }
-            self.ledger.state.rewind(target.height)?;
-            self.ledger.truncate(target.height);
-            self.ledger.state.set_committed(target.height);
-            self.forget_snapshots_above(target.height, step);
-            let last = target.height;
-            self.store(Purpose::Upkeep, Record::Truncate { last }, step);
-        }
+        self.go_back(target.height, target.patches, step)?;
         self.development.remembered.truncate(position);
         self.development.set_clock(step.now_ms, target.clock_ms);
-        self.development.timestamps.clear();
-        self.development.next_base_fee = None;
-        self.development.patches = StateDelta::default();
-        self.development.owed = 0;
-        for mining in core::mem::take(&mut self.development.mining) {
+        Ok(Response::Flag(true))
+    }
+
+    /// Starts over from the genesis block, with nothing that was set since.
+    fn reset(&mut self, step: &mut Step<'_>) -> Result<Response, CoreError> {
+        self.go_back(Height::GENESIS, PatchCount::NONE, step)?;
+        self.development = DevelopmentState {
+            last_id: self.development.last_id,
+            quiet: core::mem::take(&mut self.development.quiet),
+            ..DevelopmentState::default()
+        };
+        Ok(Response::Done)
+    }
+
+    /// Takes back every block above `height`, and what was on its way.
+    fn go_back(
+        &mut self,
+        height: Height,
+        patches: PatchCount,
+        step: &mut Step<'_>,
+    ) -> Result<(), CoreError> {
+        if self.ledger.resident(height).is_none() {
+            return Err(CoreError::Unavailable("that is too far back"));
+        }
+        if height < self.ledger.head() {
+            self.ledger.state.rewind(height)?;
+            self.ledger.truncate(height);
+            self.ledger.state.set_committed(height);
+            self.forget_snapshots_above(height, step);
+            self.store(Purpose::Upkeep, Record::Truncate { last: height }, step);
+        }
+        self.development
+            .patches
+            .undo(&self.ledger.state, height, patches)?;
+        let development = &mut self.development;
+        development.timestamps.clear();
+        development.next_base_fee = None;
+        development.owed = 0;
+        for mining in core::mem::take(&mut development.mining) {
             self.reply(mining.id, Response::Done, step);
         }
         self.pool.clear();
@@ -378,67 +417,8 @@ impl Running {
         }
         self.pipeline.drop_held();
         self.rebuilds.forget();
-        self.inputs.push_back(Input::Reset(target.height));
-        let event = Event::Reverted(target.height);
-        step.out.push(CoreEffect::Event(event));
-        Ok(Response::Flag(true))
+        self.inputs.push_back(Input::Reset(height));
+        step.out.push(CoreEffect::Event(Event::Reverted(height)));
+        Ok(())
     }
-
-    /// Changes one account of the head's state; the next block's record carries the change.
-    fn patch(&mut self, patch: &StatePatch) -> Result<Response, CoreError> {
-        let head = self.ledger.head();
-        let view = self.ledger.state.view(head)?;
-        let mut account = view.account(patch.address)?.unwrap_or_default();
-        let mut delta = StateDelta::default();
-        let mut storage = Vec::new();
-        match &patch.change {
-            PatchChange::Balance(balance) => account.balance = *balance,
-            PatchChange::Nonce(nonce) => account.nonce = *nonce,
-            PatchChange::Code(code) => {
-                account.code_hash = keccak256(code);
-                if !code.is_empty() {
-                    delta.codes.push(code.clone());
-                }
-            }
-            PatchChange::Storage(slot, value) => storage.push((*slot, *value)),
-        }
-        let gone = account.is_empty() && storage.is_empty();
-        delta.accounts.push(AccountDelta {
-            address: patch.address,
-            account: (!gone).then_some(account),
-            storage_cleared: StorageCleared::No,
-            storage,
-        });
-        self.ledger.state.patch(&delta)?;
-        merge_patch(&mut self.development.patches, delta);
-        if let PatchChange::Nonce(_) = patch.change {
-            self.pool.clear();
-        }
-        Ok(Response::Done)
-    }
-}
-
-/// Adds a later patch of one account to earlier ones.
-fn merge_patch(patches: &mut StateDelta, patch: StateDelta) {
-    patches.codes.extend(patch.codes);
-    for change in patch.accounts {
-        let Some(earlier) = patches
-            .accounts
-            .iter_mut()
-            .find(|earlier| earlier.address == change.address)
-        else {
-            patches.accounts.push(change);
-            continue;
-        };
-        earlier.account = change.account;
-        if earlier.account.is_none() {
-            earlier.storage.clear();
-            earlier.storage_cleared = StorageCleared::Yes;
-        }
-        for (slot, value) in change.storage {
-            earlier.storage.retain(|(other, _)| *other != slot);
-            earlier.storage.push((slot, value));
-        }
-    }
-    patches.sort();
 }

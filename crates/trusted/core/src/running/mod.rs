@@ -2,6 +2,7 @@
 
 mod development;
 mod loads;
+mod patches;
 mod pipeline;
 mod rebuild;
 mod requests;
@@ -97,7 +98,7 @@ impl Running {
         };
         let incarnation = draw_incarnation(step.entropy);
         let mut running = Self {
-            pool: Pool::new(parts.options.pool.clone()),
+            pool: Pool::new(parts.options.pool),
             ordering,
             inputs: VecDeque::from([Input::SetPace(parts.options.pace)]),
             pipeline: Pipeline::default(),

@@ -190,12 +190,14 @@ impl Running {
         }
         match outcome.block {
             Some((block, delta)) => {
+                let parent = block.height().parent().unwrap_or(Height::GENESIS);
+                let patches = self.development.patches.at(parent);
                 self.development.consumed(&block);
                 self.pipeline.tail.push_back(Speculative {
                     slot,
                     block,
                     delta,
-                    patches: self.development.take_patches(),
+                    patches,
                 });
                 self.inputs.push_back(Input::Built(slot));
                 self.demand();
@@ -239,7 +241,6 @@ impl Running {
             .pop_back_if(|entry| entry.block.height() >= from)
         {
             self.pool.rewound(SlotId(entry.slot.attempt));
-            self.development.restore_patches(entry.patches);
             lost = true;
         }
         if !lost {
@@ -249,12 +250,6 @@ impl Running {
         self.ledger.state.rewind(last).map_err(|_| {
             Fatal::at(HaltCode::Invariant, "a speculative tail cannot be rewound", from.0)
         })?;
-        let patches = self.development.patches();
-        if !patches.is_empty() {
-            self.ledger.state.patch(patches).map_err(|_| {
-                Fatal::at(HaltCode::Invariant, "a patch cannot be applied again", last.0)
-            })?;
-        }
         self.withdraw_records(last, step);
         self.demand();
         Ok(())

@@ -9,7 +9,7 @@ use cloister_state::State;
 
 use super::{Errand, Running};
 use crate::{
-    Archive, CoreEffect, CoreError, RequestId, Response,
+    Archive, CoreEffect, CoreError, ReplayedState, RequestId, Response,
     machine::Step,
     replay::SnapshotReplay,
     work::{Advance, RebuildJob, RebuildOutcome, Rebuilding, Work},
@@ -60,7 +60,7 @@ impl Running {
         if height <= self.ledger.head()
             && let Ok(view) = self.ledger.state.view(height)
         {
-            return self.reply(id, Response::Replayed(view), step);
+            return self.reply(id, Response::Replayed(ReplayedState(view)), step);
         }
         let refusal = if self.options.archive != Archive::Full || height > self.ledger.head() {
             Some(Code::StateUnavailable.into())
@@ -89,7 +89,7 @@ impl Running {
                 .as_ref()
                 .and_then(|scratch| scratch.view(height).ok());
             if let Some(view) = view {
-                self.reply(id, Response::Replayed(view), step);
+                self.reply(id, Response::Replayed(ReplayedState(view)), step);
                 continue;
             }
             self.rebuilds.waiting.push_front((id, height));

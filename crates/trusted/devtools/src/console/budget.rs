@@ -83,7 +83,9 @@ mod tests {
         // A thousand blocks of one transaction in a second.
         let shown = (0..1_000).map(|ms| budget.spend(ms, 1)).filter(|detail| *detail != Detail::Counted).count();
         assert!(shown <= 250, "{shown}");
-        assert_eq!(budget.spend(1_000, 1), Detail::Counted);
+        // A line is earned every 20 ms; the last one went to the block at 1 s.
+        assert_eq!(budget.spend(1_000, 1), Detail::Block);
+        assert_eq!(budget.spend(1_001, 1), Detail::Counted);
         assert_eq!(budget.spend(3_000, 1), Detail::Transactions);
         // A clock that goes back neither helps nor harms.
         assert_eq!(budget.spend(0, 1), Detail::Transactions);

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{
     errors::{self, RpcResult},
-    params::{Field, Json, Param},
+    params::{Field, Param, object},
 };
 
 /// A transaction as clients describe it before it is signed; every field may be missing.
@@ -66,12 +66,11 @@ struct Object {
 
 impl Param for TransactionArgs {
     fn decode(json: &str) -> Result<Self, String> {
-        let Json(object) = Json::<Object>::decode(json)?;
+        let object: Object = object(json, "ethapi.TransactionArgs")?;
         let input = match (object.input, object.data) {
             (Some(Field(input)), Some(Field(data))) if input != data => {
                 return Err(
-                    "both \"data\" and \"input\" are set and not equal. Please use \"input\" to pass transaction call data"
-                        .to_owned(),
+                    "both \"data\" and \"input\" are set and not equal. Please use \"input\" to pass transaction call data".to_owned()
                 );
             }
             (input, data) => input.or(data),
@@ -107,9 +106,7 @@ impl TransactionArgs {
     pub fn check_fees(&self) -> RpcResult<()> {
         let dynamic = self.max_fee_per_gas.is_some() || self.max_priority_fee_per_gas.is_some();
         if self.gas_price.is_some() && dynamic {
-            return Err(errors::server_error(
-                "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified",
-            ));
+            return Err(errors::server_error("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified"));
         }
         Ok(())
     }
@@ -171,6 +168,7 @@ mod tests {
             TransactionArgs::decode(r#"{"value":"12"}"#).unwrap_err(),
             "json: cannot unmarshal hex string without 0x prefix into Go value of type *hexutil.Big"
         );
+        assert_eq!(TransactionArgs::decode("[]").unwrap_err(), "json: cannot unmarshal array into Go value of type ethapi.TransactionArgs");
         let fees = TransactionArgs::decode(r#"{"gasPrice":"0x1","maxFeePerGas":"0x1"}"#).unwrap();
         let error = fees.into_call_request().unwrap_err();
         assert_eq!(error.code(), -32000);

@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use cloister_execution::{AccountOverride, BlockOverrides, StateOverrides};
 use serde::{Deserialize, de::IgnoredAny};
 
-use crate::params::{Field, Json, Param, StorageKey};
+use crate::params::{Field, Param, StorageKey, object};
 
 /// The third parameter of `eth_call`: accounts by address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +34,7 @@ fn slots(slots: Option<Slots>) -> Option<BTreeMap<U256, U256>> {
 
 impl Param for StateOverridesArg {
     fn decode(json: &str) -> Result<Self, String> {
-        let Json(accounts) = Json::<BTreeMap<Field<Address>, Account>>::decode(json)?;
+        let accounts: BTreeMap<Field<Address>, Account> = object(json, "override.StateOverride")?;
         let mut overrides = StateOverrides::new();
         for (Field(address), account) in accounts {
             if account.move_precompile_to_address.is_some() {
@@ -83,15 +83,10 @@ struct Block {
 
 impl Param for BlockOverridesArg {
     fn decode(json: &str) -> Result<Self, String> {
-        let Json(block) = Json::<Block>::decode(json)?;
-        let unsupported = [
-            ("beaconRoot", block.beacon_root.is_some()),
-            ("withdrawals", block.withdrawals.is_some()),
-        ];
+        let block: Block = object(json, "override.BlockOverrides")?;
+        let unsupported = [("beaconRoot", block.beacon_root.is_some()), ("withdrawals", block.withdrawals.is_some())];
         if let Some((name, _)) = unsupported.into_iter().find(|(_, present)| *present) {
-            return Err(format!(
-                "block override \"{name}\" is not supported for this RPC method"
-            ));
+            return Err(format!("block override \"{name}\" is not supported for this RPC method"));
         }
         Ok(Self(BlockOverrides {
             number: block.number.map(|Field(number)| number),
@@ -146,9 +141,6 @@ mod tests {
         let json = r#"{"number":"0x5","time":"0x6","baseFeePerGas":"0x7","feeRecipient":
             "0x14e46043e63d0e3cdcf2530519f4cfaf35058cb2"}"#;
         let BlockOverridesArg(block) = BlockOverridesArg::decode(json).unwrap();
-        assert_eq!(
-            (block.number, block.timestamp, block.base_fee),
-            (Some(5), Some(6), Some(7))
-        );
+        assert_eq!((block.number, block.timestamp, block.base_fee), (Some(5), Some(6), Some(7)));
     }
 }

@@ -11,10 +11,7 @@ use cloister_state::StateView;
 use revm::{
     Inspector,
     context::result::ExecutionResult,
-    interpreter::{
-        CallInputs, CallOutcome, Gas, InstructionResult, Interpreter, InterpreterResult,
-        InterpreterTypes,
-    },
+    interpreter::{CallInputs, CallOutcome, Gas, InstructionResult, Interpreter, InterpreterResult, InterpreterTypes},
 };
 
 /// Instructions that a short call executes at most.
@@ -52,11 +49,7 @@ impl<CTX, INTR: InterpreterTypes> Inspector<CTX, INTR> for Watch {
             return None;
         }
         self.is_too_long = true;
-        let result = InterpreterResult {
-            result: InstructionResult::OutOfGas,
-            output: Bytes::new(),
-            gas: Gas::new(0),
-        };
+        let result = InterpreterResult { result: InstructionResult::OutOfGas, output: Bytes::new(), gas: Gas::new(0) };
         Some(CallOutcome::new(result, inputs.return_memory_offset.clone()))
     }
 }
@@ -86,17 +79,74 @@ pub(super) fn attempt(
     match ended.result {
         ExecutionResult::Success { output, .. } => Ok(Some(output.into_data())),
         ExecutionResult::Revert { output, .. } => Err(ExecutionError::Reverted { output }),
-        ExecutionResult::Halt { reason, .. } => Err(ExecutionError::Halted {
-            reason: halt_message(&reason),
-        }),
+        ExecutionResult::Halt { reason, .. } => Err(ExecutionError::Halted { reason: halt_message(&reason) }),
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
-    use alloy_primitives::address;
+    use std::sync::Arc;
+
+    use alloy_primitives::{U256, address, hex};
+    use cloister_execution::{AccountOverride, BlockOverrides, NoBlockHashes, Open, StateOverrides};
+    use cloister_primitives::{ChainSpec, DevChain, Height};
+    use cloister_state::{HistoryLimits, State, StateDelta};
 
     use super::*;
+
+    const CONTRACT: Address = address!("7dcd17433742f4c0ca53122ab541d0ba67fc27df");
+
+    /// Runs `code` as a short call, and as a plain one.
+    #[allow(clippy::type_complexity)]
+    fn run(code: &[u8]) -> (Result<Option<Bytes>, ExecutionError>, Result<Bytes, ExecutionError>) {
+        let state = State::new(HistoryLimits::default());
+        state.apply(Height(0), &StateDelta::default()).unwrap();
+        let view = state.view(Height(0)).unwrap();
+        let spec = ChainSpec::development(DevChain::default()).unwrap();
+        let header = spec.genesis_header(view.root());
+        let account = AccountOverride { code: Some(Bytes::copy_from_slice(code)), ..AccountOverride::default() };
+        let env = CallEnv {
+            header: &header,
+            hashes: &NoBlockHashes,
+            state_overrides: &StateOverrides::from([(CONTRACT, account)]),
+            block_overrides: &BlockOverrides::default(),
+            gas_cap: 50_000_000,
+        };
+        let request = CallRequest { to: Some(CONTRACT), ..CallRequest::default() };
+        let executor = Executor::new(Arc::new(spec), Arc::new(Open));
+        let plain = executor.call(&view, &env, &request).unwrap().into_output();
+        (attempt(&executor, &view, &env, &request), plain)
+    }
+
+    /// Counts down from `count` and returns the gas that is left.
+    fn countdown(count: u16) -> Vec<u8> {
+        let mut code = vec![0x61];
+        code.extend(count.to_be_bytes());
+        code.extend(hex!("5b60019003806003575a60005260206000f3"));
+        code
+    }
+
+    #[test]
+    fn a_short_call_answers_what_a_plain_one_does() {
+        let (short, plain) = run(&countdown(100));
+        let output = short.unwrap().unwrap();
+        assert_eq!(output, plain.unwrap());
+        assert!(U256::from_be_slice(&output) > U256::from(49_000_000));
+        let (short, plain) = run(&hex!("60aa60005260206000fd"));
+        assert_eq!(short.unwrap_err(), plain.unwrap_err());
+        let (short, plain) = run(&hex!("fe"));
+        assert_eq!(short.unwrap_err(), plain.unwrap_err());
+    }
+
+    #[test]
+    fn a_long_call_is_given_up() {
+        assert_eq!(run(&countdown(60_000)).0, Ok(None));
+        // STATICCALL of modexp (EIP-198), whose result the contract ignores.
+        assert_eq!(run(&hex!("600060006000600060055afa00")).0, Ok(None));
+        // A callee that is given up ends its caller as well: CALL to itself, for ever.
+        assert_eq!(run(&hex!("60006000600060006000305af15b600e56")).0, Ok(None));
+    }
 
     #[test]
     fn precompiles_are_slow_by_kind_or_by_input() {
@@ -110,7 +160,6 @@ mod tests {
         assert!(is_slow_precompile(&at(5), 96));
         assert!(is_slow_precompile(&at(8), 0));
         assert!(is_slow_precompile(&at(0x100), 160));
-        let contract = address!("7dcd17433742f4c0ca53122ab541d0ba67fc27df");
-        assert!(!is_slow_precompile(&contract, 100_000));
+        assert!(!is_slow_precompile(&CONTRACT, 100_000));
     }
 }

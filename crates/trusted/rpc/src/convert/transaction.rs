@@ -51,30 +51,18 @@ impl TransactionJson {
     /// A transaction in a block.
     #[must_use]
     pub fn committed(seen: &SeenTransaction) -> Self {
-        Self {
-            transaction: seen.transaction().clone(),
-            place: Some(Place::new(seen.block(), seen.index())),
-            visibility: seen.visibility(),
-        }
+        Self { transaction: seen.transaction().clone(), place: Some(Place::new(seen.block(), seen.index())), visibility: seen.visibility() }
     }
 
     /// A transaction in the pool.
     #[must_use]
     pub const fn pending(transaction: RecoveredTransaction) -> Self {
-        Self {
-            transaction,
-            place: None,
-            visibility: Visibility::Full,
-        }
+        Self { transaction, place: None, visibility: Visibility::Full }
     }
 
     #[cfg(test)]
     pub(super) const fn at(transaction: RecoveredTransaction, place: Place) -> Self {
-        Self {
-            transaction,
-            place: Some(place),
-            visibility: Visibility::Full,
-        }
+        Self { transaction, place: Some(place), visibility: Visibility::Full }
     }
 
     /// What belongs to the sender alone reads zero for others.
@@ -121,10 +109,7 @@ fn lists<M: SerializeMap>(json: &mut M, transaction: &Transaction) -> Result<(),
 }
 
 /// `v`, `r`, `s` and, for typed transactions, `yParity`.
-pub(super) fn signature<M: SerializeMap>(
-    json: &mut M,
-    transaction: &Transaction,
-) -> Result<(), M::Error> {
+pub(super) fn signature<M: SerializeMap>(json: &mut M, transaction: &Transaction) -> Result<(), M::Error> {
     let signature = transaction.signature();
     let parity = u128::from(signature.v());
     let v = match (transaction.is_legacy(), transaction.chain_id()) {
