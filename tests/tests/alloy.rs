@@ -259,6 +259,8 @@ async fn subscriptions_push_heads_logs_and_pending_transactions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_connections_get_their_own_notifications() {
     let scene = Scene::websocket(Target::Dev).await;
+    // alloy itself subscribes to heads to await receipts, and shares equal subscriptions: that one shall be settled first.
+    scene.registry().await;
     let other = ProviderBuilder::new().connect_ws(WsConnect::new(scene.node.ws_url())).await.expect("a second connection");
     let mut theirs = other.subscribe_blocks().await.expect("newHeads").into_stream();
     let mut ours = scene.provider.subscribe_blocks().await.expect("newHeads").into_stream();

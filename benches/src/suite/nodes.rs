@@ -73,7 +73,7 @@ pub(super) fn measure(scale: &Scale, programs: &Programs, progress: &mut dyn FnM
     for round in 1..=scale.rounds {
         if let Some(ours) = &mut ours {
             progress(&format!("round {round}: ERC-20 transfers and calls on cloister"));
-            or_report(ours_round(scale, ours, &mut figures), progress);
+            or_report(ours_round(scale, ours, &mut figures, progress), progress);
         }
         progress(&format!("round {round}: ERC-20 transfers and calls on anvil"));
         or_report(anvil_round(scale, programs, &mut figures), progress);
@@ -121,10 +121,14 @@ fn load(node: &Node, prepared: &mut Prepared, count: u64, limits: &Limits, poll:
     Ok((cpu.as_secs_f64() * 1e6 / report.committed as f64, report))
 }
 
-fn ours_round(scale: &Scale, ours: &mut Ours<'_>, figures: &mut Figures) -> Result<()> {
+fn ours_round(scale: &Scale, ours: &mut Ours<'_>, figures: &mut Figures, progress: &mut dyn FnMut(&str)) -> Result<()> {
     let poll = Duration::from_millis(5);
     let limits = Limits { connections: CONNECTIONS, deadline: DEADLINE, ..Limits::default() };
     let (cpu_us, report) = load(&ours.node, &mut ours.prepared, scale.transfers, &limits, poll)?;
+    progress(&format!(
+        "  {cpu_us:.1} us per transfer, {:.0}/s, {} blocks, the fullest of {}",
+        report.committed_per_s, report.blocks, report.fullest_block
+    ));
     figures.cpu_us.push(cpu_us);
     figures.per_s.push(report.committed_per_s);
     figures.p50_ms.push(report.latency_ms.p50);
@@ -180,7 +184,13 @@ fn reads_beside_load(scale: &Scale, ours: &mut Ours<'_>, figures: &mut Figures) 
             scope.spawn(move || sample_latency(endpoint, &request, interval, done))
         };
         let (number, called) = (sample(block_number_request()), sample(call));
-        let loaded = load(&ours.node, &mut ours.prepared, scale.transfers_beside_reads, &Limits::default(), Duration::from_millis(5));
+        let loaded = load(
+            &ours.node,
+            &mut ours.prepared,
+            scale.transfers_beside_reads,
+            &Limits { connections: CONNECTIONS, deadline: DEADLINE, ..Limits::default() },
+            Duration::from_millis(5),
+        );
         done.store(true, Ordering::Release);
         (number.join(), called.join(), loaded)
     });

@@ -13,6 +13,18 @@ use jsonrpsee::{
     types::{ErrorObjectOwned, Request},
 };
 
+/// What a request came over; in its extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// One answer, then silence.
+    Http,
+    /// Notifications can follow.
+    WebSocket,
+}
+
+/// Methods that make no sense without notifications.
+const SUBSCRIBING: [&str; 2] = ["eth_subscribe", "eth_unsubscribe"];
+
 /// Polls all entries of a batch together, so that a hundred transactions in one batch are recovered,
 /// executed and persisted as one block and not as a hundred. Answers keep the batch's order.
 #[derive(Clone, Debug)]
@@ -63,12 +75,17 @@ where
     type BatchResponse = MethodResponse;
 
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        if !self.names.contains(request.method_name()) {
-            let error = method_not_found(request.method_name());
-            let response = MethodResponse::error(request.id, error);
-            return Either::Left(ready(response.with_extensions(request.extensions)));
-        }
-        Either::Right(self.inner.call(request))
+        let name = request.method_name();
+        let silent = request.extensions().get::<Transport>() == Some(&Transport::Http);
+        let error = if !self.names.contains(name) {
+            method_not_found(name)
+        } else if silent && SUBSCRIBING.contains(&name) {
+            ErrorObjectOwned::owned(-32601, "notifications not supported", None::<()>)
+        } else {
+            return Either::Right(self.inner.call(request));
+        };
+        let response = MethodResponse::error(request.id, error);
+        Either::Left(ready(response.with_extensions(request.extensions)))
     }
 
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {

@@ -22,7 +22,11 @@ use jsonrpsee::{
 use tokio::sync::watch;
 use tower::Service as _;
 
-use crate::{ShellConfig, batch::Concurrent, stream::ConnectionStream};
+use crate::{
+    ShellConfig,
+    batch::{Concurrent, Transport},
+    stream::ConnectionStream,
+};
 
 /// Bounds of the server.
 #[derive(Clone, Debug)]
@@ -128,7 +132,12 @@ impl Server {
                 if let Some(answer) = answer_without_body(&request) {
                     return Ok::<_, Infallible>(answer);
                 }
+                let transport = match request.headers().contains_key(header::UPGRADE) {
+                    true => Transport::WebSocket,
+                    false => Transport::Http,
+                };
                 request.extensions_mut().insert(caller);
+                request.extensions_mut().insert(transport);
                 let answer = tokio::time::timeout(request_time, service.call(request)).await;
                 let mut response = match answer {
                     Ok(Ok(response)) => response.map(EitherBody::Left),
