@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use eyre::{Result, WrapErr, ensure, eyre};
+use serde_json::{Value, json};
 
 use super::{Programs, Scale, or_report};
 use crate::engine::{Confirm, Limits, RunReport, run};
@@ -174,29 +175,38 @@ fn one_by_one(scale: &Scale, ours: &mut Ours<'_>, figures: &mut Figures) -> Resu
     Ok(())
 }
 
+/// Times reads while blocks are as full as the load makes them: nothing is mined but on demand, twice
+/// a second.
 fn reads_beside_load(scale: &Scale, ours: &mut Ours<'_>, figures: &mut Figures) -> Result<()> {
     let endpoint = &ours.prepared.endpoint.clone();
+    let mut miner = Client::connect(endpoint)?;
+    let _: Value = miner.call("evm_setAutomine", json!([false]))?;
     let call = balance_request(ours.prepared.token, token::filled_holder(0));
-    let (done, interval) = (AtomicBool::new(false), Duration::from_millis(10));
-    let (number, called, loaded) = std::thread::scope(|scope| {
-        let sample = |request: String| {
-            let done = &done;
-            scope.spawn(move || sample_latency(endpoint, &request, interval, done))
-        };
+    let (done, interval) = (&AtomicBool::new(false), Duration::from_millis(10));
+    let limits = Limits { connections: CONNECTIONS, deadline: DEADLINE, ..Limits::default() };
+    let (number, called, mined, loaded) = std::thread::scope(|scope| {
+        let sample = |request: String| scope.spawn(move || sample_latency(endpoint, &request, interval, done));
         let (number, called) = (sample(block_number_request()), sample(call));
-        let loaded = load(
-            &ours.node,
-            &mut ours.prepared,
-            scale.transfers_beside_reads,
-            &Limits { connections: CONNECTIONS, deadline: DEADLINE, ..Limits::default() },
-            Duration::from_millis(5),
-        );
+        let miner = &mut miner;
+        let mined = scope.spawn(move || mine(miner, Duration::from_millis(500), done));
+        let loaded = load(&ours.node, &mut ours.prepared, scale.transfers_beside_reads, &limits, Duration::from_millis(20));
         done.store(true, Ordering::Release);
-        (number.join(), called.join(), loaded)
+        (number.join(), called.join(), mined.join(), loaded)
     });
+    let _: Value = miner.call("evm_setAutomine", json!([true]))?;
+    mined.map_err(|_| eyre!("the miner panicked"))??;
     figures.fullest_block = Some(loaded?.1.fullest_block);
     figures.block_number = Some(number.map_err(|_| eyre!("a reader panicked"))??);
     figures.eth_call = Some(called.map_err(|_| eyre!("a reader panicked"))??);
+    Ok(())
+}
+
+/// Asks for a block every `interval` until `done`.
+fn mine(client: &mut Client, interval: Duration, done: &AtomicBool) -> Result<()> {
+    while !done.load(Ordering::Acquire) {
+        std::thread::sleep(interval);
+        let _: Value = client.call("evm_mine", json!([]))?;
+    }
     Ok(())
 }
 
