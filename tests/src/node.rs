@@ -183,11 +183,28 @@ impl Node {
     }
 
     /// SIGKILL: no farewell, as a power cut would do it.
-    ///
-    /// # Panics
-    /// If the process cannot be waited for.
     pub fn kill(mut self) {
         self.end();
+    }
+
+    /// SIGKILL while others may still hold the node: their requests fail from now on.
+    pub fn kill_now(&self) {
+        signal("KILL", self.child.id());
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Panics
+    /// If it does not within `patience`.
+    pub fn wait(&mut self, patience: Duration) -> ExitStatus {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be asked whether it ended") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the node did not end within {patience:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// SIGTERM, and its exit status.
@@ -196,14 +213,7 @@ impl Node {
     /// If it does not end within ten seconds.
     pub fn terminate(mut self) -> ExitStatus {
         signal("TERM", self.child.id());
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a child can be asked whether it ended") {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "the node ignored SIGTERM for ten seconds");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        self.wait(Duration::from_secs(10))
     }
 
     fn end(&mut self) {
@@ -312,7 +322,10 @@ pub fn free_port() -> u16 {
 }
 
 /// Sends a signal by name. The shell's own `kill` needs no package and no unsafe code.
-fn signal(name: &str, process: u32) {
+///
+/// # Panics
+/// If there is no such process.
+pub fn signal(name: &str, process: u32) {
     let status = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status();
     assert!(status.is_ok_and(|status| status.success()), "cannot send SIG{name} to {process}");
 }

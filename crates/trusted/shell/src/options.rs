@@ -110,8 +110,8 @@ mod tests {
     #[test]
     fn nothing_means_the_defaults_and_unknown_keys_are_named() {
         assert_eq!(NodeOptions::parse(b"").unwrap(), NodeOptions::default());
-        let error = NodeOptions::parse(br#"{"histroy":"full"}"#).unwrap_err();
-        assert!(error.to_string().contains("histroy"), "{error}");
+        let error = NodeOptions::parse(br#"{"oldStates":"full"}"#).unwrap_err();
+        assert!(error.to_string().contains("oldStates"), "{error}");
     }
 
     #[test]

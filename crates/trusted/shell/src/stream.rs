@@ -205,8 +205,8 @@ mod tests {
     #[tokio::test]
     async fn reads_what_came_and_then_the_end() {
         let (handle, mut stream, _sent, _ends) = connection();
-        handle.received(b"hel".to_vec()).unwrap();
-        handle.received(b"lo".to_vec()).unwrap();
+        handle.received(b"he".to_vec()).unwrap();
+        handle.received(b"llo".to_vec()).unwrap();
         handle.ended();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();

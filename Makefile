@@ -1,0 +1,40 @@
+# Two commands do everything: `make run` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build run test unit e2e lint bench fuzz
+
+# Arguments of `make run`, for example: make run ARGS="--port 9545 --datadir ./chain"
+ARGS ?=
+
+help: ## What can be typed
+	@printf 'cloister\n\n'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: ## Find or install what building and testing need
+	@scripts/setup
+
+build: ## Build the programs
+	@scripts/build
+
+run: ## Build, start a development node, and print what to type next
+	@scripts/build
+	@scripts/with-target cloister dev $(ARGS)
+
+test: ## All checks and all tests
+	@scripts/check all
+
+lint: ## Formatting, lints, spelling, licences, layers
+	@scripts/check lint
+
+unit: ## Unit tests
+	@scripts/check unit
+
+e2e: ## Tests that drive the real programs with real tools
+	@scripts/check e2e
+
+bench: ## Measure the node beside the floor and anvil; about five minutes
+	@scripts/bench
+
+fuzz: ## Feed mutated bytes to every entrance; MINUTES=10 by default
+	@scripts/fuzz
