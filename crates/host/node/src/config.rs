@@ -62,7 +62,7 @@ impl HostConfig {
         Self {
             start,
             connections: ConnectionLimits::default(),
-            tick: Duration::from_millis(25),
+            tick: Duration::from_millis(10),
             handshake: Duration::from_secs(10),
             shutdown_grace: Duration::from_secs(10),
         }

@@ -177,7 +177,7 @@ impl Running {
         match request {
             DevelopmentRequest::SetPace(pace) => {
                 self.inputs.push_back(Input::SetPace(pace));
-                self.demand();
+                self.demand(now_ms);
             }
             DevelopmentRequest::Pace => return Ok(Response::Pace(self.ordering.status().pace)),
             DevelopmentRequest::IncreaseTime { seconds } => {

@@ -196,6 +196,7 @@ impl Running {
             self.engine_deadline_ms = None;
             self.inputs.push_back(Input::Timer);
         }
+        self.end_gathering(step.now_ms);
         self.retry_storage(step);
     }
 
@@ -226,10 +227,14 @@ impl Running {
     }
 
     fn rearm(&mut self, step: &mut Step<'_>) {
-        let wanted = [self.engine_deadline_ms, self.outbox.retry_at_ms()]
-            .into_iter()
-            .flatten()
-            .min();
+        let wanted = [
+            self.engine_deadline_ms,
+            self.outbox.retry_at_ms(),
+            self.pipeline.gather_until_ms(),
+        ]
+        .into_iter()
+        .flatten()
+        .min();
         if wanted == self.armed_ms {
             return;
         }

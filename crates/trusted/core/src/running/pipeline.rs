@@ -20,6 +20,15 @@ use crate::{
 /// Block hashes that the `BLOCKHASH` opcode can reach.
 const REACHABLE_HASHES: u64 = 256;
 
+/// How long a block may wait for more transactions, milliseconds.
+const GATHER_MS: u64 = 10;
+
+/// Blocks wait only after one with at least so many transactions.
+const GATHER_FROM: usize = 64;
+
+/// So many pending transactions are worth a block at once.
+const GATHER_ENOUGH: usize = 2_000;
+
 /// A block that is built and not committed.
 #[derive(Debug)]
 struct Speculative {
@@ -39,6 +48,10 @@ pub(super) struct Pipeline {
     held: Option<(Slot, Empty)>,
     /// Heights from here on are lost as soon as the build in flight is back.
     discarding: Option<Height>,
+    /// When the last build began, and how many transactions its block has.
+    last_build: (u64, usize),
+    /// Until when the next block waits for more transactions.
+    gather_until_ms: Option<u64>,
 }
 
 impl Pipeline {
@@ -49,6 +62,10 @@ impl Pipeline {
     /// Nothing is built or waits for its commit.
     pub(super) fn is_idle(&self) -> bool {
         self.tail.is_empty() && self.building.is_none()
+    }
+
+    pub(super) const fn gather_until_ms(&self) -> Option<u64> {
+        self.gather_until_ms
     }
 
     /// Forgets a build that waited; the engine was reset and will ask again.
@@ -128,6 +145,7 @@ impl Running {
             empty,
         };
         self.pipeline.building = Some(slot);
+        self.pipeline.last_build = (step.now_ms, job.candidates.len());
         self.send_work(Work::Build(Box::new(job)), Errand::Build, step);
     }
 
@@ -200,12 +218,12 @@ impl Running {
                     patches,
                 });
                 self.inputs.push_back(Input::Built(slot));
-                self.demand();
+                self.demand(step.now_ms);
             }
             None => {
                 self.inputs.push_back(Input::Nothing(slot));
                 if !evicted.is_empty() {
-                    self.demand();
+                    self.demand(step.now_ms);
                 }
             }
         }
@@ -220,15 +238,36 @@ impl Running {
     }
 
     /// Tells the engine that there is something to build, if there is.
-    pub(super) fn demand(&mut self) {
+    pub(super) fn demand(&mut self, now_ms: u64) {
         let base_fee = self
             .tip()
             .ok()
             .and_then(|tip| self.spec.next_base_fee(&tip.header, tip.header.timestamp))
             .unwrap_or(0);
         let base_fee = self.development.next_base_fee.unwrap_or(base_fee);
-        if self.pool.has_executable(base_fee) {
-            self.inputs.push_back(Input::Demand);
+        if !self.pool.has_executable(base_fee) {
+            return;
+        }
+        match self.gathers_until(now_ms) {
+            None => self.inputs.push_back(Input::Demand),
+            until => self.pipeline.gather_until_ms = until,
+        }
+    }
+
+    /// Under load each block costs its own system calls, seal and fsync: then the next one waits a
+    /// moment for more transactions. A client that sends one at a time never waits.
+    fn gathers_until(&self, now_ms: u64) -> Option<u64> {
+        let (began_ms, transactions) = self.pipeline.last_build;
+        let until_ms = began_ms.saturating_add(GATHER_MS);
+        let waits = transactions >= GATHER_FROM && self.pool.len() < GATHER_ENOUGH && now_ms < until_ms;
+        waits.then_some(until_ms)
+    }
+
+    /// The time to gather is over.
+    pub(super) fn end_gathering(&mut self, now_ms: u64) {
+        if self.pipeline.gather_until_ms.is_some_and(|until| until <= now_ms) {
+            self.pipeline.gather_until_ms = None;
+            self.demand(now_ms);
         }
     }
 
@@ -251,7 +290,7 @@ impl Running {
             Fatal::at(HaltCode::Invariant, "a speculative tail cannot be rewound", from.0)
         })?;
         self.withdraw_records(last, step);
-        self.demand();
+        self.demand(step.now_ms);
         Ok(())
     }
 

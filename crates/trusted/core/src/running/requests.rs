@@ -202,7 +202,7 @@ impl Running {
             return;
         }
         step.out.push(CoreEffect::Event(Event::Admitted(admitted)));
-        self.demand();
+        self.demand(step.now_ms);
     }
 
     /// Validates a transaction against the committed state and puts it into the pool.
