@@ -138,7 +138,9 @@ impl Node {
             if let Some(status) = node.child.try_wait().expect("a child can be asked whether it ended") {
                 return Err(StartFailure { status, output: node.log_text() });
             }
-            if matches!(node.rpc.try_call("eth_chainId", json!([])), Ok(Ok(_))) {
+            // It says where it listens; until then whoever answers on that port may be someone else.
+            let listening = node.log_text().contains(&address.to_string());
+            if listening && matches!(node.rpc.try_call("eth_chainId", json!([])), Ok(Ok(_))) {
                 return Ok(node);
             }
             assert!(Instant::now() < deadline, "{command:?} did not answer within {START_TIMEOUT:?}");
@@ -248,8 +250,8 @@ pub struct StartFailure {
 
 impl StartFailure {
     fn says_port_taken(&self) -> bool {
-        let output = self.output.to_ascii_lowercase();
-        output.contains("in use") || output.contains("port is taken")
+        // Ours has an exit code for it, anvil the system's words.
+        self.status.code() == Some(10) || self.output.contains("Address already in use")
     }
 }
 
@@ -343,6 +345,13 @@ fn parent_of(process: u32) -> io::Result<u32> {
     // The command's name is in brackets and may hold spaces: fields count from the last bracket.
     let fields = stat.rsplit(')').next().unwrap_or_default();
     fields.split_whitespace().nth(1).and_then(|parent| parent.parse().ok()).ok_or_else(|| io::Error::other("unexpected /proc format"))
+}
+
+/// Whether a process runs; one that has ended and only waits to be reaped does not.
+#[must_use]
+pub fn is_running(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().and_then(|fields| fields.split_whitespace().next()).is_some_and(|state| state != "Z")
 }
 
 /// Polls `condition` every ten milliseconds until it yields something.

@@ -4,10 +4,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use cloister_access::Caller;
 use cloister_boundary::{HaltCode, link::EnclaveLink};
 use cloister_devtools::{Colour, ConsoleFormat, DevAccounts, DevConsole, TEST_MNEMONIC};
-use cloister_shell::{ShellConfig, harden, run};
+use cloister_shell::{Caller, ShellConfig, harden, run};
 use eyre::WrapErr as _;
 
 /// The enclave of a development network.

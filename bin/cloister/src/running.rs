@@ -83,6 +83,8 @@ pub(crate) struct Prepared {
     listener: Listener,
     max_connections: u32,
     datadir: Option<String>,
+    /// The folder held the chain's genesis already.
+    chain_was_kept: bool,
 }
 
 impl Prepared {
@@ -130,6 +132,7 @@ impl Prepared {
             listener,
             max_connections: server.max_connections,
             datadir: folder.map(|folder| folder.path().display().to_string()),
+            chain_was_kept: !genesis.is_new,
         })
     }
 
@@ -151,6 +154,7 @@ impl Prepared {
         }
         let handle = host.handle();
         let spec = self.spec;
+        let known_chain = self.datadir.clone().filter(|_| self.chain_was_kept);
         let datadir = self.datadir;
         let announcing = handle.clone();
         let announced = tokio::spawn(async move {
@@ -162,16 +166,24 @@ impl Prepared {
         let ended = host.run().await;
         announced.abort();
         signals.abort();
-        ended.map_err(explain)
+        ended.map_err(|error| explain(error, known_chain.as_deref()))
     }
 }
 
 /// A sentence for what the enclave's own words leave open.
-fn explain(error: HostError) -> Failure {
+///
+/// `known_chain` is the folder, if it named the chain by itself: then what does not open it is the key.
+fn explain(error: HostError, known_chain: Option<&str>) -> Failure {
     use cloister_boundary::HaltCode;
     let HostError::Halted { code, detail } = &error else {
         return error.into();
     };
+    if let (HaltCode::ForeignLog, Some(folder)) = (code, known_chain) {
+        let message = format!(
+            "the sealing key in {folder} does not open what is stored there (wrong-key); put the right sealing.key back"
+        );
+        return Failure::new(ExitCode::Damaged, message);
+    }
     let advice = match code {
         HaltCode::BadGenesis => "correct the genesis file",
         HaltCode::ForeignLog => "choose another --datadir, or start with that chain's genesis",

@@ -27,6 +27,7 @@ mod verify;
 pub mod work;
 
 pub use cloister_ordering::Pace;
+pub use cloister_state::HistoryLimits;
 pub use error::{CoreError, Fatal};
 pub use ledger::{Ledger, MIN_RESIDENT_BLOCKS, Position, ResidentLimits};
 pub use machine::{Archive, Core, CoreOptions, Opened, RefuseTails};

@@ -173,6 +173,7 @@ fn install(call: &MethodCall, kind: Kind) -> RpcResult<String> {
 async fn new_filter(call: MethodCall) -> RpcResult<String> {
     let (filter,) = call.params::<(LogFilter,)>()?;
     filter.check(call.context.limits.log_criteria)?;
+    filter.check_order()?;
     install(&call, Kind::Logs(filter))
 }
 

@@ -117,6 +117,17 @@ impl LogFilter {
         Ok(())
     }
 
+    /// Refuses a range that ends before it begins, where both ends are numbers.
+    pub(crate) fn check_order(&self) -> RpcResult<()> {
+        use BlockNumberOrTag::Number;
+        match self.blocks {
+            LogBlocks::Range { from: Some(Number(from)), to: Some(Number(to)) } if from > to => {
+                Err(errors::code(Code::InvalidBlockRange))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a block or a receipt with this bloom may have a match.
     fn may_match(&self, bloom: &Bloom) -> bool {
         self.blooms.iter().all(|alternatives| alternatives.iter().any(|bits| bloom.contains(bits)))

@@ -10,7 +10,7 @@ use jsonrpsee::{
         server::BatchResponseBuilder,
     },
     server::middleware::rpc::RpcServiceT,
-    types::{ErrorObjectOwned, Request},
+    types::{ErrorObjectOwned, Id, Request},
 };
 
 /// What a request came over; in its extensions.
@@ -31,19 +31,28 @@ const SUBSCRIBING: [&str; 2] = ["eth_subscribe", "eth_unsubscribe"];
 pub(crate) struct Concurrent<S> {
     inner: S,
     names: Arc<HashSet<&'static str>>,
-    max_response_bytes: usize,
+    bounds: BatchBounds,
+}
+
+/// Bounds on a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchBounds {
+    /// Requests in it.
+    pub(crate) requests: usize,
+    /// Bytes of all its answers.
+    pub(crate) response_bytes: usize,
 }
 
 impl<S> Concurrent<S> {
     pub(crate) const fn new(
         inner: S,
         names: Arc<HashSet<&'static str>>,
-        max_response_bytes: usize,
+        bounds: BatchBounds,
     ) -> Self {
         Self {
             inner,
             names,
-            max_response_bytes,
+            bounds,
         }
     }
 }
@@ -91,6 +100,10 @@ where
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let service = self.clone();
         async move {
+            if batch.len() > service.bounds.requests {
+                let error = ErrorObjectOwned::owned(-32600, "batch too large", None::<()>);
+                return MethodResponse::error(Id::Null, error);
+            }
             let mut notified = false;
             let mut calls = Vec::with_capacity(batch.len());
             for entry in batch {
@@ -105,7 +118,7 @@ where
                     }
                 }
             }
-            let mut answers = BatchResponseBuilder::new_with_limit(service.max_response_bytes);
+            let mut answers = BatchResponseBuilder::new_with_limit(service.bounds.response_bytes);
             for answer in join_all(calls).await {
                 if let Err(too_large) = answers.append(answer) {
                     return too_large;

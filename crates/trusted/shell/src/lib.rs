@@ -115,12 +115,15 @@ pub async fn run(link: EnclaveLink, config: ShellConfig) -> HaltCode {
                     }
                 }
                 // Without its host an enclave can do nothing.
-                Err(_) => break,
+                Err(_) => {
+                    writer.abort();
+                    return HaltCode::ShutDown;
+                }
             },
+            // The last word has been sent.
             () = enclave.outbound.closed() => break,
         }
     }
-    drop(enclave);
     writer.await.ok().flatten().unwrap_or(HaltCode::ShutDown)
 }
 

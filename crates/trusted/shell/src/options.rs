@@ -1,9 +1,7 @@
 //! What the operator may choose about a node, as JSON in the host's `Start`.
 
 use cloister_access::Development;
-use cloister_core::{Archive, CoreOptions, RefuseTails};
-use cloister_ordering::Pace;
-use cloister_state::HistoryLimits;
+use cloister_core::{Archive, CoreOptions, HistoryLimits, Pace, RefuseTails};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 

@@ -7,7 +7,7 @@ use cloister_rpc::HexIdProvider;
 use http_body_util::Either as EitherBody;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
-    body::Incoming,
+    body::{Body as _, Incoming},
     header::{self, HeaderValue},
     service::service_fn,
 };
@@ -24,7 +24,7 @@ use tower::Service as _;
 
 use crate::{
     ShellConfig,
-    batch::{Concurrent, Transport},
+    batch::{BatchBounds, Concurrent, Transport},
     stream::ConnectionStream,
 };
 
@@ -90,7 +90,8 @@ impl Server {
         ServerConfig::builder()
             .max_request_body_size(self.limits.request_bytes)
             .max_response_body_size(self.limits.response_bytes)
-            .set_batch_request_config(BatchRequestConfig::Limit(self.limits.batch_requests))
+            // Bounded in our own layer, which answers as geth does.
+            .set_batch_request_config(BatchRequestConfig::Unlimited)
             .max_subscriptions_per_connection(self.limits.subscriptions_per_connection)
             .set_message_buffer_capacity(self.limits.websocket_backlog)
             // Connections are bounded by the host; this one counts requests.
@@ -115,9 +116,12 @@ impl Server {
 
     async fn serve_with(self, stream: ConnectionStream, methods: Methods) {
         let names: Arc<HashSet<_>> = Arc::new(methods.method_names().collect());
-        let response_bytes = self.limits.response_bytes as usize;
+        let bounds = BatchBounds {
+            requests: self.limits.batch_requests as usize,
+            response_bytes: self.limits.response_bytes as usize,
+        };
         let layer = RpcServiceBuilder::new()
-            .layer_fn(move |inner| Concurrent::new(inner, names.clone(), response_bytes));
+            .layer_fn(move |inner| Concurrent::new(inner, names.clone(), bounds));
         let service = JsonRpc::builder()
             .set_config(self.json_rpc_config())
             .set_rpc_middleware(layer)
@@ -140,6 +144,7 @@ impl Server {
                 request.extensions_mut().insert(transport);
                 let answer = tokio::time::timeout(request_time, service.call(request)).await;
                 let mut response = match answer {
+                    Ok(Ok(response)) if answers_nothing(&response) => empty(StatusCode::OK),
                     Ok(Ok(response)) => response.map(EitherBody::Left),
                     Ok(Err(_)) => empty(StatusCode::BAD_REQUEST),
                     Err(_) => empty(StatusCode::REQUEST_TIMEOUT),
@@ -172,6 +177,12 @@ fn answer_without_body(request: &Request<Incoming>) -> Option<Response<Body>> {
     let mut response = empty(status);
     allow_origins(response.headers_mut());
     Some(response)
+}
+
+/// A notification is answered with `null` by the library; JSON-RPC 2.0 wants nothing at all.
+fn answers_nothing(response: &Response<HttpBody>) -> bool {
+    const NULL_BYTES: u64 = 4;
+    response.body().size_hint().exact() == Some(NULL_BYTES)
 }
 
 fn empty(status: StatusCode) -> Response<Body> {

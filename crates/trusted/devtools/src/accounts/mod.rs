@@ -107,7 +107,7 @@ impl DevAccounts {
     /// [`AccountsError::Count`], or [`AccountsError::Entropy`] if there is no randomness.
     pub fn random(count: u32) -> Result<Self, AccountsError> {
         let mut entropy = [0; ENTROPY_BYTES];
-        aws_lc_rs::rand::fill(&mut entropy).map_err(|_| AccountsError::Entropy)?;
+        getrandom::fill(&mut entropy).map_err(|_| AccountsError::Entropy)?;
         let mnemonic = bip39::Mnemonic::from_entropy(&entropy)?;
         Self::from_mnemonic(&mnemonic.words().collect::<Vec<_>>().join(" "), count)
     }

@@ -86,7 +86,7 @@ impl Dev {
 /// An id that names one run of a chain. Zero where the platform has no randomness: it is only a name.
 fn random_id() -> B256 {
     let mut id = B256::ZERO;
-    let _ = aws_lc_rs::rand::fill(&mut id.0);
+    let _ = getrandom::fill(&mut id.0);
     id
 }
 
