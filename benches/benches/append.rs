@@ -20,7 +20,10 @@ fn append(criterion: &mut Criterion) {
                     let first = next;
                     next += blocks;
                     (first..next)
-                        .map(|height| Record::Block { height: Height(height), sealed: vec![height as u8; (kib << 10) as usize] })
+                        .map(|height| Record::Block {
+                            height: Height(height),
+                            sealed: vec![height as u8; (kib << 10) as usize],
+                        })
                         .collect::<Vec<_>>()
                 },
                 |records| store.append(&records).expect("space on the disk"),

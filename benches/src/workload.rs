@@ -84,20 +84,39 @@ impl Prepared {
     /// When the node does not know the development accounts, or refuses a transaction.
     pub fn set_up(endpoint: &Endpoint, set_up: SetUp) -> Result<Self> {
         let mut client = Client::connect(endpoint)?;
-        let fees = Fees { chain_id: client.chain_id()?, max_fee: set_up.max_fee, max_priority_fee: set_up.max_fee.min(1_000_000_000) };
+        let fees = Fees {
+            chain_id: client.chain_id()?,
+            max_fee: set_up.max_fee,
+            max_priority_fee: set_up.max_fee.min(1_000_000_000),
+        };
         let funders = Account::development()?;
         let mut nonces = client.nonces(&funders.iter().map(|a| a.address).collect::<Vec<_>>())?;
-        let senders = (0..set_up.senders).map(|index| Account::derived(set_up.seed, index)).collect::<Result<Vec<_>>>()?;
+        let senders = (0..set_up.senders)
+            .map(|index| Account::derived(set_up.seed, index))
+            .collect::<Result<Vec<_>>>()?;
 
         let token = funders[0].address.create(nonces[0]);
         let mut lanes = vec![Vec::new(); funders.len()];
-        lanes[0].push(Draft { nonce: 0, to: TxKind::Create, value: U256::ZERO, input: token::creation_code(), gas_limit: 2_000_000 });
+        lanes[0].push(Draft {
+            nonce: 0,
+            to: TxKind::Create,
+            value: U256::ZERO,
+            input: token::creation_code(),
+            gas_limit: 2_000_000,
+        });
         for chunk in senders.chunks(200) {
             let to: Vec<_> = chunk.iter().map(|sender| sender.address).collect();
-            lanes[0].push(call_draft(token, token::mint_each(&to, TOKENS_PER_SENDER), 8_000_000));
+            lanes[0].push(call_draft(
+                token,
+                token::mint_each(&to, TOKENS_PER_SENDER),
+                8_000_000,
+            ));
         }
         let per_sender = set_up.transactions.div_ceil(set_up.senders.max(1)) + 1;
-        let endowment = U256::from(set_up.max_fee) * U256::from(token::TRANSFER_GAS_LIMIT) * U256::from(per_sender) * U256::from(2);
+        let endowment = U256::from(set_up.max_fee)
+            * U256::from(token::TRANSFER_GAS_LIMIT)
+            * U256::from(per_sender)
+            * U256::from(2);
         check_funds(&mut client, &funders, endowment, set_up.senders)?;
         for (index, sender) in senders.iter().enumerate() {
             lanes[index % funders.len()].push(Draft {
@@ -112,7 +131,14 @@ impl Prepared {
         let code: String = client.call("eth_getCode", json!([token, "latest"]))?;
         ensure!(code.len() > 1000, "the token was not deployed");
 
-        let mut prepared = Self { endpoint: endpoint.clone(), token, fees, senders, next_recipient: 0, seed: set_up.seed };
+        let mut prepared = Self {
+            endpoint: endpoint.clone(),
+            token,
+            fees,
+            senders,
+            next_recipient: 0,
+            seed: set_up.seed,
+        };
         prepared.fill_slots(&funders, &mut nonces, set_up.slots)?;
         Ok(prepared)
     }
@@ -124,7 +150,11 @@ impl Prepared {
         while first < slots {
             let count = token::SLOTS_PER_FILL.min(slots - first);
             let lane = (first / token::SLOTS_PER_FILL) as usize % funders.len();
-            lanes[lane].push(call_draft(self.token, token::fill(first, count, 1), token::FILL_GAS_LIMIT));
+            lanes[lane].push(call_draft(
+                self.token,
+                token::fill(first, count, 1),
+                token::FILL_GAS_LIMIT,
+            ));
             first += count;
         }
         send_set_up(&self.endpoint, funders, nonces, lanes, self.fees)
@@ -147,10 +177,18 @@ impl Prepared {
                 Recipients::Hot => token::filled_holder(number % HOT_RECIPIENTS),
             };
             let mut draft = match kind {
-                Kind::Plain => {
-                    Draft { nonce: 0, to: TxKind::Call(recipient), value: U256::from(1), input: Bytes::new(), gas_limit: 21_000 }
-                }
-                Kind::Erc20 => call_draft(self.token, token::transfer(recipient, 1), token::TRANSFER_GAS_LIMIT),
+                Kind::Plain => Draft {
+                    nonce: 0,
+                    to: TxKind::Call(recipient),
+                    value: U256::from(1),
+                    input: Bytes::new(),
+                    gas_limit: 21_000,
+                },
+                Kind::Erc20 => call_draft(
+                    self.token,
+                    token::transfer(recipient, 1),
+                    token::TRANSFER_GAS_LIMIT,
+                ),
             };
             draft.nonce = nonces[lane];
             nonces[lane] += 1;
@@ -162,7 +200,13 @@ impl Prepared {
 }
 
 fn call_draft(to: Address, input: Bytes, gas_limit: u64) -> Draft {
-    Draft { nonce: 0, to: TxKind::Call(to), value: U256::ZERO, input, gas_limit }
+    Draft {
+        nonce: 0,
+        to: TxKind::Call(to),
+        value: U256::ZERO,
+        input,
+        gas_limit,
+    }
 }
 
 fn check_funds(client: &mut Client, funders: &[Account], endowment: U256, senders: u64) -> Result<()> {
@@ -180,14 +224,26 @@ fn check_funds(client: &mut Client, funders: &[Account], endowment: U256, sender
 }
 
 /// Numbers, signs and sends set-up transactions, and checks their receipts.
-fn send_set_up(endpoint: &Endpoint, funders: &[Account], nonces: &mut [u64], mut lanes: Vec<Vec<Draft>>, fees: Fees) -> Result<()> {
+fn send_set_up(
+    endpoint: &Endpoint,
+    funders: &[Account],
+    nonces: &mut [u64],
+    mut lanes: Vec<Vec<Draft>>,
+    fees: Fees,
+) -> Result<()> {
     for (lane, next) in lanes.iter_mut().zip(nonces.iter_mut()) {
         for draft in lane {
             draft.nonce = *next;
             *next += 1;
         }
     }
-    let limits = Limits { batch: 10, connections: 2, lane_in_flight: 8, in_flight: 80, ..Limits::default() };
+    let limits = Limits {
+        batch: 10,
+        connections: 2,
+        lane_in_flight: 8,
+        in_flight: 80,
+        ..Limits::default()
+    };
     let signed = sign_lanes(funders, lanes, fees);
     let report = run(endpoint, signed, &limits, Confirm::default())?;
     ensure!(

@@ -27,7 +27,10 @@ use std::path::{Path, PathBuf};
 /// If this package no longer lies one folder below it.
 #[must_use]
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests package lies in the repository").to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests package lies in the repository")
+        .to_path_buf()
 }
 
 /// The folder that holds this build's binaries: `…/target/release` for a test in `…/target/release/deps`.
@@ -38,5 +41,9 @@ pub fn repository() -> PathBuf {
 pub fn binary_folder() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
     let folder = test.parent().expect("a file has a folder");
-    if folder.ends_with("deps") { folder.parent().expect("deps lies in a profile").to_path_buf() } else { folder.to_path_buf() }
+    if folder.ends_with("deps") {
+        folder.parent().expect("deps lies in a profile").to_path_buf()
+    } else {
+        folder.to_path_buf()
+    }
 }

@@ -43,7 +43,11 @@ fn main() -> Result<()> {
     scale.rounds = options.rounds.unwrap_or(scale.rounds);
     let logs = options.summary.with_file_name("");
     std::fs::create_dir_all(&logs).wrap_err("cannot make the folder of the summary")?;
-    let programs = Programs { cloister: find_cloister(), anvil: find_anvil(), logs };
+    let programs = Programs {
+        cloister: find_cloister(),
+        anvil: find_anvil(),
+        logs,
+    };
     let mut progress = |text: &str| {
         // A closed pipe is no reason to stop measuring.
         let _ = writeln!(std::io::stderr(), "{text}");
@@ -57,7 +61,10 @@ fn main() -> Result<()> {
 
 /// Measures in a process of its own, whose memory holds nothing else.
 fn footprint_in_child(slots: u64) -> Result<Footprint> {
-    let output = Command::new(std::env::current_exe()?).args(["--footprint", &slots.to_string()]).stderr(Stdio::inherit()).output()?;
+    let output = Command::new(std::env::current_exe()?)
+        .args(["--footprint", &slots.to_string()])
+        .stderr(Stdio::inherit())
+        .output()?;
     ensure!(output.status.success(), "the measuring process failed");
     Ok(serde_json::from_slice(&output.stdout)?)
 }

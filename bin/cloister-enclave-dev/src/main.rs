@@ -40,8 +40,12 @@ fn main() -> eyre::Result<ExitCode> {
         default_caller: Caller::Development,
         extension: Some(Box::new(move |context| {
             // A test shows that no two development methods share a name.
-            cloister_devtools::methods(context, accounts, DevConsole::new(format, Box::new(std::io::stdout())))
-                .unwrap_or_default()
+            cloister_devtools::methods(
+                context,
+                accounts,
+                DevConsole::new(format, Box::new(std::io::stdout())),
+            )
+            .unwrap_or_default()
         })),
         ..ShellConfig::default()
     };

@@ -14,8 +14,8 @@ fn main() -> eyre::Result<ExitCode> {
         .build()
         .wrap_err("the runtime cannot be started")?;
     let code = runtime.block_on(async {
-        let link = EnclaveLink::inherited()
-            .wrap_err("started by hand: `cloister node` starts this program")?;
+        let link =
+            EnclaveLink::inherited().wrap_err("started by hand: `cloister node` starts this program")?;
         Ok::<_, eyre::Report>(run(link, ShellConfig::default()).await)
     })?;
     // Threads that still work have nothing left to say.

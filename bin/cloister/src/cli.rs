@@ -107,7 +107,11 @@ mod tests {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             for argument in command.get_arguments() {
                 let name = argument.get_id().as_str();
-                assert!(argument.get_help().is_some() || matches!(name, "help" | "version"), "{name} of {}", command.get_name());
+                assert!(
+                    argument.get_help().is_some() || matches!(name, "help" | "version"),
+                    "{name} of {}",
+                    command.get_name()
+                );
             }
         }
     }

@@ -22,7 +22,11 @@ impl Commitment {
     /// A commitment that hides nothing: the public value is the root.
     #[must_use]
     pub const fn open(root: B256) -> Self {
-        Self { root, salt: B256::ZERO, public: root }
+        Self {
+            root,
+            salt: B256::ZERO,
+            public: root,
+        }
     }
 }
 
@@ -41,6 +45,10 @@ impl Commitments {
     /// Commitments of a chain with confidentiality off.
     #[must_use]
     pub const fn open(state_root: B256, receipts_root: B256, requests_hash: B256) -> Self {
-        Self { state: Commitment::open(state_root), receipts: Commitment::open(receipts_root), requests: Commitment::open(requests_hash) }
+        Self {
+            state: Commitment::open(state_root),
+            receipts: Commitment::open(receipts_root),
+            requests: Commitment::open(requests_hash),
+        }
     }
 }

@@ -27,15 +27,15 @@ pub use commitments::{Commitment, Commitments};
 pub use error::{Code, Rejected};
 pub use forks::{ForkSchedule, HardforkName, UnknownHardfork};
 pub use genesis::{
-    ChainConfig, CloisterConfig, Genesis, GenesisAccount, GenesisError, GenesisWarning, MAX_GENESIS_ACCOUNTS, MAX_GENESIS_BYTES,
-    MAX_GENESIS_CODE_BYTES, MAX_GENESIS_EXTRA_DATA_BYTES, MAX_GENESIS_WARNINGS,
+    ChainConfig, CloisterConfig, Genesis, GenesisAccount, GenesisError, GenesisWarning, MAX_GENESIS_ACCOUNTS,
+    MAX_GENESIS_BYTES, MAX_GENESIS_CODE_BYTES, MAX_GENESIS_EXTRA_DATA_BYTES, MAX_GENESIS_WARNINGS,
 };
 pub use ids::{Height, Seq};
 pub use predeploys::{
-    DETERMINISTIC_DEPLOYER_ADDRESS, DETERMINISTIC_DEPLOYER_CODE, MULTICALL3_ADDRESS, MULTICALL3_CODE, development_contracts,
-    system_contracts,
+    DETERMINISTIC_DEPLOYER_ADDRESS, DETERMINISTIC_DEPLOYER_CODE, MULTICALL3_ADDRESS, MULTICALL3_CODE,
+    development_contracts, system_contracts,
 };
 pub use spec::{
-    BaseFeePolicy, ChainSpec, DEFAULT_MAX_CODE_SIZE_BYTES, DEFAULT_MAX_TRANSACTIONS_PER_BLOCK, DEVELOPMENT_CHAIN_ID, DEVELOPMENT_GAS_LIMIT,
-    DevBaseFee, DevChain, Limits, MAX_TRANSACTION_SIZE_BYTES,
+    BaseFeePolicy, ChainSpec, DEFAULT_MAX_CODE_SIZE_BYTES, DEFAULT_MAX_TRANSACTIONS_PER_BLOCK,
+    DEVELOPMENT_CHAIN_ID, DEVELOPMENT_GAS_LIMIT, DevBaseFee, DevChain, Limits, MAX_TRANSACTION_SIZE_BYTES,
 };

@@ -57,10 +57,21 @@ impl Dev {
             output::warn(&warning);
         }
         let accounts = self.accounts.accounts()?;
-        let announcement =
-            Announcement { accounts: Some(accounts.clone()), balance: self.accounts.balance, pace: self.pace.in_words(), format };
+        let announcement = Announcement {
+            accounts: Some(accounts.clone()),
+            balance: self.accounts.balance,
+            pace: self.pace.in_words(),
+            format,
+        };
         running::on_runtime(async move {
-            let prepared = Prepared::new(Network::Development, &self.server, &self.pace, &self.chain, &accounts, self.accounts.balance)?;
+            let prepared = Prepared::new(
+                Network::Development,
+                &self.server,
+                &self.pace,
+                &self.chain,
+                &accounts,
+                self.accounts.balance,
+            )?;
             if let Some(file) = &self.config_out {
                 let config = config_json(&announcement, &prepared);
                 running::write_file(file, &format!("{config:#}\n"))?;
@@ -81,8 +92,9 @@ impl Dev {
 /// The keys of anvil's `--config-out`.
 fn config_json(announcement: &Announcement, prepared: &Prepared) -> serde_json::Value {
     let accounts = announcement.accounts.iter().flat_map(|accounts| accounts.all());
-    let (addresses, keys): (Vec<_>, Vec<_>) =
-        accounts.map(|account| (account.address().to_checksum(None), account.private_key_hex())).unzip();
+    let (addresses, keys): (Vec<_>, Vec<_>) = accounts
+        .map(|account| (account.address().to_checksum(None), account.private_key_hex()))
+        .unzip();
     let mnemonic = announcement.accounts.as_ref().map(|accounts| accounts.mnemonic());
     let genesis = prepared.spec.genesis();
     json!({

@@ -54,7 +54,9 @@ impl Node {
         let format = self.output.format();
         output::start_logging(format);
         if !self.dev && (self.chain.genesis.is_none() || self.server.datadir.is_none()) {
-            return Err(Failure::usage("a node needs --genesis and --datadir; for a development network add --dev"));
+            return Err(Failure::usage(
+                "a node needs --genesis and --datadir; for a development network add --dev",
+            ));
         }
         if let Some(warning) = self.dev.then(|| self.server.exposure()).flatten() {
             output::warn(&warning);
@@ -71,9 +73,24 @@ impl Node {
             format,
         };
         running::on_runtime(async move {
-            let network = if self.dev { Network::Development } else { Network::Consortium };
-            let prepared = Prepared::new(network, &self.server, &self.pace, &self.chain, &accounts, self.accounts.balance)?;
-            let arguments = if self.dev { development_arguments(accounts.mnemonic(), self.accounts.accounts, format) } else { Vec::new() };
+            let network = if self.dev {
+                Network::Development
+            } else {
+                Network::Consortium
+            };
+            let prepared = Prepared::new(
+                network,
+                &self.server,
+                &self.pace,
+                &self.chain,
+                &accounts,
+                self.accounts.balance,
+            )?;
+            let arguments = if self.dev {
+                development_arguments(accounts.mnemonic(), self.accounts.accounts, format)
+            } else {
+                Vec::new()
+            };
             let (process, link) = EnclaveProcess::spawn(&program, arguments)?;
             prepared.serve(link, Some(process), announcement).await
         })
@@ -82,7 +99,12 @@ impl Node {
 
 /// What the development enclave is told about its keys and its console.
 fn development_arguments(mnemonic: &str, accounts: u32, format: ConsoleFormat) -> Vec<String> {
-    let mut arguments = vec!["--mnemonic".to_owned(), mnemonic.to_owned(), "--accounts".to_owned(), accounts.to_string()];
+    let mut arguments = vec![
+        "--mnemonic".to_owned(),
+        mnemonic.to_owned(),
+        "--accounts".to_owned(),
+        accounts.to_string(),
+    ];
     match format {
         ConsoleFormat::Text(_) => {}
         ConsoleFormat::Json => arguments.push("--json-logs".to_owned()),
@@ -106,6 +128,9 @@ mod tests {
 
     #[test]
     fn arguments_of_the_development_enclave() {
-        assert_eq!(development_arguments("a b", 3, ConsoleFormat::Json), ["--mnemonic", "a b", "--accounts", "3", "--json-logs"]);
+        assert_eq!(
+            development_arguments("a b", 3, ConsoleFormat::Json),
+            ["--mnemonic", "a b", "--accounts", "3", "--json-logs"]
+        );
     }
 }

@@ -75,7 +75,9 @@ pub enum HostError {
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
     /// The enclave speaks another version of the protocol.
-    #[error("the enclave speaks protocol version {found}, this host {PROTOCOL_VERSION}; install matching versions of both")]
+    #[error(
+        "the enclave speaks protocol version {found}, this host {PROTOCOL_VERSION}; install matching versions of both"
+    )]
     Version {
         /// The enclave's version.
         found: u16,
@@ -121,7 +123,9 @@ impl HostError {
                 StoreError::Locked { .. } => ExitCode::FolderLocked,
                 StoreError::ForeignChain { .. } => ExitCode::ForeignChain,
                 StoreError::Format { .. } | StoreError::Corrupt { .. } => ExitCode::Damaged,
-                StoreError::NoSpace { .. } | StoreError::Io { .. } | StoreError::Refused(_) => ExitCode::Storage,
+                StoreError::NoSpace { .. } | StoreError::Io { .. } | StoreError::Refused(_) => {
+                    ExitCode::Storage
+                }
             },
             Self::Key(_) => ExitCode::SealingKey,
             Self::Halted { code, .. } => match code {
@@ -129,9 +133,11 @@ impl HostError {
                 HaltCode::ForeignLog => ExitCode::ForeignChain,
                 HaltCode::WrongKey | HaltCode::DamagedLog => ExitCode::Damaged,
                 HaltCode::StorageFailed => ExitCode::Storage,
-                HaltCode::ShutDown | HaltCode::WrongVersion | HaltCode::HostMisbehaved | HaltCode::Divergence | HaltCode::Invariant => {
-                    ExitCode::Enclave
-                }
+                HaltCode::ShutDown
+                | HaltCode::WrongVersion
+                | HaltCode::HostMisbehaved
+                | HaltCode::Divergence
+                | HaltCode::Invariant => ExitCode::Enclave,
             },
             Self::Thread(_) => ExitCode::Failure,
             Self::Process(_)

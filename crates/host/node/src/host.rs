@@ -90,7 +90,10 @@ pub struct Host {
 
 impl core::fmt::Debug for Host {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Host").field("config", &self.config).field("listener", &self.listener).finish_non_exhaustive()
+        f.debug_struct("Host")
+            .field("config", &self.config)
+            .field("listener", &self.listener)
+            .finish_non_exhaustive()
     }
 }
 
@@ -100,9 +103,23 @@ impl Host {
     pub fn new(config: HostConfig, link: HostLink, store: Box<dyn BlobStore>, listener: Listener) -> Self {
         let (ready, ready_seen) = watch::channel(None);
         let (status, status_seen) = watch::channel(PublicStatus::default());
-        let handle =
-            HostHandle { shutdown: Arc::default(), tick: Arc::default(), ready: ready_seen, status: status_seen, table: Arc::default() };
-        Self { config, link, store: store.into(), listener, process: None, handle, ready, status }
+        let handle = HostHandle {
+            shutdown: Arc::default(),
+            tick: Arc::default(),
+            ready: ready_seen,
+            status: status_seen,
+            table: Arc::default(),
+        };
+        Self {
+            config,
+            link,
+            store: store.into(),
+            listener,
+            process: None,
+            handle,
+            ready,
+            status,
+        }
     }
 
     /// The process at the other end, to be watched and stopped with the host.
@@ -125,12 +142,22 @@ impl Host {
     /// # Errors
     /// Why it ended before it was asked to.
     pub async fn run(self) -> Result<(), HostError> {
-        let Self { config, link, store, listener, mut process, handle, ready, status } = self;
+        let Self {
+            config,
+            link,
+            store,
+            listener,
+            mut process,
+            handle,
+            ready,
+            status,
+        } = self;
         let HostLink { send, mut recv } = link;
         let patience = config.shutdown_grace;
         let ended = match greet(&config, &send, &mut recv).await {
             Ok(()) => {
-                let (mut dispatch, violations) = Dispatch::start(config, &send, &store, handle, ready, status, listener).await?;
+                let (mut dispatch, violations) =
+                    Dispatch::start(config, &send, &store, handle, ready, status, listener).await?;
                 let ended = dispatch.run(&send, &mut recv, violations).await;
                 dispatch.finish().await;
                 ended
@@ -156,17 +183,27 @@ impl Host {
 }
 
 /// Both sides say hello and compare versions.
-async fn greet(config: &HostConfig, send: &Sender<ToEnclave>, recv: &mut Receiver<FromEnclave>) -> Result<(), HostError> {
-    let hello = ToEnclave::Hello { version: PROTOCOL_VERSION };
+async fn greet(
+    config: &HostConfig,
+    send: &Sender<ToEnclave>,
+    recv: &mut Receiver<FromEnclave>,
+) -> Result<(), HostError> {
+    let hello = ToEnclave::Hello {
+        version: PROTOCOL_VERSION,
+    };
     send.send(hello).await.map_err(HostError::Link)?;
     let answer = timeout(config.handshake, recv.recv()).await;
-    match answer.map_err(|_| HostError::NoGreeting { seconds: config.handshake.as_secs() })? {
+    match answer.map_err(|_| HostError::NoGreeting {
+        seconds: config.handshake.as_secs(),
+    })? {
         Ok(FromEnclave::Hello { version }) if version == PROTOCOL_VERSION => Ok(()),
         Ok(FromEnclave::Hello { version }) => Err(HostError::Version { found: version }),
         Ok(FromEnclave::Halt { code, detail }) => Err(HostError::Halted { code, detail }),
         Ok(_) => Err(Violation::Greeting.into()),
         // The frame's own version is looked at first.
-        Err(LinkClosed::BadFrame(cloister_boundary::FrameError::BadVersion { found })) => Err(HostError::Version { found }),
+        Err(LinkClosed::BadFrame(cloister_boundary::FrameError::BadVersion { found })) => {
+            Err(HostError::Version { found })
+        }
         Err(reason) => Err(HostError::Link(reason)),
     }
 }
@@ -222,7 +259,8 @@ impl Dispatch {
             platform_key: start.platform_key,
         };
         send.send(ToEnclave::Start(info)).await.map_err(HostError::Link)?;
-        let store_task = StoreTask::start(Arc::clone(store), send.clone(), violations.clone()).map_err(HostError::Thread)?;
+        let store_task = StoreTask::start(Arc::clone(store), send.clone(), violations.clone())
+            .map_err(HostError::Thread)?;
         let ticking = tick(clock, config.tick, Arc::clone(&handle.tick), send.clone());
         let serving = serving(&config, &handle, send, violations);
         let dispatch = Self {
@@ -300,12 +338,21 @@ impl Dispatch {
             FromEnclave::ReadBlocks { id, from, count } => {
                 self.store_task.read_blocks(id, from, count)?;
             }
-            FromEnclave::ReadChunk { id, snapshot, index } => self.store_task.read_chunk(id, snapshot, index)?,
+            FromEnclave::ReadChunk { id, snapshot, index } => {
+                self.store_task.read_chunk(id, snapshot, index)?
+            }
             FromEnclave::Status(status) => {
                 self.status.send_replace(status);
             }
-            FromEnclave::Ready { chain_id, genesis_hash, head } => {
-                let chain = ChainIdentity { chain_id, genesis_hash };
+            FromEnclave::Ready {
+                chain_id,
+                genesis_hash,
+                head,
+            } => {
+                let chain = ChainIdentity {
+                    chain_id,
+                    genesis_hash,
+                };
                 self.let_clients_in(Ready { chain, head })?;
             }
             FromEnclave::Hello { .. } | FromEnclave::Halt { .. } => {
@@ -341,6 +388,16 @@ impl Dispatch {
     }
 }
 
-fn serving(config: &HostConfig, handle: &HostHandle, send: &Sender<ToEnclave>, violations: UnboundedSender<Violation>) -> Serving {
-    Serving { table: Arc::clone(&handle.table), link: send.clone(), violations, limits: config.connections }
+fn serving(
+    config: &HostConfig,
+    handle: &HostHandle,
+    send: &Sender<ToEnclave>,
+    violations: UnboundedSender<Violation>,
+) -> Serving {
+    Serving {
+        table: Arc::clone(&handle.table),
+        link: send.clone(),
+        violations,
+        limits: config.connections,
+    }
 }

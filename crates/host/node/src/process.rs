@@ -83,7 +83,10 @@ impl EnclaveProcess {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn spawn(program: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<(Self, HostLink), ProcessError> {
+    pub fn spawn(
+        program: &Path,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<(Self, HostLink), ProcessError> {
         let failed = |error: std::io::Error| {
             let program = program.to_owned();
             match error.kind() {

@@ -18,8 +18,8 @@ use std::path::Path;
 use cloister_boundary::Record;
 use cloister_primitives::Height;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode,
-    LogLevel, Options, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
+    Direction, IteratorMode, LogLevel, Options, WriteBatch, WriteOptions,
 };
 
 use crate::error::StoreError;
@@ -120,8 +120,9 @@ impl Database {
     /// Opens or creates the database in `path`.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let existed = path.join("CURRENT").exists();
-        let database =
-            DB::open_cf_descriptors(&options(), path, families()).map(Self).map_err(|error| match StoreError::rocks(path, &error) {
+        let database = DB::open_cf_descriptors(&options(), path, families())
+            .map(Self)
+            .map_err(|error| match StoreError::rocks(path, &error) {
                 // Without an old database nothing can be damaged.
                 StoreError::Corrupt { path, detail } if !existed => StoreError::Io { path, detail },
                 other => other,
@@ -135,28 +136,44 @@ impl Database {
         match self.get(path, META, FORMAT_KEY)? {
             Some(found) if found == expected => Ok(()),
             Some(found) => match <[u8; 4]>::try_from(found) {
-                Ok(found) => Err(StoreError::Format { path: path.to_owned(), found: u32::from_be_bytes(found) }),
+                Ok(found) => Err(StoreError::Format {
+                    path: path.to_owned(),
+                    found: u32::from_be_bytes(found),
+                }),
                 Err(_) => Err(corrupt(path, "its format version is unreadable")),
             },
-            None if self.edge(path, BLOCKS, IteratorMode::Start)?.is_some() => Err(corrupt(path, "it has blocks but no format version")),
+            None if self.edge(path, BLOCKS, IteratorMode::Start)?.is_some() => {
+                Err(corrupt(path, "it has blocks but no format version"))
+            }
             None => self.put_meta(path, FORMAT_KEY, &expected),
         }
     }
 
     fn family(&self, path: &Path, name: &'static str) -> Result<&ColumnFamily, StoreError> {
-        self.0.cf_handle(name).ok_or_else(|| corrupt(path, "a column family is missing"))
+        self.0
+            .cf_handle(name)
+            .ok_or_else(|| corrupt(path, "a column family is missing"))
     }
 
     fn get(&self, path: &Path, family: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.get_cf(self.family(path, family)?, key).map_err(|error| StoreError::rocks(path, &error))
+        self.0
+            .get_cf(self.family(path, family)?, key)
+            .map_err(|error| StoreError::rocks(path, &error))
     }
 
     fn put_meta(&self, path: &Path, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.0.put_cf_opt(self.family(path, META)?, key, value, &durable()).map_err(|error| StoreError::rocks(path, &error))
+        self.0
+            .put_cf_opt(self.family(path, META)?, key, value, &durable())
+            .map_err(|error| StoreError::rocks(path, &error))
     }
 
     /// The first key from a position on.
-    fn edge(&self, path: &Path, family: &'static str, mode: IteratorMode<'_>) -> Result<Option<Box<[u8]>>, StoreError> {
+    fn edge(
+        &self,
+        path: &Path,
+        family: &'static str,
+        mode: IteratorMode<'_>,
+    ) -> Result<Option<Box<[u8]>>, StoreError> {
         self.0
             .iterator_cf(self.family(path, family)?, mode)
             .next()
@@ -169,7 +186,12 @@ impl Database {
         self.get(path, BLOCKS, &height_key(height))
     }
 
-    pub(crate) fn chunk(&self, path: &Path, snapshot: Height, index: u32) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(crate) fn chunk(
+        &self,
+        path: &Path,
+        snapshot: Height,
+        index: u32,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         self.get(path, SNAPSHOTS, &chunk_key(snapshot, index))
     }
 
@@ -181,9 +203,12 @@ impl Database {
         let Some(value) = self.get(path, META, CHAIN_KEY)? else {
             return Ok(None);
         };
-        let identity = value
-            .split_first_chunk::<8>()
-            .and_then(|(id, hash)| Some(ChainIdentity { chain_id: u64::from_be_bytes(*id), genesis_hash: hash.try_into().ok()? }));
+        let identity = value.split_first_chunk::<8>().and_then(|(id, hash)| {
+            Some(ChainIdentity {
+                chain_id: u64::from_be_bytes(*id),
+                genesis_hash: hash.try_into().ok()?,
+            })
+        });
         match identity {
             Some(identity) => Ok(Some(identity)),
             None => Err(corrupt(path, "its chain identity is unreadable")),
@@ -207,11 +232,17 @@ impl Database {
                 Record::Block { height, sealed } => {
                     batch.put_cf(blocks, height_key(*height), sealed);
                 }
-                Record::SnapshotChunk { snapshot, index, sealed } => batch.put_cf(snapshots, chunk_key(*snapshot, *index), sealed),
+                Record::SnapshotChunk {
+                    snapshot,
+                    index,
+                    sealed,
+                } => batch.put_cf(snapshots, chunk_key(*snapshot, *index), sealed),
                 Record::SnapshotDone { snapshot, chunks } => {
                     batch.put_cf(snapshots, height_key(*snapshot), chunks.to_be_bytes());
                 }
-                Record::DropSnapshot { snapshot } => batch.delete_range_cf(snapshots, height_key(*snapshot).to_vec(), end_of(*snapshot)),
+                Record::DropSnapshot { snapshot } => {
+                    batch.delete_range_cf(snapshots, height_key(*snapshot).to_vec(), end_of(*snapshot))
+                }
                 Record::Truncate { last } => {
                     batch.delete_range_cf(blocks, end_of(*last), END.to_vec());
                     batch.delete_range_cf(snapshots, end_of(*last), END.to_vec());
@@ -219,11 +250,18 @@ impl Database {
                 Record::Meta { sealed } => batch.put_cf(meta, SEALED_KEY, sealed),
             }
         }
-        self.0.write_opt(batch, &durable()).map_err(|error| StoreError::rocks(path, &error))
+        self.0
+            .write_opt(batch, &durable())
+            .map_err(|error| StoreError::rocks(path, &error))
     }
 
     /// Removes blocks above `last` (all for `None`) and the given snapshots.
-    pub(crate) fn forget(&self, path: &Path, last: Option<Height>, snapshots: &[Height]) -> Result<(), StoreError> {
+    pub(crate) fn forget(
+        &self,
+        path: &Path,
+        last: Option<Height>,
+        snapshots: &[Height],
+    ) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
         let from = last.map_or_else(Vec::new, end_of);
         batch.delete_range_cf(self.family(path, BLOCKS)?, from, END.to_vec());
@@ -231,7 +269,9 @@ impl Database {
             let from = height_key(snapshot).to_vec();
             batch.delete_range_cf(self.family(path, SNAPSHOTS)?, from, end_of(snapshot));
         }
-        self.0.write_opt(batch, &durable()).map_err(|error| StoreError::rocks(path, &error))
+        self.0
+            .write_opt(batch, &durable())
+            .map_err(|error| StoreError::rocks(path, &error))
     }
 
     /// Reads what is stored. Also returns the heights of snapshots that were never finished.
@@ -247,12 +287,15 @@ impl Database {
         let (mut complete, mut partial) = (BTreeMap::new(), Vec::new());
         let mut from = Vec::new();
         while let Some(key) = self.edge(path, SNAPSHOTS, IteratorMode::From(&from, Direction::Forward))? {
-            let (height, rest) = key.split_first_chunk::<8>().ok_or_else(|| corrupt(path, "a snapshot has a key that is no height"))?;
+            let (height, rest) = key
+                .split_first_chunk::<8>()
+                .ok_or_else(|| corrupt(path, "a snapshot has a key that is no height"))?;
             let height = Height(u64::from_be_bytes(*height));
             // The mark of a complete snapshot sorts before its chunks.
             if rest.is_empty() {
                 let chunks = self.get(path, SNAPSHOTS, &key)?.unwrap_or_default();
-                let chunks = <[u8; 4]>::try_from(chunks).map_err(|_| corrupt(path, "a snapshot's number of chunks is unreadable"))?;
+                let chunks = <[u8; 4]>::try_from(chunks)
+                    .map_err(|_| corrupt(path, "a snapshot's number of chunks is unreadable"))?;
                 complete.insert(height, u32::from_be_bytes(chunks));
             } else {
                 partial.push(height);
@@ -264,5 +307,8 @@ impl Database {
 }
 
 fn corrupt(path: &Path, detail: &str) -> StoreError {
-    StoreError::Corrupt { path: path.to_owned(), detail: detail.to_owned() }
+    StoreError::Corrupt {
+        path: path.to_owned(),
+        detail: detail.to_owned(),
+    }
 }

@@ -52,7 +52,10 @@ impl Drop for SmallDisk {
 }
 
 fn block(height: u64) -> Record {
-    Record::Block { height: Height(height), sealed: vec![height as u8; BLOCK_LEN] }
+    Record::Block {
+        height: Height(height),
+        sealed: vec![height as u8; BLOCK_LEN],
+    }
 }
 
 /// Appends until the disk is full and returns the first height that was refused.
@@ -132,6 +135,8 @@ fn a_disk_without_room_for_a_new_store_says_so() {
         }
     };
     fs::write(disk.path().join("ballast"), vec![0; 60 << 10]).unwrap();
-    let error = Store::open(disk.path().join("store"), StoreOptions::default()).and_then(|store| store.append(&[block(0)])).unwrap_err();
+    let error = Store::open(disk.path().join("store"), StoreOptions::default())
+        .and_then(|store| store.append(&[block(0)]))
+        .unwrap_err();
     assert!(matches!(error, StoreError::NoSpace { .. }), "{error:?}");
 }

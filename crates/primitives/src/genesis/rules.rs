@@ -53,7 +53,9 @@ impl ChainConfig {
             EthereumHardfork::Prague,
             EthereumHardfork::Cancun,
         ];
-        let fork = NEWEST_FIRST.into_iter().find(|fork| self.forks.condition(*fork).active_at_timestamp(timestamp))?;
+        let fork = NEWEST_FIRST
+            .into_iter()
+            .find(|fork| self.forks.condition(*fork).active_at_timestamp(timestamp))?;
         self.blob_params_of(fork)
     }
 
@@ -69,7 +71,11 @@ impl ChainConfig {
             EthereumHardfork::Osaka => {
                 let prague = self.blob_params_of(EthereumHardfork::Prague)?;
                 let osaka = BlobParams::osaka();
-                Some(BlobParams { max_blobs_per_tx: osaka.max_blobs_per_tx, blob_base_cost: osaka.blob_base_cost, ..prague })
+                Some(BlobParams {
+                    max_blobs_per_tx: osaka.max_blobs_per_tx,
+                    blob_base_cost: osaka.blob_base_cost,
+                    ..prague
+                })
             }
             EthereumHardfork::Bpo1 => Some(BlobParams::bpo1()),
             EthereumHardfork::Bpo2 => Some(BlobParams::bpo2()),
@@ -79,7 +85,11 @@ impl ChainConfig {
 
     /// BPO1 and BPO2 have Ethereum's numbers; those after have none unless genesis gives them.
     fn check_blob_schedule(&self) -> Result<(), GenesisError> {
-        for (fork, key) in [(EthereumHardfork::Bpo3, "bpo3"), (EthereumHardfork::Bpo4, "bpo4"), (EthereumHardfork::Bpo5, "bpo5")] {
+        for (fork, key) in [
+            (EthereumHardfork::Bpo3, "bpo3"),
+            (EthereumHardfork::Bpo4, "bpo4"),
+            (EthereumHardfork::Bpo5, "bpo5"),
+        ] {
             if self.forks.condition(fork).is_timestamp() && !self.blob_schedule.contains_key(&fork) {
                 return Err(GenesisError::Missing {
                     path: format!("config.blobSchedule.{key}"),

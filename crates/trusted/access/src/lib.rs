@@ -168,10 +168,7 @@ mod tests {
             ] {
                 assert_eq!(access.view(&caller, resource), Visibility::Full);
             }
-            assert_eq!(
-                access.view(&caller, Resource::Development),
-                Visibility::Absent
-            );
+            assert_eq!(access.view(&caller, Resource::Development), Visibility::Absent);
         }
     }
 

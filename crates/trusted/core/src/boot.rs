@@ -52,15 +52,13 @@ impl Boot {
             Access::open(development),
             options.resident,
         );
-        let snapshot = info.snapshots.last().map(|snapshot| {
-            SnapshotReplay::new(origin.keys.clone(), *snapshot, options.history)
-        });
+        let snapshot = info
+            .snapshots
+            .last()
+            .map(|snapshot| SnapshotReplay::new(origin.keys.clone(), *snapshot, options.history));
         Ok(Self {
             executor: Arc::new(Executor::new(origin.spec.clone(), Arc::new(Open))),
-            replay: Replay::new(
-                origin.keys.clone(),
-                origin.genesis.block.header.parent_hash,
-            ),
+            replay: Replay::new(origin.keys.clone(), origin.genesis.block.header.parent_hash),
             last: info.log.last,
             snapshots: info.snapshots,
             snapshot,
@@ -170,9 +168,8 @@ impl Boot {
                 "the host answered a read with more than was asked for",
             ));
         }
-        let blob = blob.ok_or_else(|| {
-            Fatal::at(HaltCode::DamagedLog, "a stored block is missing", height.0)
-        })?;
+        let blob =
+            blob.ok_or_else(|| Fatal::at(HaltCode::DamagedLog, "a stored block is missing", height.0))?;
         let record = self.replay.next(blob)?;
         if height == Height::GENESIS {
             self.origin.check_genesis(&record)?;
@@ -193,11 +190,7 @@ impl Boot {
         Ok(())
     }
 
-    fn finish(
-        &mut self,
-        step: &mut Step<'_>,
-        fresh: Option<BlockRecord>,
-    ) -> Result<Running, Fatal> {
+    fn finish(&mut self, step: &mut Step<'_>, fresh: Option<BlockRecord>) -> Result<Running, Fatal> {
         if let Some(record) = &fresh {
             self.ledger.push(record.block.clone());
         }

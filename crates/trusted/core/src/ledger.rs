@@ -114,12 +114,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(
-        spec: Arc<ChainSpec>,
-        state: State,
-        access: Access,
-        limits: ResidentLimits,
-    ) -> Self {
+    pub(crate) fn new(spec: Arc<ChainSpec>, state: State, access: Access, limits: ResidentLimits) -> Self {
         Self {
             inner: Arc::default(),
             spec,
@@ -144,7 +139,10 @@ impl Ledger {
     /// The committed head.
     #[must_use]
     pub fn head(&self) -> Height {
-        self.read().blocks.back().map_or(Height(0), |block| block.height())
+        self.read()
+            .blocks
+            .back()
+            .map_or(Height(0), |block| block.height())
     }
 
     /// Transactions in committed blocks since genesis.
@@ -160,7 +158,9 @@ impl Ledger {
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
-        self.inner.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.inner
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     pub(crate) fn head_block(&self) -> Option<Arc<Block>> {

@@ -11,8 +11,7 @@ use cloister_pool::PoolLimits;
 use cloister_state::HistoryLimits;
 
 use crate::{
-    CoreEffect, CoreError, CoreMessage, Fatal, Ledger, ResidentLimits, Tick, boot::Boot,
-    running::Running,
+    CoreEffect, CoreError, CoreMessage, Fatal, Ledger, ResidentLimits, Tick, boot::Boot, running::Running,
 };
 
 /// What the operator may choose about a node; none of it changes what a block means.

@@ -237,10 +237,7 @@ impl SeenBlock {
     pub fn transaction(&self, index: u32) -> Option<SeenTransaction> {
         let transaction = self.block.transactions.get(index as usize)?;
         let facts = facts(transaction);
-        match self
-            .access
-            .view(&self.caller, Resource::Transaction(facts))
-        {
+        match self.access.view(&self.caller, Resource::Transaction(facts)) {
             Visibility::Absent => None,
             visibility => Some(SeenTransaction {
                 block: self.clone(),
@@ -379,10 +376,7 @@ impl SeenTransaction {
                     topics: log.topics(),
                     height,
                 };
-                self.block
-                    .access
-                    .view(&self.block.caller, resource)
-                    .is_visible()
+                self.block.access.view(&self.block.caller, resource).is_visible()
             })
             .map(|(log, log_index)| SeenLog { log, log_index })
     }
@@ -447,11 +441,7 @@ impl SeenState {
     ///
     /// # Errors
     /// [`StateError::HistoryUnavailable`] once the height has left the history.
-    pub fn proof(
-        &self,
-        address: Address,
-        slots: &[U256],
-    ) -> Result<Option<AccountProof>, StateError> {
+    pub fn proof(&self, address: Address, slots: &[U256]) -> Result<Option<AccountProof>, StateError> {
         if !self.sees(Resource::Proof(address)) {
             return Ok(None);
         }

@@ -5,8 +5,7 @@
 //! recovery; receipts leave out their bloom filters, which follow from the logs.
 
 use alloy_consensus::{
-    Eip658Value, Header, ReceiptEnvelope, ReceiptWithBloom, Typed2718 as _,
-    transaction::Recovered,
+    Eip658Value, Header, ReceiptEnvelope, ReceiptWithBloom, Typed2718 as _, transaction::Recovered,
 };
 use alloy_eips::{
     eip2718::{Decodable2718 as _, Encodable2718 as _},
@@ -184,7 +183,6 @@ impl BlockRecord {
 }
 
 fn decode_transaction(raw: &[u8], sender: Address) -> Result<RecoveredTransaction, RecordError> {
-    let transaction =
-        Transaction::decode_2718_exact(raw).map_err(|_| RecordError::Inconsistent)?;
+    let transaction = Transaction::decode_2718_exact(raw).map_err(|_| RecordError::Inconsistent)?;
     Ok(Arc::new(Recovered::new_unchecked(transaction, sender)))
 }

@@ -27,11 +27,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    pub(crate) fn new(
-        genesis: &[u8],
-        platform_key: &[u8],
-        history: HistoryLimits,
-    ) -> Result<Self, Fatal> {
+    pub(crate) fn new(genesis: &[u8], platform_key: &[u8], history: HistoryLimits) -> Result<Self, Fatal> {
         let bad_genesis = || Fatal::new(HaltCode::BadGenesis, "the genesis file is not valid");
         let text = core::str::from_utf8(genesis).map_err(|_| bad_genesis())?;
         let (genesis, _) = Genesis::parse(text).map_err(|_| bad_genesis())?;
@@ -70,12 +66,7 @@ impl Origin {
 pub(crate) fn genesis_record(spec: &ChainSpec, state: &State) -> Result<BlockRecord, Fatal> {
     let state_root = state
         .apply(Height::GENESIS, &genesis_delta(spec))
-        .map_err(|_| {
-            Fatal::new(
-                HaltCode::BadGenesis,
-                "the genesis allocation contradicts itself",
-            )
-        })?;
+        .map_err(|_| Fatal::new(HaltCode::BadGenesis, "the genesis allocation contradicts itself"))?;
     Ok(BlockRecord {
         block: Arc::new(genesis_block(spec, state_root)),
         patches: StateDelta::default(),
@@ -186,11 +177,7 @@ pub struct SnapshotReplay {
 }
 
 impl SnapshotReplay {
-    pub(crate) fn new(
-        keys: Arc<LedgerKeys>,
-        snapshot: StoredSnapshot,
-        history: HistoryLimits,
-    ) -> Self {
+    pub(crate) fn new(keys: Arc<LedgerKeys>, snapshot: StoredSnapshot, history: HistoryLimits) -> Self {
         Self {
             keys,
             snapshot,

@@ -44,10 +44,7 @@ impl Verifier {
     /// [`Fatal`] if either cannot be used.
     pub fn new(genesis: &[u8], platform_key: &[u8]) -> Result<Self, Fatal> {
         let origin = Origin::new(genesis, platform_key, HistoryLimits::default())?;
-        let replay = Replay::new(
-            origin.keys.clone(),
-            origin.genesis.block.header.parent_hash,
-        );
+        let replay = Replay::new(origin.keys.clone(), origin.genesis.block.header.parent_hash);
         Ok(Self { origin, replay })
     }
 

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use alloy_consensus::Header;
 use alloy_primitives::{B256, Bytes};
 use cloister_crypto::Nonce;
-use cloister_execution::{
-    BlockAttributes, BlockHashes, Executor, Parent, ValidTx, recover,
-};
+use cloister_execution::{BlockAttributes, BlockHashes, Executor, Parent, ValidTx, recover};
 use cloister_keys::{BlockAad, LedgerKeys, SnapshotAad};
 use cloister_ordering::Empty;
 use cloister_primitives::{Block, ChainSpec, Height, RecoveredTransaction, Rejected};
@@ -150,9 +148,9 @@ impl Work {
     #[must_use]
     pub fn run(self) -> WorkResult {
         match self {
-            Self::Recover { raws, max_bytes } => WorkResult::Recovered(
-                raws.iter().map(|raw| recover(raw, max_bytes)).collect(),
-            ),
+            Self::Recover { raws, max_bytes } => {
+                WorkResult::Recovered(raws.iter().map(|raw| recover(raw, max_bytes)).collect())
+            }
             Self::Build(job) => WorkResult::Built(Box::new(job.run())),
             Self::Seal(job) => WorkResult::Sealed(job.run()),
             Self::Cut(job) => WorkResult::Cut(Box::new(job.run())),
@@ -184,13 +182,10 @@ impl BuildJob {
             header: &self.parent,
             hash: self.parent_hash,
         };
-        let built = match self.executor.build(
-            parent,
-            self.attributes,
-            &view,
-            &self.hashes,
-            self.candidates,
-        ) {
+        let built = match self
+            .executor
+            .build(parent, self.attributes, &view, &self.hashes, self.candidates)
+        {
             Ok(built) => built,
             Err(_) => return BuildOutcome::fault("a block could not be executed"),
         };
@@ -279,9 +274,7 @@ impl OpenJob {
                 Err(_) => return OpenOutcome { blocks: None },
             }
         }
-        OpenOutcome {
-            blocks: Some(blocks),
-        }
+        OpenOutcome { blocks: Some(blocks) }
     }
 }
 

@@ -34,8 +34,12 @@ impl AeadKey {
     /// A key that has not sealed anything yet.
     #[must_use]
     pub fn new(key: &Key) -> Self {
-        let unbound = UnboundKey::new(&AES_256_GCM_SIV, key.expose()).expect("invariant: the key has the length of the algorithm");
-        Self { key: LessSafeKey::new(unbound), seals: AtomicU64::new(0) }
+        let unbound = UnboundKey::new(&AES_256_GCM_SIV, key.expose())
+            .expect("invariant: the key has the length of the algorithm");
+        Self {
+            key: LessSafeKey::new(unbound),
+            seals: AtomicU64::new(0),
+        }
     }
 
     /// Replaces `in_out` by its ciphertext and returns the tag; the lengths are equal.
@@ -60,9 +64,17 @@ impl AeadKey {
     ///
     /// # Errors
     /// [`CryptoError::Authentication`] if anything does not belong together; `in_out` is then unusable.
-    pub fn open_in_place<'a>(&self, nonce: Nonce, aad: &[u8], in_out: &'a mut [u8], start: usize) -> Result<&'a mut [u8], CryptoError> {
+    pub fn open_in_place<'a>(
+        &self,
+        nonce: Nonce,
+        aad: &[u8],
+        in_out: &'a mut [u8],
+        start: usize,
+    ) -> Result<&'a mut [u8], CryptoError> {
         let nonce = LcNonce::assume_unique_for_key(nonce);
-        self.key.open_within(nonce, Aad::from(aad), in_out, start..).map_err(|_| CryptoError::Authentication)
+        self.key
+            .open_within(nonce, Aad::from(aad), in_out, start..)
+            .map_err(|_| CryptoError::Authentication)
     }
 
     /// How often this key has sealed, counting refused attempts.

@@ -104,15 +104,28 @@ pub enum CallOutcome {
 impl CallOutcome {
     pub(crate) fn new(result: ExecutionResult) -> Self {
         match result {
-            ExecutionResult::Success { gas, logs, output, .. } => {
+            ExecutionResult::Success {
+                gas, logs, output, ..
+            } => {
                 let (output, created) = match output {
                     Output::Call(output) => (output, None),
                     Output::Create(code, address) => (code, address),
                 };
-                Self::Success { output, gas_used: gas.tx_gas_used(), logs, created }
+                Self::Success {
+                    output,
+                    gas_used: gas.tx_gas_used(),
+                    logs,
+                    created,
+                }
             }
-            ExecutionResult::Revert { gas, output, .. } => Self::Revert { output, gas_used: gas.tx_gas_used() },
-            ExecutionResult::Halt { reason, gas, .. } => Self::Halt { reason, gas_used: gas.tx_gas_used() },
+            ExecutionResult::Revert { gas, output, .. } => Self::Revert {
+                output,
+                gas_used: gas.tx_gas_used(),
+            },
+            ExecutionResult::Halt { reason, gas, .. } => Self::Halt {
+                reason,
+                gas_used: gas.tx_gas_used(),
+            },
         }
     }
 
@@ -120,7 +133,9 @@ impl CallOutcome {
     #[must_use]
     pub const fn gas_used(&self) -> u64 {
         match self {
-            Self::Success { gas_used, .. } | Self::Revert { gas_used, .. } | Self::Halt { gas_used, .. } => *gas_used,
+            Self::Success { gas_used, .. } | Self::Revert { gas_used, .. } | Self::Halt { gas_used, .. } => {
+                *gas_used
+            }
         }
     }
 
@@ -132,7 +147,9 @@ impl CallOutcome {
         match self {
             Self::Success { output, .. } => Ok(output),
             Self::Revert { output, .. } => Err(ExecutionError::Reverted { output }),
-            Self::Halt { reason, .. } => Err(ExecutionError::Halted { reason: halt_message(&reason) }),
+            Self::Halt { reason, .. } => Err(ExecutionError::Halted {
+                reason: halt_message(&reason),
+            }),
         }
     }
 }
@@ -146,7 +163,12 @@ impl Executor {
     /// # Errors
     /// [`ExecutionError::Rejected`] if the call is invalid, [`ExecutionError::State`] if the view is gone.
     /// Reverts and halts are outcomes, not errors.
-    pub fn call(&self, view: &StateView, env: &CallEnv<'_>, request: &CallRequest) -> Result<CallOutcome, ExecutionError> {
+    pub fn call(
+        &self,
+        view: &StateView,
+        env: &CallEnv<'_>,
+        request: &CallRequest,
+    ) -> Result<CallOutcome, ExecutionError> {
         let prepared = self.prepare(env, request)?;
         let result = self.run(view, env, &prepared, prepared.transaction.gas_limit)?;
         Ok(CallOutcome::new(result.result))
@@ -172,7 +194,11 @@ impl Executor {
             .map_err(|error| failure(error, sender))
     }
 
-    pub(crate) fn call_database<'a>(&'a self, view: &'a StateView, env: &CallEnv<'a>) -> Result<CallDatabase<'a>, ExecutionError> {
+    pub(crate) fn call_database<'a>(
+        &'a self,
+        view: &'a StateView,
+        env: &CallEnv<'a>,
+    ) -> Result<CallDatabase<'a>, ExecutionError> {
         let base = ViewDatabase::new(view, env.hashes, &self.codes);
         Ok(CallDatabase::new(base, env.state_overrides, env.block_overrides)?)
     }
@@ -189,16 +215,25 @@ impl Executor {
         let mut transaction = prepared.transaction.clone();
         transaction.gas_limit = gas_limit;
         let sender = transaction.caller;
-        self.factory.create_evm(database, prepared.environment.clone()).transact_raw(transaction).map_err(|error| failure(error, sender))
+        self.factory
+            .create_evm(database, prepared.environment.clone())
+            .transact_raw(transaction)
+            .map_err(|error| failure(error, sender))
     }
 
     /// From a request to what the EVM runs.
-    pub(crate) fn prepare(&self, env: &CallEnv<'_>, request: &CallRequest) -> Result<Prepared, ExecutionError> {
+    pub(crate) fn prepare(
+        &self,
+        env: &CallEnv<'_>,
+        request: &CallRequest,
+    ) -> Result<Prepared, ExecutionError> {
         let chain_id = self.spec.chain_id();
         if let Some(id) = request.chain_id
             && id != chain_id
         {
-            return Err(Rejected::with_detail(Code::InvalidChainId, format!("have {id} want {chain_id}")).into());
+            return Err(
+                Rejected::with_detail(Code::InvalidChainId, format!("have {id} want {chain_id}")).into(),
+            );
         }
         let mut environment = call_environment(&self.spec, env.header, env.block_overrides);
         let fees = Fees::of(request)?;
@@ -251,18 +286,26 @@ impl Fees {
     pub(crate) fn of(request: &CallRequest) -> Result<Self, Rejected> {
         let dynamic = request.max_fee_per_gas.is_some() || request.max_priority_fee_per_gas.is_some();
         match request.gas_price {
-            Some(_) if dynamic => {
-                Err(Rejected::with_detail(Code::InvalidParams, "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified"))
-            }
-            Some(price) => Ok(Self { cap: price, tip: None }),
+            Some(_) if dynamic => Err(Rejected::with_detail(
+                Code::InvalidParams,
+                "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified",
+            )),
+            Some(price) => Ok(Self {
+                cap: price,
+                tip: None,
+            }),
             None => {
                 let cap = request.max_fee_per_gas.unwrap_or(0);
                 let tip = request.max_priority_fee_per_gas;
                 match tip {
-                    Some(tip) if tip > cap => {
-                        Err(Rejected::with_detail(Code::TipAboveFeeCap, format!("maxPriorityFeePerGas: {tip}, maxFeePerGas: {cap}")))
-                    }
-                    _ => Ok(Self { cap, tip: dynamic.then(|| tip.unwrap_or(0)) }),
+                    Some(tip) if tip > cap => Err(Rejected::with_detail(
+                        Code::TipAboveFeeCap,
+                        format!("maxPriorityFeePerGas: {tip}, maxFeePerGas: {cap}"),
+                    )),
+                    _ => Ok(Self {
+                        cap,
+                        tip: dynamic.then(|| tip.unwrap_or(0)),
+                    }),
                 }
             }
         }

@@ -166,17 +166,29 @@ impl fmt::Debug for CallDatabase<'_> {
 impl<'a> CallDatabase<'a> {
     /// # Errors
     /// [`Code::InvalidOverride`] if an account has both `state` and `state_diff`.
-    pub(crate) fn new(base: ViewDatabase<'a>, accounts: &'a StateOverrides, hashes: &'a BlockOverrides) -> Result<Self, Rejected> {
+    pub(crate) fn new(
+        base: ViewDatabase<'a>,
+        accounts: &'a StateOverrides,
+        hashes: &'a BlockOverrides,
+    ) -> Result<Self, Rejected> {
         let mut codes = B256Map::default();
         for (address, account) in accounts {
             if account.state.is_some() && account.state_diff.is_some() {
-                return Err(Rejected::with_detail(Code::InvalidOverride, format!("account {address} has both 'state' and 'stateDiff'")));
+                return Err(Rejected::with_detail(
+                    Code::InvalidOverride,
+                    format!("account {address} has both 'state' and 'stateDiff'"),
+                ));
             }
             if let Some(code) = &account.code {
                 codes.insert(keccak256(code), bytecode(code.clone()));
             }
         }
-        Ok(Self { base, accounts, hashes, codes })
+        Ok(Self {
+            base,
+            accounts,
+            hashes,
+            codes,
+        })
     }
 }
 

@@ -13,7 +13,12 @@ use revm::state::AccountInfo;
 pub(crate) fn state_delta(bundle: BundleState, clears_empty: bool) -> StateDelta {
     let mut delta = StateDelta {
         accounts: Vec::with_capacity(bundle.state.len()),
-        codes: bundle.contracts.into_values().map(|code| code.original_bytes()).filter(|code: &Bytes| !code.is_empty()).collect(),
+        codes: bundle
+            .contracts
+            .into_values()
+            .map(|code| code.original_bytes())
+            .filter(|code: &Bytes| !code.is_empty())
+            .collect(),
     };
     for (address, changed) in bundle.state {
         if let Some(changes) = account_delta(address, changed, clears_empty) {
@@ -24,20 +29,39 @@ pub(crate) fn state_delta(bundle: BundleState, clears_empty: bool) -> StateDelta
     delta
 }
 
-fn account_delta(address: alloy_primitives::Address, changed: BundleAccount, clears_empty: bool) -> Option<AccountDelta> {
+fn account_delta(
+    address: alloy_primitives::Address,
+    changed: BundleAccount,
+    clears_empty: bool,
+) -> Option<AccountDelta> {
     let info_changed = changed.is_info_changed();
     let was_destroyed = changed.was_destroyed();
-    let account = changed.info.as_ref().map(account).filter(|account| !(clears_empty && account.is_empty()));
+    let account = changed
+        .info
+        .as_ref()
+        .map(account)
+        .filter(|account| !(clears_empty && account.is_empty()));
     let Some(account) = account else {
         // Created and destroyed within the block: it never was.
         changed.original_info.as_ref()?;
-        return Some(AccountDelta { address, account: None, storage_cleared: StorageCleared::Yes, storage: Vec::new() });
+        return Some(AccountDelta {
+            address,
+            account: None,
+            storage_cleared: StorageCleared::Yes,
+            storage: Vec::new(),
+        });
     };
     // After a destruction every slot counts from zero, so zeros need no mention and the rest does.
     let storage: Vec<_> = changed
         .storage
         .into_iter()
-        .filter(|(_, slot)| if was_destroyed { !slot.present_value.is_zero() } else { slot.is_changed() })
+        .filter(|(_, slot)| {
+            if was_destroyed {
+                !slot.present_value.is_zero()
+            } else {
+                slot.is_changed()
+            }
+        })
         .map(|(key, slot)| (key, slot.present_value))
         .collect();
     if !info_changed && !was_destroyed && storage.is_empty() {
@@ -46,11 +70,23 @@ fn account_delta(address: alloy_primitives::Address, changed: BundleAccount, cle
     Some(AccountDelta {
         address,
         account: Some(account),
-        storage_cleared: if was_destroyed { StorageCleared::Yes } else { StorageCleared::No },
+        storage_cleared: if was_destroyed {
+            StorageCleared::Yes
+        } else {
+            StorageCleared::No
+        },
         storage,
     })
 }
 
 fn account(info: &AccountInfo) -> Account {
-    Account { nonce: info.nonce, balance: info.balance, code_hash: if info.code_hash.is_zero() { KECCAK256_EMPTY } else { info.code_hash } }
+    Account {
+        nonce: info.nonce,
+        balance: info.balance,
+        code_hash: if info.code_hash.is_zero() {
+            KECCAK256_EMPTY
+        } else {
+            info.code_hash
+        },
+    }
 }

@@ -28,11 +28,18 @@ impl Executor {
     /// [`ExecutionError::Reverted`] with the data, [`ExecutionError::Halted`], or
     /// [`Code::GasRequiredExceedsAllowance`] where no limit within the allowance (block gas limit or
     /// `request.gas`, what the sender can pay, `env.gas_cap`) succeeds.
-    pub fn estimate_gas(&self, view: &StateView, env: &CallEnv<'_>, request: &CallRequest) -> Result<u64, ExecutionError> {
+    pub fn estimate_gas(
+        &self,
+        view: &StateView,
+        env: &CallEnv<'_>,
+        request: &CallRequest,
+    ) -> Result<u64, ExecutionError> {
         let prepared = self.prepare(env, request)?;
         let allowance = self.allowance(view, env, request, &prepared)?;
         let attempt = |gas| self.attempt(view, env, &prepared, gas);
-        if self.is_plain_transfer(view, env, &prepared)? && matches!(attempt(TRANSFER_GAS)?, Attempt::Success { .. }) {
+        if self.is_plain_transfer(view, env, &prepared)?
+            && matches!(attempt(TRANSFER_GAS)?, Attempt::Success { .. })
+        {
             return Ok(TRANSFER_GAS);
         }
         let (used, used_without_refund) = match attempt(allowance)? {
@@ -43,7 +50,10 @@ impl Executor {
         let mut low = used.saturating_sub(1);
         let mut high = allowance;
         // What the call needed, and what the 63/64 rule (EIP-150) may have held back from its callees.
-        let likely = used_without_refund.saturating_add(CALL_STIPEND).saturating_mul(64) / 63;
+        let likely = used_without_refund
+            .saturating_add(CALL_STIPEND)
+            .saturating_mul(64)
+            / 63;
         if likely < high {
             match attempt(likely)? {
                 Attempt::Success { .. } => high = likely,
@@ -65,7 +75,13 @@ impl Executor {
     }
 
     /// The highest gas limit worth trying.
-    fn allowance(&self, view: &StateView, env: &CallEnv<'_>, request: &CallRequest, prepared: &Prepared) -> Result<u64, ExecutionError> {
+    fn allowance(
+        &self,
+        view: &StateView,
+        env: &CallEnv<'_>,
+        request: &CallRequest,
+        prepared: &Prepared,
+    ) -> Result<u64, ExecutionError> {
         let mut most = match request.gas {
             Some(gas) if gas >= TRANSFER_GAS => gas,
             _ => prepared.environment.block_env.gas_limit,
@@ -79,8 +95,10 @@ impl Executor {
         if fees.cap > 0 {
             let mut database = self.call_database(view, env)?;
             let sender = prepared.transaction.caller;
-            let balance =
-                database.basic(sender).map_err(|error| ExecutionError::State(error.0))?.map_or(U256::ZERO, |account| account.balance);
+            let balance = database
+                .basic(sender)
+                .map_err(|error| ExecutionError::State(error.0))?
+                .map_or(U256::ZERO, |account| account.balance);
             let value = prepared.transaction.value;
             if !value.is_zero() && value >= balance {
                 return Err(Rejected::new(Code::InsufficientFundsForTransfer).into());
@@ -94,18 +112,32 @@ impl Executor {
         Ok(most)
     }
 
-    fn is_plain_transfer(&self, view: &StateView, env: &CallEnv<'_>, prepared: &Prepared) -> Result<bool, ExecutionError> {
+    fn is_plain_transfer(
+        &self,
+        view: &StateView,
+        env: &CallEnv<'_>,
+        prepared: &Prepared,
+    ) -> Result<bool, ExecutionError> {
         let TxKind::Call(to) = prepared.transaction.kind else {
             return Ok(false);
         };
         if !prepared.transaction.data.is_empty() {
             return Ok(false);
         }
-        let account = self.call_database(view, env)?.basic(to).map_err(|error| ExecutionError::State(error.0))?;
+        let account = self
+            .call_database(view, env)?
+            .basic(to)
+            .map_err(|error| ExecutionError::State(error.0))?;
         Ok(account.is_none_or(|account| account.is_empty_code_hash()))
     }
 
-    fn attempt(&self, view: &StateView, env: &CallEnv<'_>, prepared: &Prepared, gas: u64) -> Result<Attempt, ExecutionError> {
+    fn attempt(
+        &self,
+        view: &StateView,
+        env: &CallEnv<'_>,
+        prepared: &Prepared,
+        gas: u64,
+    ) -> Result<Attempt, ExecutionError> {
         let result = match self.run(view, env, prepared, gas) {
             Ok(result) => result.result,
             Err(error) => {
@@ -116,12 +148,18 @@ impl Executor {
             }
         };
         Ok(match result {
-            ExecutionResult::Success { gas, .. } => {
-                Attempt::Success { used: gas.tx_gas_used(), peak: gas.total_gas_spent().max(gas.tx_gas_used()) }
-            }
+            ExecutionResult::Success { gas, .. } => Attempt::Success {
+                used: gas.tx_gas_used(),
+                peak: gas.total_gas_spent().max(gas.tx_gas_used()),
+            },
             ExecutionResult::Revert { output, .. } => Attempt::Failed(ExecutionError::Reverted { output }),
-            ExecutionResult::Halt { reason: HaltReason::OutOfGas(_), .. } => Attempt::OutOfGas,
-            ExecutionResult::Halt { reason, .. } => Attempt::Failed(ExecutionError::Halted { reason: halt_message(&reason) }),
+            ExecutionResult::Halt {
+                reason: HaltReason::OutOfGas(_),
+                ..
+            } => Attempt::OutOfGas,
+            ExecutionResult::Halt { reason, .. } => Attempt::Failed(ExecutionError::Halted {
+                reason: halt_message(&reason),
+            }),
         })
     }
 }

@@ -6,16 +6,22 @@ use std::sync::Arc;
 use alloy_evm::{Database, Evm, EvmEnv, EvmFactory, eth::EthEvmContext};
 use alloy_primitives::{Address, Bytes};
 use revm::context::result::{EVMError, ExecutionResult, HaltReason, ResultAndState};
-use revm::context::{BlockEnv, CfgEnv, Context, ContextTr, DBErrorMarker, Evm as RevmEvm, FrameStack, JournalTr, TxEnv};
+use revm::context::{
+    BlockEnv, CfgEnv, Context, ContextTr, DBErrorMarker, Evm as RevmEvm, FrameStack, JournalTr, TxEnv,
+};
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::handler::evm::{ContextDbError, FrameInitResult};
 use revm::handler::instructions::EthInstructions;
-use revm::handler::{EthFrame, EthPrecompiles, EvmTr, FrameInitOrResult, FrameResult, Handler, ItemOrResult, MainnetHandler, SystemCallTx};
+use revm::handler::{
+    EthFrame, EthPrecompiles, EvmTr, FrameInitOrResult, FrameResult, Handler, ItemOrResult, MainnetHandler,
+    SystemCallTx,
+};
 use revm::inspector::{InspectorEvmTr, InspectorHandler, NoOpInspector};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::{
-    CallInputs, CallOutcome, CallScheme, CreateInputs, CreateOutcome, CreateScheme, FrameInput, Gas, InstructionResult, InterpreterResult,
+    CallInputs, CallOutcome, CallScheme, CreateInputs, CreateOutcome, CreateScheme, FrameInput, Gas,
+    InstructionResult, InterpreterResult,
 };
 use revm::primitives::hardfork::SpecId;
 use revm::{Inspector, MainContext};
@@ -25,7 +31,8 @@ use crate::guard::{Admission, FrameFacts, FrameGuard, FrameKind};
 /// What inspectors see of an execution on a database `DB`.
 pub type EvmContext<DB> = EthEvmContext<DB>;
 
-type Inner<DB, I> = RevmEvm<EvmContext<DB>, I, EthInstructions<EthInterpreter, EvmContext<DB>>, EthPrecompiles, EthFrame>;
+type Inner<DB, I> =
+    RevmEvm<EvmContext<DB>, I, EthInstructions<EthInterpreter, EvmContext<DB>>, EthPrecompiles, EthFrame>;
 
 /// An EVM that asks a [`FrameGuard`] before every frame.
 pub struct CloisterEvm<DB: Database, I> {
@@ -36,16 +43,27 @@ pub struct CloisterEvm<DB: Database, I> {
 
 impl<DB: Database, I> fmt::Debug for CloisterEvm<DB, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CloisterEvm").field("guard", &self.guard).field("inspects", &self.inspects).finish_non_exhaustive()
+        f.debug_struct("CloisterEvm")
+            .field("guard", &self.guard)
+            .field("inspects", &self.inspects)
+            .finish_non_exhaustive()
     }
 }
 
 impl<DB: Database, I> CloisterEvm<DB, I> {
     fn new(db: DB, env: EvmEnv, inspector: I, guard: Arc<dyn FrameGuard>) -> Self {
         let spec = env.cfg_env.spec;
-        let context = Context::mainnet().with_db(db).with_cfg(env.cfg_env).with_block(env.block_env);
+        let context = Context::mainnet()
+            .with_db(db)
+            .with_cfg(env.cfg_env)
+            .with_block(env.block_env);
         Self {
-            inner: RevmEvm::new_with_inspector(context, inspector, EthInstructions::new_mainnet_with_spec(spec), EthPrecompiles::new(spec)),
+            inner: RevmEvm::new_with_inspector(
+                context,
+                inspector,
+                EthInstructions::new_mainnet_with_spec(spec),
+                EthPrecompiles::new(spec),
+            ),
             guard,
             inspects: false,
         }
@@ -77,14 +95,21 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
                 if init.depth == 0 {
                     // revm bumps the sender's nonce when the creation starts; one that never starts
                     // must not leave its transaction free to be replayed.
-                    self.inner.ctx.journal_mut().load_account_mut(inputs.caller())?.bump_nonce();
+                    self.inner
+                        .ctx
+                        .journal_mut()
+                        .load_account_mut(inputs.caller())?
+                        .bump_nonce();
                 }
                 let mut outcome = CreateOutcome::new(reverted(inputs.gas_limit(), inputs.reservoir()), None);
                 outcome.charged_create_state_gas = inputs.charged_create_state_gas();
                 FrameResult::Create(outcome)
             }
             FrameInput::Call(inputs) => {
-                let mut outcome = CallOutcome::new(reverted(inputs.gas_limit, inputs.reservoir), inputs.return_memory_offset.clone());
+                let mut outcome = CallOutcome::new(
+                    reverted(inputs.gas_limit, inputs.reservoir),
+                    inputs.return_memory_offset.clone(),
+                );
                 outcome.charged_new_account_state_gas = inputs.charged_new_account_state_gas;
                 FrameResult::Call(outcome)
             }
@@ -133,23 +158,47 @@ impl<DB: Database, I> EvmTr for CloisterEvm<DB, I> {
     type Precompiles = EthPrecompiles;
     type Frame = EthFrame;
 
-    fn all(&self) -> (&Self::Context, &Self::Instructions, &Self::Precompiles, &FrameStack<Self::Frame>) {
+    fn all(
+        &self,
+    ) -> (
+        &Self::Context,
+        &Self::Instructions,
+        &Self::Precompiles,
+        &FrameStack<Self::Frame>,
+    ) {
         self.inner.all()
     }
 
-    fn all_mut(&mut self) -> (&mut Self::Context, &mut Self::Instructions, &mut Self::Precompiles, &mut FrameStack<Self::Frame>) {
+    fn all_mut(
+        &mut self,
+    ) -> (
+        &mut Self::Context,
+        &mut Self::Instructions,
+        &mut Self::Precompiles,
+        &mut FrameStack<Self::Frame>,
+    ) {
         self.inner.all_mut()
     }
 
-    fn frame_init(&mut self, init: FrameInit) -> Result<FrameInitResult<'_, Self::Frame>, ContextDbError<Self::Context>> {
-        if self.admits(&init) { self.inner.frame_init(init) } else { self.refuse(init).map(ItemOrResult::Result) }
+    fn frame_init(
+        &mut self,
+        init: FrameInit,
+    ) -> Result<FrameInitResult<'_, Self::Frame>, ContextDbError<Self::Context>> {
+        if self.admits(&init) {
+            self.inner.frame_init(init)
+        } else {
+            self.refuse(init).map(ItemOrResult::Result)
+        }
     }
 
     fn frame_run(&mut self) -> Result<FrameInitOrResult<Self::Frame>, ContextDbError<Self::Context>> {
         self.inner.frame_run()
     }
 
-    fn frame_return_result(&mut self, result: FrameResult) -> Result<Option<FrameResult>, ContextDbError<Self::Context>> {
+    fn frame_return_result(
+        &mut self,
+        result: FrameResult,
+    ) -> Result<Option<FrameResult>, ContextDbError<Self::Context>> {
         self.inner.frame_return_result(result)
     }
 }
@@ -157,22 +206,40 @@ impl<DB: Database, I> EvmTr for CloisterEvm<DB, I> {
 impl<DB: Database, I: Inspector<EvmContext<DB>>> InspectorEvmTr for CloisterEvm<DB, I> {
     type Inspector = I;
 
-    fn all_inspector(&self) -> (&Self::Context, &Self::Instructions, &Self::Precompiles, &FrameStack<Self::Frame>, &Self::Inspector) {
+    fn all_inspector(
+        &self,
+    ) -> (
+        &Self::Context,
+        &Self::Instructions,
+        &Self::Precompiles,
+        &FrameStack<Self::Frame>,
+        &Self::Inspector,
+    ) {
         self.inner.all_inspector()
     }
 
     fn all_mut_inspector(
         &mut self,
-    ) -> (&mut Self::Context, &mut Self::Instructions, &mut Self::Precompiles, &mut FrameStack<Self::Frame>, &mut Self::Inspector) {
+    ) -> (
+        &mut Self::Context,
+        &mut Self::Instructions,
+        &mut Self::Precompiles,
+        &mut FrameStack<Self::Frame>,
+        &mut Self::Inspector,
+    ) {
         self.inner.all_mut_inspector()
     }
 }
 
-type MainnetRun<DB, I> = MainnetHandler<CloisterEvm<DB, I>, EVMError<<DB as revm::Database>::Error>, EthFrame>;
+type MainnetRun<DB, I> =
+    MainnetHandler<CloisterEvm<DB, I>, EVMError<<DB as revm::Database>::Error>, EthFrame>;
 
 impl<DB: Database, I: Inspector<EvmContext<DB>>> CloisterEvm<DB, I> {
     /// Takes the changes out of the journal, which is cleared also when the run failed.
-    fn finalized(&mut self, outcome: Result<ExecutionResult, EVMError<DB::Error>>) -> Result<ResultAndState, EVMError<DB::Error>> {
+    fn finalized(
+        &mut self,
+        outcome: Result<ExecutionResult, EVMError<DB::Error>>,
+    ) -> Result<ResultAndState, EVMError<DB::Error>> {
         let state = self.inner.ctx.journal_mut().finalize();
         Ok(ResultAndState::new(outcome?, state))
     }
@@ -203,18 +270,32 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> Evm for CloisterEvm<DB, I> {
     fn transact_raw(&mut self, tx: TxEnv) -> Result<ResultAndState, Self::Error> {
         self.inner.ctx.tx = tx;
         let mut handler = MainnetRun::<DB, I>::default();
-        let outcome = if self.inspects { handler.inspect_run(self) } else { handler.run(self) };
+        let outcome = if self.inspects {
+            handler.inspect_run(self)
+        } else {
+            handler.run(self)
+        };
         self.finalized(outcome)
     }
 
-    fn transact_system_call(&mut self, caller: Address, contract: Address, data: Bytes) -> Result<ResultAndState, Self::Error> {
+    fn transact_system_call(
+        &mut self,
+        caller: Address,
+        contract: Address,
+        data: Bytes,
+    ) -> Result<ResultAndState, Self::Error> {
         self.inner.ctx.tx = TxEnv::new_system_tx_with_caller(caller, contract, data);
         let outcome = MainnetRun::<DB, I>::default().run_system_call(self);
         self.finalized(outcome)
     }
 
     fn finish(self) -> (DB, EvmEnv) {
-        let Context { block: block_env, cfg: cfg_env, journaled_state, .. } = self.inner.ctx;
+        let Context {
+            block: block_env,
+            cfg: cfg_env,
+            journaled_state,
+            ..
+        } = self.inner.ctx;
         (journaled_state.database, EvmEnv { cfg_env, block_env })
     }
 
@@ -223,11 +304,19 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> Evm for CloisterEvm<DB, I> {
     }
 
     fn components(&self) -> (&DB, &I, &EthPrecompiles) {
-        (&self.inner.ctx.journaled_state.database, &self.inner.inspector, &self.inner.precompiles)
+        (
+            &self.inner.ctx.journaled_state.database,
+            &self.inner.inspector,
+            &self.inner.precompiles,
+        )
     }
 
     fn components_mut(&mut self) -> (&mut DB, &mut I, &mut EthPrecompiles) {
-        (&mut self.inner.ctx.journaled_state.database, &mut self.inner.inspector, &mut self.inner.precompiles)
+        (
+            &mut self.inner.ctx.journaled_state.database,
+            &mut self.inner.inspector,
+            &mut self.inner.precompiles,
+        )
     }
 }
 

@@ -33,15 +33,21 @@ impl Executor {
     ) -> Result<Built, ExecutionError> {
         let claimed = block.header;
         if claimed.parent_hash != parent.hash || Some(claimed.number) != parent.header.number.checked_add(1) {
-            return Err(
-                Rejected::with_detail(Code::InvalidParams, format!("block {} does not follow {}", claimed.number, parent.hash)).into()
-            );
+            return Err(Rejected::with_detail(
+                Code::InvalidParams,
+                format!("block {} does not follow {}", claimed.number, parent.hash),
+            )
+            .into());
         }
         let mut header = self.draft(parent, self.attributes_of(block))?;
         header.difficulty = claimed.difficulty;
         header.nonce = claimed.nonce;
         header.ommers_hash = calculate_ommers_root(block.ommers);
-        let body = Body { ommers: block.ommers, withdrawals: block.withdrawals, transactions: block.transactions.len() };
+        let body = Body {
+            ommers: block.ommers,
+            withdrawals: block.withdrawals,
+            transactions: block.transactions.len(),
+        };
         let mut run = self.start(&header, body, view, hashes)?;
         for transaction in block.transactions {
             let output = execute(&mut run, transaction).map_err(fatal)?;
@@ -61,7 +67,11 @@ impl Executor {
             parent_beacon_block_root: header.parent_beacon_block_root,
             withdrawals: block.withdrawals.to_vec(),
             gas_limit: header.gas_limit,
-            base_fee_override: self.spec.is_development().then_some(header.base_fee_per_gas).flatten(),
+            base_fee_override: self
+                .spec
+                .is_development()
+                .then_some(header.base_fee_per_gas)
+                .flatten(),
         }
     }
 

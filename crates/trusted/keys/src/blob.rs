@@ -91,7 +91,10 @@ pub enum OpenError {
 
 impl Header {
     fn parse(bytes: &[u8]) -> Result<Self, OpenError> {
-        let truncated = OpenError::Truncated { found: bytes.len(), expected: HEADER_LEN };
+        let truncated = OpenError::Truncated {
+            found: bytes.len(),
+            expected: HEADER_LEN,
+        };
         // The version decides what the rest means, so it is looked at first.
         let version = u16::from_be_bytes(field(bytes, 0).ok_or(truncated)?);
         if version != FORMAT_VERSION {
@@ -99,7 +102,10 @@ impl Header {
         }
         let number = u16::from_be_bytes(field(bytes, CLASS_AT).ok_or(truncated)?);
         let header = Self {
-            class: SizeClass::new(number).ok_or(OpenError::TooLong { found: bytes.len(), expected: crate::MAX_SEALED_BYTES })?,
+            class: SizeClass::new(number).ok_or(OpenError::TooLong {
+                found: bytes.len(),
+                expected: crate::MAX_SEALED_BYTES,
+            })?,
             epoch: Epoch(u32::from_be_bytes(field(bytes, EPOCH_AT).ok_or(truncated)?)),
             incarnation: field(bytes, INCARNATION_AT).ok_or(truncated)?,
             nonce: field(bytes, NONCE_AT).ok_or(truncated)?,
@@ -138,7 +144,11 @@ impl<T> Sealed<T> {
     }
 
     pub(crate) const fn assemble(bytes: Vec<u8>, header: Header) -> Self {
-        Self { bytes, header, content: PhantomData }
+        Self {
+            bytes,
+            header,
+            content: PhantomData,
+        }
     }
 
     pub(crate) const fn header(&self) -> &Header {
@@ -178,7 +188,10 @@ impl<T> Sealed<T> {
 
 impl<T> fmt::Debug for Sealed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sealed").field("epoch", &self.header.epoch.0).field("bytes", &self.bytes.len()).finish_non_exhaustive()
+        f.debug_struct("Sealed")
+            .field("epoch", &self.header.epoch.0)
+            .field("bytes", &self.bytes.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -195,7 +208,9 @@ pub(crate) fn pad(header: &Header, record: &[u8]) -> Vec<u8> {
 
 /// Length of the record in padded plaintext, if all padding is zero.
 pub(crate) fn unpad(plaintext: &[u8]) -> Result<usize, OpenError> {
-    let (room, length) = plaintext.split_last_chunk::<LENGTH_BYTES>().ok_or(OpenError::BadPadding)?;
+    let (room, length) = plaintext
+        .split_last_chunk::<LENGTH_BYTES>()
+        .ok_or(OpenError::BadPadding)?;
     let len = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| OpenError::BadPadding)?;
     let padding = room.get(len..).ok_or(OpenError::BadPadding)?;
     if padding.iter().any(|byte| *byte != 0) {
@@ -221,7 +236,12 @@ mod tests {
 
     #[test]
     fn header_fields_stand_where_the_documentation_says() {
-        let header = Header { class: SizeClass::new(3).unwrap(), epoch: Epoch(0x0102_0304), incarnation: [0xaa; 16], nonce: [0xbb; 12] };
+        let header = Header {
+            class: SizeClass::new(3).unwrap(),
+            epoch: Epoch(0x0102_0304),
+            incarnation: [0xaa; 16],
+            nonce: [0xbb; 12],
+        };
         let bytes = header.encode();
         assert_eq!(hex::encode(&bytes[..8]), "0001000301020304");
         assert_eq!(bytes[8..24], [0xaa; 16]);

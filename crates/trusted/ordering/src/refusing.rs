@@ -43,9 +43,7 @@ impl Refusing {
     }
 
     fn refuse(&mut self, now_ms: u64, out: &mut Vec<Effect>) {
-        let Status {
-            committed, built, ..
-        } = self.inner.status();
+        let Status { committed, built, .. } = self.inner.status();
         self.refused += built.0 - committed.0;
         // What the inner engine wanted for the tail dies with it.
         out.retain(|effect| !matches!(effect, Effect::Persist { .. } | Effect::Build { .. }));

@@ -31,7 +31,11 @@ impl Pool {
             if let Some(entry) = lane.take(slot, gas) {
                 gas -= entry.gas;
                 taken.push(entry.tx.clone());
-                tickets.push(Ticket { lane: id, nonce: entry.tx.nonce(), arrival: entry.arrival });
+                tickets.push(Ticket {
+                    lane: id,
+                    nonce: entry.tx.nonce(),
+                    arrival: entry.arrival,
+                });
                 lane.indexed_head = lane.head();
             } else {
                 // Out of the order until the block is full.
@@ -57,7 +61,9 @@ impl Pool {
     /// Reports the block that was built for a slot. What was included stays in flight, what the builder found to be invalid goes
     /// away, and the rest of what was taken waits again, in its old order.
     pub fn built(&mut self, slot: SlotId, included: &[TxHash], evicted: &[TxHash]) {
-        let Some(taken) = self.slots.remove(&slot) else { return };
+        let Some(taken) = self.slots.remove(&slot) else {
+            return;
+        };
         for hash in included {
             if let Some((id, nonce)) = self.locate(hash)
                 && let Some(entry) = self.lane_mut(id).and_then(|lane| lane.get_mut(nonce))
@@ -68,7 +74,10 @@ impl Pool {
         }
         for hash in evicted {
             if let Some((id, nonce)) = self.locate(hash)
-                && self.lane(id).and_then(|lane| lane.get(nonce)).is_some_and(|entry| entry.place == Place::Taken(slot))
+                && self
+                    .lane(id)
+                    .and_then(|lane| lane.get(nonce))
+                    .is_some_and(|entry| entry.place == Place::Taken(slot))
             {
                 self.remove(id, nonce);
             }
@@ -119,7 +128,10 @@ impl Pool {
     #[must_use]
     pub fn in_slot(&self, slot: SlotId) -> Vec<TxHash> {
         let tickets = self.slots.get(&slot).into_iter().flatten();
-        tickets.filter_map(|ticket| self.redeem(*ticket)).map(|entry| entry.tx.hash()).collect()
+        tickets
+            .filter_map(|ticket| self.redeem(*ticket))
+            .map(|entry| entry.tx.hash())
+            .collect()
     }
 
     pub(crate) fn move_lane(&mut self, id: LaneId, state: SenderState) {

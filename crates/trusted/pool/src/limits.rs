@@ -20,7 +20,13 @@ pub struct PoolLimits {
 
 impl Default for PoolLimits {
     fn default() -> Self {
-        Self { per_account: 16_384, total: 200_000, total_bytes: 256 << 20, max_nonce_gap: 16_384, price_bump_percent: 10 }
+        Self {
+            per_account: 16_384,
+            total: 200_000,
+            total_bytes: 256 << 20,
+            max_nonce_gap: 16_384,
+            price_bump_percent: 10,
+        }
     }
 }
 

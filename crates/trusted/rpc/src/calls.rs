@@ -15,7 +15,8 @@ use alloy_primitives::{B256, Bytes, keccak256};
 use cloister_access::Caller;
 use cloister_core::{Ledger, Lookup, SeenBlock, SeenState};
 use cloister_execution::{
-    BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, StateOverrides, halt_message, revert_message,
+    BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, StateOverrides,
+    halt_message, revert_message,
 };
 use cloister_primitives::{Code, Height};
 use cloister_state::StateView;
@@ -87,7 +88,11 @@ impl Execution {
 
     /// Adds what the call shall see differently.
     #[must_use]
-    pub fn with_overrides(mut self, state: Option<StateOverridesArg>, block: Option<BlockOverridesArg>) -> Self {
+    pub fn with_overrides(
+        mut self,
+        state: Option<StateOverridesArg>,
+        block: Option<BlockOverridesArg>,
+    ) -> Self {
         self.state_overrides = state.map(|arg| arg.0).unwrap_or_default();
         self.block_overrides = block.map(|arg| arg.0).unwrap_or_default();
         self
@@ -100,7 +105,9 @@ impl Execution {
     pub async fn run<T, W>(self, context: &RpcContext, work: W) -> RpcResult<T>
     where
         T: Send + 'static,
-        W: FnOnce(&Executor, &StateView, &CallEnv<'_>, &CallRequest) -> Result<T, ExecutionError> + Send + 'static,
+        W: FnOnce(&Executor, &StateView, &CallEnv<'_>, &CallRequest) -> Result<T, ExecutionError>
+            + Send
+            + 'static,
     {
         on_blocking_thread(context, move || self.run_here(work)).await
     }
@@ -110,7 +117,10 @@ impl Execution {
         work: impl FnOnce(&Executor, &StateView, &CallEnv<'_>, &CallRequest) -> Result<T, ExecutionError>,
     ) -> RpcResult<T> {
         let from = self.request.from.unwrap_or_default();
-        let view = self.state.call_view(from, self.request.to).ok_or_else(not_authorized)?;
+        let view = self
+            .state
+            .call_view(from, self.request.to)
+            .ok_or_else(not_authorized)?;
         let hashes = |height| self.block_hash(height);
         let env = CallEnv {
             header: self.block.header(),
@@ -137,13 +147,23 @@ fn not_authorized() -> ErrorObjectOwned {
 }
 
 async fn eth_call(call: MethodCall) -> RpcResult<Bytes> {
-    let (args, id, state, block) =
-        call.params::<(TransactionArgs, Option<BlockId>, Option<StateOverridesArg>, Option<BlockOverridesArg>)>()?;
-    let execution = Execution::prepare(&call, args.into_call_request()?, id).await?.with_overrides(state, block);
+    let (args, id, state, block) = call.params::<(
+        TransactionArgs,
+        Option<BlockId>,
+        Option<StateOverridesArg>,
+        Option<BlockOverridesArg>,
+    )>()?;
+    let execution = Execution::prepare(&call, args.into_call_request()?, id)
+        .await?
+        .with_overrides(state, block);
     if let Some(output) = execution.run_here(short::attempt)? {
         return Ok(output);
     }
-    execution.run(&call.context, |executor, view, env, request| executor.call(view, env, request)?.into_output()).await
+    execution
+        .run(&call.context, |executor, view, env, request| {
+            executor.call(view, env, request)?.into_output()
+        })
+        .await
 }
 
 /// The gas limit that a request needs in the context of block `id`.
@@ -151,12 +171,19 @@ async fn eth_call(call: MethodCall) -> RpcResult<Bytes> {
 /// # Errors
 /// As `eth_estimateGas`.
 pub async fn estimate(call: &MethodCall, request: CallRequest, id: Option<BlockId>) -> RpcResult<u64> {
-    Execution::prepare(call, request, id).await?.run(&call.context, Executor::estimate_gas).await
+    Execution::prepare(call, request, id)
+        .await?
+        .run(&call.context, Executor::estimate_gas)
+        .await
 }
 
 async fn estimate_gas(call: MethodCall) -> RpcResult<Quantity> {
-    let (args, id, state, block) =
-        call.params::<(TransactionArgs, Option<BlockId>, Option<StateOverridesArg>, Option<BlockOverridesArg>)>()?;
+    let (args, id, state, block) = call.params::<(
+        TransactionArgs,
+        Option<BlockId>,
+        Option<StateOverridesArg>,
+        Option<BlockOverridesArg>,
+    )>()?;
     Execution::prepare(&call, args.into_call_request()?, id)
         .await?
         .with_overrides(state, block)
@@ -195,9 +222,20 @@ async fn create_access_list(call: MethodCall) -> RpcResult<AccessListJson> {
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
-        .method(info("eth_call", "call, block?, state overrides?, block overrides?", "Executes a call without a transaction."), eth_call)?
         .method(
-            info("eth_estimateGas", "call, block?, state overrides?, block overrides?", "The gas limit that a transaction needs."),
+            info(
+                "eth_call",
+                "call, block?, state overrides?, block overrides?",
+                "Executes a call without a transaction.",
+            ),
+            eth_call,
+        )?
+        .method(
+            info(
+                "eth_estimateGas",
+                "call, block?, state overrides?, block overrides?",
+                "The gas limit that a transaction needs.",
+            ),
             estimate_gas,
         )?
         .method(

@@ -37,9 +37,20 @@ impl CoreHandle {
     /// What the core answered, or [`CoreError::Unavailable`] when it is overloaded or stopping.
     pub async fn request(&self, caller: &Caller, body: RequestBody) -> Result<Response, CoreError> {
         let (reply, answer) = oneshot::channel();
-        let envelope = Envelope { request: Request { caller: caller.clone(), body }, reply };
-        self.requests.send(envelope).await.map_err(|_| CoreError::Unavailable("the node is stopping"))?;
-        answer.await.map_err(|_| CoreError::Unavailable("the node is stopping"))?
+        let envelope = Envelope {
+            request: Request {
+                caller: caller.clone(),
+                body,
+            },
+            reply,
+        };
+        self.requests
+            .send(envelope)
+            .await
+            .map_err(|_| CoreError::Unavailable("the node is stopping"))?;
+        answer
+            .await
+            .map_err(|_| CoreError::Unavailable("the node is stopping"))?
     }
 }
 
@@ -111,7 +122,13 @@ pub struct RpcContext {
 impl RpcContext {
     /// A context over these parts.
     #[must_use]
-    pub fn new(ledger: Ledger, core: CoreHandle, executor: Arc<Executor>, events: broadcast::Sender<Event>, limits: RpcLimits) -> Self {
+    pub fn new(
+        ledger: Ledger,
+        core: CoreHandle,
+        executor: Arc<Executor>,
+        events: broadcast::Sender<Event>,
+        limits: RpcLimits,
+    ) -> Self {
         Self {
             ledger,
             core,

@@ -58,8 +58,8 @@ impl<T: Param> Param for Option<T> {
 
 impl<T: Param> Param for Vec<T> {
     fn decode(json: &str) -> Result<Self, String> {
-        let items: Vec<&RawValue> =
-            serde_json::from_str(json).map_err(|_| "json: cannot unmarshal value into Go value of type []".to_owned())?;
+        let items: Vec<&RawValue> = serde_json::from_str(json)
+            .map_err(|_| "json: cannot unmarshal value into Go value of type []".to_owned())?;
         items.iter().map(|item| T::decode(item.get())).collect()
     }
 }
@@ -70,14 +70,19 @@ pub struct Json<T>(pub T);
 
 impl<T: serde::de::DeserializeOwned> Param for Json<T> {
     fn decode(json: &str) -> Result<Self, String> {
-        serde_json::from_str(json).map(Self).map_err(|error| without_position(&error))
+        serde_json::from_str(json)
+            .map(Self)
+            .map_err(|error| without_position(&error))
     }
 }
 
 /// Reads a JSON object, and only an object: `serde` would take an array of its fields as well.
 pub(crate) fn object<T: serde::de::DeserializeOwned>(json: &str, go_type: &str) -> Result<T, String> {
     if !json.starts_with('{') {
-        return Err(format!("json: cannot unmarshal {} into Go value of type {go_type}", hex::kind(json)));
+        return Err(format!(
+            "json: cannot unmarshal {} into Go value of type {go_type}",
+            hex::kind(json)
+        ));
     }
     Json::decode(json).map(|Json(value)| value)
 }
@@ -148,8 +153,12 @@ tuples! {
 
 fn one<T: Param>(values: &[&RawValue], index: usize) -> Result<T, ErrorObjectOwned> {
     match values.get(index).map(|value| value.get()) {
-        None | Some("null") => T::absent().ok_or_else(|| invalid_params(format!("missing value for required argument {index}"))),
-        Some(json) => T::decode(json).map_err(|error| invalid_params(format!("invalid argument {index}: {error}"))),
+        None | Some("null") => {
+            T::absent().ok_or_else(|| invalid_params(format!("missing value for required argument {index}")))
+        }
+        Some(json) => {
+            T::decode(json).map_err(|error| invalid_params(format!("invalid argument {index}: {error}")))
+        }
     }
 }
 
@@ -162,7 +171,9 @@ fn positional(json: Option<&str>, limit: usize) -> Result<Vec<&RawValue>, ErrorO
         return Err(invalid_params("non-array args"));
     }
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    let elements = Elements { limit }.deserialize(&mut deserializer).map_err(|error| invalid_params(without_position(&error)))?;
+    let elements = Elements { limit }
+        .deserialize(&mut deserializer)
+        .map_err(|error| invalid_params(without_position(&error)))?;
     elements.ok_or_else(|| invalid_params(format!("too many arguments, want at most {limit}")))
 }
 
@@ -224,8 +235,14 @@ mod tests {
         assert_eq!(fail::<Balance>("[null]").1, missing);
         assert_eq!(Balance::from_params(None).unwrap_err().message(), missing);
         let address = "\"0x7dcd17433742f4c0ca53122ab541d0ba67fc27df\"";
-        assert_eq!(fail::<Balance>(&format!("[{address},\"latest\",1]")).1, "too many arguments, want at most 2");
-        assert_eq!(fail::<Balance>(&format!("[{address},\"0\"]")).1, "invalid argument 1: hex string without 0x prefix");
+        assert_eq!(
+            fail::<Balance>(&format!("[{address},\"latest\",1]")).1,
+            "too many arguments, want at most 2"
+        );
+        assert_eq!(
+            fail::<Balance>(&format!("[{address},\"0\"]")).1,
+            "invalid argument 1: hex string without 0x prefix"
+        );
         assert_eq!(fail::<Balance>("{\"address\":1}").1, "non-array args");
         assert_eq!(fail::<()>("[1]").1, "too many arguments, want at most 0");
     }
@@ -233,7 +250,8 @@ mod tests {
     #[test]
     fn values_come_out_in_order() {
         let json = "[ \"0x7dcd17433742f4c0ca53122ab541d0ba67fc27df\" , null, true, \"0x0102\"]";
-        let (address, block, full, data): (Address, Option<BlockId>, bool, Bytes) = FromParams::from_params(Some(json)).unwrap();
+        let (address, block, full, data): (Address, Option<BlockId>, bool, Bytes) =
+            FromParams::from_params(Some(json)).unwrap();
         assert_eq!(address, address!("7dcd17433742f4c0ca53122ab541d0ba67fc27df"));
         assert_eq!(block, None);
         assert!(full);

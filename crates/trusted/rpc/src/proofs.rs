@@ -45,12 +45,20 @@ enum KeyJson {
 
 impl From<&StorageKey> for KeyJson {
     fn from(key: &StorageKey) -> Self {
-        if key.is_full { Self::Full(key.slot.into()) } else { Self::Short(key.slot) }
+        if key.is_full {
+            Self::Full(key.slot.into())
+        } else {
+            Self::Short(key.slot)
+        }
     }
 }
 
 fn slot_proof(key: &StorageKey, proof: StorageProof) -> SlotProofJson {
-    SlotProofJson { key: key.into(), value: proof.value, proof: proof.proof }
+    SlotProofJson {
+        key: key.into(),
+        value: proof.value,
+        proof: proof.proof,
+    }
 }
 
 fn proof_json(keys: &[StorageKey], proof: AccountProof) -> ProofJson {
@@ -64,13 +72,22 @@ fn proof_json(keys: &[StorageKey], proof: AccountProof) -> ProofJson {
         code_hash,
         nonce: account.nonce.into(),
         storage_hash: proof.storage_root,
-        storage_proof: keys.iter().zip(proof.storage).map(|(key, proof)| slot_proof(key, proof)).collect(),
+        storage_proof: keys
+            .iter()
+            .zip(proof.storage)
+            .map(|(key, proof)| slot_proof(key, proof))
+            .collect(),
     }
 }
 
 /// Builds a proof away from the threads that serve requests: it walks the trie and, for an older
 /// height, everything that changed since.
-async fn prove(call: &MethodCall, state: SeenState, address: Address, slots: Vec<U256>) -> RpcResult<AccountProof> {
+async fn prove(
+    call: &MethodCall,
+    state: SeenState,
+    address: Address,
+    slots: Vec<U256>,
+) -> RpcResult<AccountProof> {
     on_blocking_thread(&call.context, move || {
         state
             .proof(address, &slots)
@@ -85,9 +102,15 @@ async fn proof(call: MethodCall) -> RpcResult<ProofJson> {
     let (address, keys, id) = call.params::<(Address, Vec<String>, Option<BlockId>)>()?;
     let limit = call.context.limits.proof_keys;
     if keys.len() > limit {
-        return Err(errors::invalid_params(format!("too many storage keys requested (max {limit}, got {})", keys.len())));
+        return Err(errors::invalid_params(format!(
+            "too many storage keys requested (max {limit}, got {})",
+            keys.len()
+        )));
     }
-    let keys = keys.iter().map(|key| decode_storage_key(key).map_err(errors::invalid_params)).collect::<RpcResult<Vec<_>>>()?;
+    let keys = keys
+        .iter()
+        .map(|key| decode_storage_key(key).map_err(errors::invalid_params))
+        .collect::<RpcResult<Vec<_>>>()?;
     let slots = keys.iter().map(|key| key.slot).collect();
     let state = call.state(id).await?;
     let proof = prove(&call, state, address, slots).await?;
@@ -118,8 +141,22 @@ async fn account(call: MethodCall) -> RpcResult<Option<AccountJson>> {
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
-        .method(info("eth_getProof", "address, keys, block?", "Merkle proofs (EIP-1186)."), proof)?
-        .method(info("eth_getAccount", "address, block?", "An account as the trie holds it."), account)?;
+        .method(
+            info(
+                "eth_getProof",
+                "address, keys, block?",
+                "Merkle proofs (EIP-1186).",
+            ),
+            proof,
+        )?
+        .method(
+            info(
+                "eth_getAccount",
+                "address, block?",
+                "An account as the trie holds it.",
+            ),
+            account,
+        )?;
     Ok(())
 }
 
@@ -133,7 +170,11 @@ mod tests {
     fn keys_come_back_as_they_were_asked_and_absent_accounts_have_no_code_hash() {
         let full = format!("0x{:064x}", 1);
         let keys = [full.as_str(), "0x1"].map(|key| decode_storage_key(key).unwrap());
-        let slot = |value: u64| StorageProof { slot: U256::from(1), value: U256::from(value), proof: vec![Bytes::from_static(&[0xc0])] };
+        let slot = |value: u64| StorageProof {
+            slot: U256::from(1),
+            value: U256::from(value),
+            proof: vec![Bytes::from_static(&[0xc0])],
+        };
         let proof = |account| AccountProof {
             address: Address::ZERO,
             account,
@@ -150,6 +191,17 @@ mod tests {
         assert_eq!(absent["codeHash"], format!("{}", B256::ZERO));
         let mut names: Vec<_> = json.as_object().unwrap().keys().cloned().collect();
         names.sort();
-        assert_eq!(names, ["accountProof", "address", "balance", "codeHash", "nonce", "storageHash", "storageProof"]);
+        assert_eq!(
+            names,
+            [
+                "accountProof",
+                "address",
+                "balance",
+                "codeHash",
+                "nonce",
+                "storageHash",
+                "storageProof"
+            ]
+        );
     }
 }

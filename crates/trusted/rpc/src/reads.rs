@@ -22,7 +22,11 @@ impl MethodCall {
     /// # Errors
     /// What the core refused, as JSON-RPC shows it.
     pub async fn request(&self, body: RequestBody) -> RpcResult<Response> {
-        self.context.core.request(&self.caller, body).await.map_err(|error| errors::core(&error))
+        self.context
+            .core
+            .request(&self.caller, body)
+            .await
+            .map_err(|error| errors::core(&error))
     }
 
     /// The height that a tag or number names. Everything committed is final, so `safe`, `finalized`
@@ -32,9 +36,10 @@ impl MethodCall {
         match number {
             BlockNumberOrTag::Number(number) => Height(number),
             BlockNumberOrTag::Earliest => Height::GENESIS,
-            BlockNumberOrTag::Latest | BlockNumberOrTag::Pending | BlockNumberOrTag::Safe | BlockNumberOrTag::Finalized => {
-                self.context.ledger.head()
-            }
+            BlockNumberOrTag::Latest
+            | BlockNumberOrTag::Pending
+            | BlockNumberOrTag::Safe
+            | BlockNumberOrTag::Finalized => self.context.ledger.head(),
         }
     }
 
@@ -160,7 +165,9 @@ impl MethodCall {
                     return Ok(None);
                 };
                 let block = self.block_at(height).await?;
-                Ok(block.and_then(|block| block.transaction(position.index)).filter(|transaction| transaction.hash() == hash))
+                Ok(block
+                    .and_then(|block| block.transaction(position.index))
+                    .filter(|transaction| transaction.hash() == hash))
             }
         }
     }

@@ -45,7 +45,11 @@ impl MethodCall {
     /// A request with these parameters, as they came.
     #[must_use]
     pub const fn new(context: Arc<RpcContext>, caller: Caller, params: Params<'static>) -> Self {
-        Self { context, caller, params }
+        Self {
+            context,
+            caller,
+            params,
+        }
     }
 
     /// The positional parameters as a tuple; `Option` where one may be left out.
@@ -78,7 +82,11 @@ impl Registry {
     #[must_use]
     pub fn new(context: RpcContext) -> Self {
         let context = Arc::new(context);
-        Self { module: RpcModule::from_arc(context.clone()), context, methods: BTreeMap::new() }
+        Self {
+            module: RpcModule::from_arc(context.clone()),
+            context,
+            methods: BTreeMap::new(),
+        }
     }
 
     /// What the handlers share.
@@ -97,9 +105,10 @@ impl Registry {
         F: Future<Output = Result<R, ErrorObjectOwned>> + Send + 'static,
         R: Serialize + Clone + Send + 'static,
     {
-        self.module.register_async_method(info.name, move |params, context, extensions| {
-            handler(MethodCall::new(context, caller(&extensions), params))
-        })?;
+        self.module
+            .register_async_method(info.name, move |params, context, extensions| {
+                handler(MethodCall::new(context, caller(&extensions), params))
+            })?;
         self.methods.insert(info.name, info);
         Ok(self)
     }
@@ -122,7 +131,11 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegisterMethodError`] if the alias is taken or the name unknown.
-    pub fn alias(&mut self, alias: &'static str, name: &'static str) -> Result<&mut Self, RegisterMethodError> {
+    pub fn alias(
+        &mut self,
+        alias: &'static str,
+        name: &'static str,
+    ) -> Result<&mut Self, RegisterMethodError> {
         self.module.register_alias(alias, name)?;
         if let Some(info) = self.methods.get(name) {
             let info = MethodInfo { name: alias, ..*info };
@@ -143,9 +156,14 @@ impl Registry {
         H: Fn(MethodCall, PendingSubscriptionSink) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = jsonrpsee::core::SubscriptionResult> + Send + 'static,
     {
-        self.module.register_subscription(subscribe.name, notification, unsubscribe.name, move |params, sink, context, extensions| {
-            handler(MethodCall::new(context, caller(&extensions), params), sink)
-        })?;
+        self.module.register_subscription(
+            subscribe.name,
+            notification,
+            unsubscribe.name,
+            move |params, sink, context, extensions| {
+                handler(MethodCall::new(context, caller(&extensions), params), sink)
+            },
+        )?;
         self.methods.insert(subscribe.name, subscribe);
         self.methods.insert(unsubscribe.name, unsubscribe);
         Ok(self)

@@ -44,16 +44,8 @@ pub(crate) struct BatchBounds {
 }
 
 impl<S> Concurrent<S> {
-    pub(crate) const fn new(
-        inner: S,
-        names: Arc<HashSet<&'static str>>,
-        bounds: BatchBounds,
-    ) -> Self {
-        Self {
-            inner,
-            names,
-            bounds,
-        }
+    pub(crate) const fn new(inner: S, names: Arc<HashSet<&'static str>>, bounds: BatchBounds) -> Self {
+        Self { inner, names, bounds }
     }
 }
 

@@ -72,12 +72,8 @@ impl Connections {
             return misbehaved("the host opened a connection twice");
         }
         let handle = ConnectionHandle::default();
-        let stream = ConnectionStream::new(
-            conn,
-            handle.clone(),
-            self.outbound.clone(),
-            self.finished.clone(),
-        );
+        let stream =
+            ConnectionStream::new(conn, handle.clone(), self.outbound.clone(), self.finished.clone());
         self.open.insert(
             conn,
             Connection {

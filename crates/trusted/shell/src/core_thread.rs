@@ -10,8 +10,7 @@ use std::{
 
 use cloister_boundary::{Detail, FromEnclave, ToEnclave};
 use cloister_core::{
-    Core, CoreEffect, CoreError, CoreMessage, CoreOptions, Event, Opened, RequestId, Response,
-    Tick, WorkId,
+    Core, CoreEffect, CoreError, CoreMessage, CoreOptions, Event, Opened, RequestId, Response, Tick, WorkId,
     work::WorkResult,
 };
 use cloister_crypto::EntropySource;
@@ -159,9 +158,7 @@ impl CoreThread {
         match &message {
             ToEnclave::Tick { now_ms } => self.now = Tick { now_ms: *now_ms },
             ToEnclave::Start(info) => {
-                self.now = Tick {
-                    now_ms: info.now_ms,
-                };
+                self.now = Tick { now_ms: info.now_ms };
             }
             _ => {}
         }

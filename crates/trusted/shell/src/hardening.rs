@@ -1,8 +1,6 @@
 //! What an enclave process does before it holds its first secret.
 
-use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit,
-};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 /// Exit code of an enclave process that panicked. There is no message: it could hold plaintext.
 pub const PANIC_EXIT_CODE: i32 = 70;

@@ -26,15 +26,13 @@ mod stream;
 mod workers;
 
 pub use cloister_access::Caller;
-use cloister_boundary::{
-    Detail, FromEnclave, HaltCode, PROTOCOL_VERSION, ToEnclave, link::EnclaveLink,
-};
+use cloister_boundary::{Detail, FromEnclave, HaltCode, PROTOCOL_VERSION, ToEnclave, link::EnclaveLink};
 use cloister_rpc::{RpcContext, RpcLimits};
 use jsonrpsee::Methods;
 use tokio::sync::{mpsc, watch};
 
-pub use hardening::{PANIC_EXIT_CODE, harden};
 pub use cloister_core::{Fatal, VerifiedBlock, Verifier};
+pub use hardening::{PANIC_EXIT_CODE, harden};
 pub use options::{HistoryOption, NodeOptions, OptionsError, PaceOption};
 pub use server::ServerLimits;
 

@@ -15,8 +15,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use jsonrpsee::{
     Methods,
     server::{
-        BatchRequestConfig, HttpBody, PingConfig, Server as JsonRpc,
-        ServerConfig, StopHandle, middleware::rpc::RpcServiceBuilder, stop_channel,
+        BatchRequestConfig, HttpBody, PingConfig, Server as JsonRpc, ServerConfig, StopHandle,
+        middleware::rpc::RpcServiceBuilder, stop_channel,
     },
 };
 use tokio::sync::watch;
@@ -120,8 +120,8 @@ impl Server {
             requests: self.limits.batch_requests as usize,
             response_bytes: self.limits.response_bytes as usize,
         };
-        let layer = RpcServiceBuilder::new()
-            .layer_fn(move |inner| Concurrent::new(inner, names.clone(), bounds));
+        let layer =
+            RpcServiceBuilder::new().layer_fn(move |inner| Concurrent::new(inner, names.clone(), bounds));
         let service = JsonRpc::builder()
             .set_config(self.json_rpc_config())
             .set_rpc_middleware(layer)

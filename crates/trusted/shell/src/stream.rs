@@ -8,9 +8,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use cloister_boundary::{
-    ConnId, FromEnclave, MAX_DATA, ReceiveWindow, SendWindow, WindowError,
-};
+use cloister_boundary::{ConnId, FromEnclave, MAX_DATA, ReceiveWindow, SendWindow, WindowError};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::mpsc,
@@ -110,11 +108,7 @@ impl Drop for ConnectionStream {
 }
 
 impl AsyncRead for ConnectionStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.handle.lock();
         let Some(front) = inner.received.front() else {
             if inner.ended {
@@ -143,11 +137,7 @@ impl AsyncRead for ConnectionStream {
 }
 
 impl AsyncWrite for ConnectionStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
@@ -227,9 +217,15 @@ mod tests {
         handle.credited(10).unwrap();
         let stream = blocked.await.unwrap();
         assert!(matches!(sent.recv().await, Some(FromEnclave::Data { bytes, .. }) if bytes == b"more"));
-        assert!(handle.credited(INITIAL_WINDOW).is_err(), "credit that was never spent");
+        assert!(
+            handle.credited(INITIAL_WINDOW).is_err(),
+            "credit that was never spent"
+        );
         drop(stream);
-        assert!(matches!(sent.recv().await, Some(FromEnclave::Close { conn: ConnId(7) })));
+        assert!(matches!(
+            sent.recv().await,
+            Some(FromEnclave::Close { conn: ConnId(7) })
+        ));
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard},
 };
 
-use cloister_core::{WorkId, work::{Work, WorkResult}};
+use cloister_core::{
+    WorkId,
+    work::{Work, WorkResult},
+};
 
 #[derive(Default)]
 struct Queues {
@@ -34,10 +37,7 @@ fn lock(mutex: &Mutex<Queues>) -> MutexGuard<'_, Queues> {
 
 impl Workers {
     /// Starts `count` threads which give results to `done`.
-    pub(crate) fn start(
-        count: usize,
-        done: impl Fn(WorkId, WorkResult) + Clone + Send + 'static,
-    ) -> Self {
+    pub(crate) fn start(count: usize, done: impl Fn(WorkId, WorkResult) + Clone + Send + 'static) -> Self {
         let shared = Arc::<Shared>::default();
         for _ in 0..count.max(1) {
             let shared = shared.clone();

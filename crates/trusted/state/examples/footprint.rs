@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, U256};
 use cloister_primitives::Height;
-use cloister_state::{Account, AccountDelta, HistoryLimits, SnapshotLoader, State, StateDelta, StorageCleared};
+use cloister_state::{
+    Account, AccountDelta, HistoryLimits, SnapshotLoader, State, StateDelta, StorageCleared,
+};
 
 const CONTRACT: Address = Address::repeat_byte(0xcc);
 
@@ -47,7 +49,10 @@ fn contract(storage: impl Iterator<Item = (U256, U256)>) -> StateDelta {
         storage_cleared: StorageCleared::No,
         storage: storage.collect(),
     };
-    StateDelta { accounts: vec![change], codes: Vec::new() }
+    StateDelta {
+        accounts: vec![change],
+        codes: Vec::new(),
+    }
 }
 
 /// Large values, as balances and addresses are.
@@ -103,7 +108,10 @@ fn measure_reads(state: &State, slots: u64) -> Result<(), Box<dyn Error>> {
         let start = Cpu::start()?;
         let proof = view.proof(CONTRACT, &[U256::from(7)])?;
         let nodes = proof.storage[0].proof.len();
-        println!("proof at {height} of {tip}: {nodes} nodes in {:?}", start.elapsed()?);
+        println!(
+            "proof at {height} of {tip}: {nodes} nodes in {:?}",
+            start.elapsed()?
+        );
     }
     Ok(())
 }
@@ -133,7 +141,13 @@ fn measure_readers(state: &State, slots: u64, changes: u64) -> Result<(), Box<dy
         applied.map(|_| reader.join().unwrap_or_default())
     })?;
     let at = |part: usize| waits.get(waits.len() * part / 1000).copied();
-    println!("{} reads beside the writer: median {:?}, 99.9 % within {:?}, worst {:?}", waits.len(), at(500), at(999), waits.last(),);
+    println!(
+        "{} reads beside the writer: median {:?}, 99.9 % within {:?}, worst {:?}",
+        waits.len(),
+        at(500),
+        at(999),
+        waits.last(),
+    );
     Ok(())
 }
 
@@ -142,7 +156,11 @@ fn measure_accounts(state: &State, changes: u64) -> Result<(), Box<dyn Error>> {
         let mut delta = StateDelta::default();
         delta.accounts.extend((0..changes).map(|n| AccountDelta {
             address: Address::left_padding_from(&n.to_be_bytes()),
-            account: Some(Account { nonce, balance: U256::from(1u64 << 60), ..Account::default() }),
+            account: Some(Account {
+                nonce,
+                balance: U256::from(1u64 << 60),
+                ..Account::default()
+            }),
             storage_cleared: StorageCleared::No,
             storage: Vec::new(),
         }));

@@ -14,8 +14,7 @@ use super::{
     storage::Purpose,
 };
 use crate::{
-    CoreEffect, CoreError, DevelopmentRequest, Event, Fatal, RequestId, Response, StatePatch,
-    machine::Step,
+    CoreEffect, CoreError, DevelopmentRequest, Event, Fatal, RequestId, Response, StatePatch, machine::Step,
 };
 
 /// Blocks one request may mine.
@@ -122,12 +121,7 @@ fn invalid(detail: impl Into<String>) -> CoreError {
 }
 
 impl Running {
-    pub(super) fn on_development(
-        &mut self,
-        id: RequestId,
-        request: DevelopmentRequest,
-        step: &mut Step<'_>,
-    ) {
+    pub(super) fn on_development(&mut self, id: RequestId, request: DevelopmentRequest, step: &mut Step<'_>) {
         let answer = match request {
             DevelopmentRequest::Mine {
                 blocks,
@@ -148,10 +142,7 @@ impl Running {
                 answer_at,
             } => {
                 let mut admitted = Vec::new();
-                let allowed = self
-                    .development
-                    .impersonated
-                    .contains(&transaction.signer());
+                let allowed = self.development.impersonated.contains(&transaction.signer());
                 let outcome = if allowed {
                     self.admit(
                         transaction,
@@ -231,8 +222,7 @@ impl Running {
 
     fn set_next_timestamp(&mut self, timestamp: u64, now_ms: u64) -> Result<(), CoreError> {
         let newest = self.newest_timestamp();
-        let too_early = timestamp < newest
-            || (timestamp == newest && !self.spec.allows_equal_timestamps());
+        let too_early = timestamp < newest || (timestamp == newest && !self.spec.allows_equal_timestamps());
         if too_early {
             return Err(invalid(format!(
                 "Timestamp {timestamp} is lower than or equal to previous block's timestamp {newest}"
@@ -283,16 +273,13 @@ impl Running {
         let last = Height(status.built.0 + building + self.development.owed + blocks);
         self.development.owed += blocks;
         self.development.mining.push(Mining { id, last });
-        self.inputs
-            .extend((0..blocks).map(|_| Input::Force));
+        self.inputs.extend((0..blocks).map(|_| Input::Force));
         Ok(())
     }
 
     fn patch(&mut self, patch: &StatePatch) -> Result<Response, CoreError> {
         let head = self.ledger.head();
-        self.development
-            .patches
-            .make(&self.ledger.state, head, patch)?;
+        self.development.patches.make(&self.ledger.state, head, patch)?;
         Ok(Response::Done)
     }
 
@@ -382,12 +369,7 @@ impl Running {
     }
 
     /// Takes back every block above `height`, and what was on its way.
-    fn go_back(
-        &mut self,
-        height: Height,
-        patches: PatchCount,
-        step: &mut Step<'_>,
-    ) -> Result<(), CoreError> {
+    fn go_back(&mut self, height: Height, patches: PatchCount, step: &mut Step<'_>) -> Result<(), CoreError> {
         if self.ledger.resident(height).is_none() {
             return Err(CoreError::Unavailable("that is too far back"));
         }

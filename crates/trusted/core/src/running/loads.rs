@@ -85,12 +85,7 @@ impl Running {
         step.host(FromEnclave::ReadBlocks { id, from, count });
     }
 
-    pub(super) fn on_loaded(
-        &mut self,
-        id: ReadId,
-        blocks: Vec<Option<Vec<u8>>>,
-        step: &mut Step<'_>,
-    ) {
+    pub(super) fn on_loaded(&mut self, id: ReadId, blocks: Vec<Option<Vec<u8>>>, step: &mut Step<'_>) {
         let Some(mut section) = self.loads.reading.remove(&id) else {
             step.warn("the host answered a read that was not asked for");
             return;
@@ -98,7 +93,9 @@ impl Running {
         let wanted = usize::try_from(section.last.0 - section.first.0 + 1).unwrap_or(usize::MAX);
         let before = section.blobs.len();
         let room = wanted - before;
-        section.blobs.extend(blocks.into_iter().take(room).map_while(|blob| blob));
+        section
+            .blobs
+            .extend(blocks.into_iter().take(room).map_while(|blob| blob));
         if section.blobs.len() == before {
             step.warn("the host lost an old block");
             return Self::fail(&section.waiters, step);

@@ -54,12 +54,7 @@ impl Patches {
     }
 
     /// Applies a patch to the head's state.
-    pub(super) fn make(
-        &mut self,
-        state: &State,
-        head: Height,
-        patch: &StatePatch,
-    ) -> Result<(), StateError> {
+    pub(super) fn make(&mut self, state: &State, head: Height, patch: &StatePatch) -> Result<(), StateError> {
         let (change, inverse) = deltas(state, head, patch)?;
         state.patch(&change)?;
         self.count.0 += 1;
@@ -93,11 +88,7 @@ impl Patches {
 }
 
 /// What a patch changes, and what undoes it.
-fn deltas(
-    state: &State,
-    head: Height,
-    patch: &StatePatch,
-) -> Result<(StateDelta, StateDelta), StateError> {
+fn deltas(state: &State, head: Height, patch: &StatePatch) -> Result<(StateDelta, StateDelta), StateError> {
     let view = state.view(head)?;
     let before = view.account(patch.address)?;
     let mut account = before.unwrap_or_default();
@@ -108,14 +99,11 @@ fn deltas(
         PatchChange::Balance(balance) => account.balance = *balance,
         PatchChange::Nonce(nonce) => account.nonce = *nonce,
         PatchChange::Code(code) => {
-            inverse.codes.extend(
-                view.code(account.code_hash)?
-                    .filter(|code| !code.is_empty()),
-            );
-            account.code_hash = keccak256(code);
-            change
+            inverse
                 .codes
-                .extend((!code.is_empty()).then(|| code.clone()));
+                .extend(view.code(account.code_hash)?.filter(|code| !code.is_empty()));
+            account.code_hash = keccak256(code);
+            change.codes.extend((!code.is_empty()).then(|| code.clone()));
         }
         PatchChange::Storage(slot, value) => {
             slots.0.push((*slot, *value));

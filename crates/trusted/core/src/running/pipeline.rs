@@ -150,9 +150,7 @@ impl Running {
     }
 
     fn recent_hashes(&self) -> RecentHashes {
-        let (first, mut hashes) = self
-            .ledger
-            .hashes_up_to(self.ledger.head(), REACHABLE_HASHES);
+        let (first, mut hashes) = self.ledger.hashes_up_to(self.ledger.head(), REACHABLE_HASHES);
         hashes.extend(self.pipeline.tail.iter().map(|entry| entry.block.hash));
         RecentHashes {
             first: first.0,
@@ -181,11 +179,7 @@ impl Running {
         }
     }
 
-    pub(super) fn on_built(
-        &mut self,
-        outcome: BuildOutcome,
-        step: &mut Step<'_>,
-    ) -> Result<(), Fatal> {
+    pub(super) fn on_built(&mut self, outcome: BuildOutcome, step: &mut Step<'_>) -> Result<(), Fatal> {
         let Some(slot) = self.pipeline.building.take() else {
             return Err(Fatal::new(HaltCode::Invariant, "a block nobody asked for"));
         };
@@ -287,7 +281,11 @@ impl Running {
         }
         let last = from.parent().unwrap_or(Height::GENESIS);
         self.ledger.state.rewind(last).map_err(|_| {
-            Fatal::at(HaltCode::Invariant, "a speculative tail cannot be rewound", from.0)
+            Fatal::at(
+                HaltCode::Invariant,
+                "a speculative tail cannot be rewound",
+                from.0,
+            )
         })?;
         self.withdraw_records(last, step);
         self.demand(step.now_ms);
@@ -295,8 +293,7 @@ impl Running {
     }
 
     fn commit(&mut self, height: Height, step: &mut Step<'_>) -> Result<(), Fatal> {
-        let out_of_order =
-            || Fatal::at(HaltCode::Invariant, "a commit out of order", height.0);
+        let out_of_order = || Fatal::at(HaltCode::Invariant, "a commit out of order", height.0);
         let entry = self.pipeline.tail.pop_front().ok_or_else(out_of_order)?;
         if entry.block.height() != height {
             return Err(out_of_order());

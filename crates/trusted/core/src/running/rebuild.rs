@@ -168,13 +168,7 @@ impl Running {
         }
     }
 
-    fn rebuild_with(
-        &mut self,
-        target: Height,
-        so_far: Rebuilding,
-        advance: Advance,
-        step: &mut Step<'_>,
-    ) {
+    fn rebuild_with(&mut self, target: Height, so_far: Rebuilding, advance: Advance, step: &mut Step<'_>) {
         let parent_hash = so_far
             .next_block()
             .parent()

@@ -10,8 +10,8 @@ use cloister_primitives::{Code, RecoveredTransaction, Rejected};
 
 use super::{Errand, Running};
 use crate::{
-    AnswerAt, CoreEffect, CoreError, Event, Request, RequestBody, RequestId, Response,
-    machine::Step, work::Work,
+    AnswerAt, CoreEffect, CoreError, Event, Request, RequestBody, RequestId, Response, machine::Step,
+    work::Work,
 };
 
 /// Transactions recovered in one piece of work: small enough to spread over cores, large enough that
@@ -26,11 +26,7 @@ pub(super) struct Recovering {
 }
 
 impl Running {
-    pub(super) fn on_requests(
-        &mut self,
-        requests: Vec<(RequestId, Request)>,
-        step: &mut Step<'_>,
-    ) {
+    pub(super) fn on_requests(&mut self, requests: Vec<(RequestId, Request)>, step: &mut Step<'_>) {
         let mut raws = Vec::new();
         let mut recovering = Vec::new();
         for (id, request) in requests {
@@ -54,17 +50,16 @@ impl Running {
         }
     }
 
-    fn recover(
-        &mut self,
-        raws: &mut Vec<Bytes>,
-        recovering: &mut Vec<Recovering>,
-        step: &mut Step<'_>,
-    ) {
+    fn recover(&mut self, raws: &mut Vec<Bytes>, recovering: &mut Vec<Recovering>, step: &mut Step<'_>) {
         let errand = Errand::Recover(core::mem::take(recovering));
-        self.send_work(Work::Recover {
-            raws: core::mem::take(raws),
-            max_bytes: self.spec.limits().max_transaction_size_bytes,
-        }, errand, step);
+        self.send_work(
+            Work::Recover {
+                raws: core::mem::take(raws),
+                max_bytes: self.spec.limits().max_transaction_size_bytes,
+            },
+            errand,
+            step,
+        );
     }
 
     fn accepts_writes(&self) -> Result<(), CoreError> {
@@ -82,20 +77,14 @@ impl Running {
         }
     }
 
-    fn on_request(
-        &mut self,
-        id: RequestId,
-        caller: &Caller,
-        body: RequestBody,
-        step: &mut Step<'_>,
-    ) {
+    fn on_request(&mut self, id: RequestId, caller: &Caller, body: RequestBody, step: &mut Step<'_>) {
         let answer = match body {
-            RequestBody::PendingNonce { address } => Ok(Response::Number(
-                self.pending_nonce(caller, address),
-            )),
-            RequestBody::PoolTransaction { hash } => Ok(Response::PoolTransaction(
-                self.pool_transaction(caller, &hash),
-            )),
+            RequestBody::PendingNonce { address } => {
+                Ok(Response::Number(self.pending_nonce(caller, address)))
+            }
+            RequestBody::PoolTransaction { hash } => {
+                Ok(Response::PoolTransaction(self.pool_transaction(caller, &hash)))
+            }
             RequestBody::PoolContent { sender } => Ok(self.pool_content(caller, sender)),
             RequestBody::Load { height } => return self.load(id, height, step),
             RequestBody::Replay { height } => return self.rebuild(id, height, step),
@@ -240,10 +229,7 @@ impl Running {
             balance: sender.balance,
         };
         let transaction = validate(transaction, origin, &self.spec, &head, &sender)?;
-        let entered = self
-            .pool
-            .add(transaction, state)
-            .map_err(Rejected::from)?;
+        let entered = self.pool.add(transaction, state).map_err(Rejected::from)?;
         if let Some(replaced) = entered.replaced {
             // Whoever waited for the replaced one waits for what took its nonce.
             if let Some(waiters) = self.waiting.remove(&replaced) {

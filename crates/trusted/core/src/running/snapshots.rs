@@ -64,8 +64,7 @@ impl Running {
 
     /// Has the next chunk cut, once the one before it is durable.
     pub(super) fn cut_next(&mut self, step: &mut Step<'_>) {
-        let (Some((height, index)), Some(cut)) = (self.cutting.current, self.cutting.cut.take())
-        else {
+        let (Some((height, index)), Some(cut)) = (self.cutting.current, self.cutting.cut.take()) else {
             return;
         };
         let job = CutJob {
@@ -103,11 +102,7 @@ impl Running {
             None => {
                 self.cutting.current = None;
                 let chunks = index;
-                self.store(
-                    Purpose::Upkeep,
-                    Record::SnapshotDone { snapshot, chunks },
-                    step,
-                );
+                self.store(Purpose::Upkeep, Record::SnapshotDone { snapshot, chunks }, step);
                 self.cutting.stored.push(StoredSnapshot {
                     height: snapshot,
                     chunks,
@@ -138,9 +133,7 @@ impl Running {
 
     /// A development network went back to `height`: later snapshots are gone with it.
     pub(super) fn forget_snapshots_above(&mut self, height: Height, step: &mut Step<'_>) {
-        self.cutting
-            .stored
-            .retain(|snapshot| snapshot.height <= height);
+        self.cutting.stored.retain(|snapshot| snapshot.height <= height);
         if self.cutting.current.is_some_and(|(at, _)| at > height) {
             self.abandon_snapshot(step);
         }

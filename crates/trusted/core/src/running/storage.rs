@@ -34,7 +34,10 @@ pub(super) enum Purpose {
 #[derive(Debug)]
 enum Payload {
     /// Being sealed by this piece of work.
-    Sealing { work: WorkId, height: Height },
+    Sealing {
+        work: WorkId,
+        height: Height,
+    },
     Ready(Record),
 }
 
@@ -184,11 +187,7 @@ impl Running {
             step.warn("the host says twice that a record is durable");
             return;
         }
-        while let Some(entry) = self
-            .outbox
-            .unacknowledged
-            .pop_front_if(|entry| entry.seq <= seq)
-        {
+        while let Some(entry) = self.outbox.unacknowledged.pop_front_if(|entry| entry.seq <= seq) {
             match entry.purpose {
                 Purpose::Block(engine_seq) => self.inputs.push_back(Input::Persisted(engine_seq)),
                 Purpose::Chunk => self.cut_next(step),
@@ -254,16 +253,16 @@ impl Running {
     pub(super) fn withdraw_records(&mut self, last: Height, step: &mut Step<'_>) {
         self.outbox.queue.retain(|outgoing| {
             let height = match &outgoing.payload {
-                Payload::Sealing { height, .. } | Payload::Ready(Record::Block { height, .. }) => {
-                    *height
-                }
+                Payload::Sealing { height, .. } | Payload::Ready(Record::Block { height, .. }) => *height,
                 Payload::Ready(_) => return true,
             };
             height <= last
         });
-        let sent = self.outbox.unacknowledged.iter().any(
-            |entry| matches!(&entry.record, Record::Block { height, .. } if *height > last),
-        );
+        let sent = self
+            .outbox
+            .unacknowledged
+            .iter()
+            .any(|entry| matches!(&entry.record, Record::Block { height, .. } if *height > last));
         if sent {
             self.store(Purpose::Upkeep, Record::Truncate { last }, step);
         }

@@ -9,12 +9,10 @@ use alloy_consensus::{SignableTransaction as _, TxEip1559};
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256};
 use cloister_access::{Caller, Development};
-use cloister_boundary::{
-    FromEnclave, Record, StartInfo, StorageFault, StoredLog, StoredSnapshot, ToEnclave,
-};
+use cloister_boundary::{FromEnclave, Record, StartInfo, StorageFault, StoredLog, StoredSnapshot, ToEnclave};
 use cloister_core::{
-    AnswerAt, Core, CoreEffect, CoreError, CoreMessage, CoreOptions, Event, Fatal, Ledger, Lookup,
-    Request, RequestBody, RequestId, Response, Tick, work::Work, WorkId,
+    AnswerAt, Core, CoreEffect, CoreError, CoreMessage, CoreOptions, Event, Fatal, Ledger, Lookup, Request,
+    RequestBody, RequestId, Response, Tick, WorkId, work::Work,
 };
 use cloister_crypto::simulation::SeededEntropy;
 use cloister_primitives::{Height, Seq, Transaction};
@@ -199,11 +197,8 @@ impl Node {
     /// Gives one message without running what follows from it.
     pub fn give(&mut self, message: CoreMessage) {
         let mut effects = Vec::new();
-        let now = Tick {
-            now_ms: self.now_ms,
-        };
-        self.core
-            .handle(now, &mut self.entropy, message, &mut effects);
+        let now = Tick { now_ms: self.now_ms };
+        self.core.handle(now, &mut self.entropy, message, &mut effects);
         for effect in effects {
             self.on_effect(effect);
         }
@@ -246,11 +241,7 @@ impl Node {
                     .collect();
                 self.give(CoreMessage::Host(ToEnclave::Blocks { id, blocks }));
             }
-            FromEnclave::ReadChunk {
-                id,
-                snapshot,
-                index,
-            } => {
+            FromEnclave::ReadChunk { id, snapshot, index } => {
                 let bytes = self.disk.chunks.get(&(snapshot, index)).cloned();
                 self.give(CoreMessage::Host(ToEnclave::Chunk { id, bytes }));
             }

@@ -17,7 +17,10 @@ struct ExtendedKey {
 impl ExtendedKey {
     fn master(seed: &[u8; 64]) -> Result<Self, AccountsError> {
         let (key, chain_code) = halves(b"Bitcoin seed", &[seed]);
-        Ok(Self { key: SecretKey::from_secret_bytes(key).map_err(|_| AccountsError::Key)?, chain_code })
+        Ok(Self {
+            key: SecretKey::from_secret_bytes(key).map_err(|_| AccountsError::Key)?,
+            chain_code,
+        })
     }
 
     /// `CKDpriv` of BIP-32.
@@ -29,7 +32,10 @@ impl ExtendedKey {
             halves(&self.chain_code, &[&self.key.public_key().serialize(), &number])
         };
         let tweak = Scalar::from_be_bytes(tweak).map_err(|_| AccountsError::Key)?;
-        Ok(Self { key: self.key.add_tweak(&tweak).map_err(|_| AccountsError::Key)?, chain_code })
+        Ok(Self {
+            key: self.key.add_tweak(&tweak).map_err(|_| AccountsError::Key)?,
+            chain_code,
+        })
     }
 }
 
@@ -52,7 +58,9 @@ pub(super) fn accounts(seed: &[u8; 64], count: u32) -> Result<Vec<SecretKey>, Ac
     for index in [HARDENED + 44, HARDENED + 60, HARDENED, 0] {
         parent = parent.child(index)?;
     }
-    (0..count).map(|index| parent.child(index).map(|child| child.key)).collect()
+    (0..count)
+        .map(|index| parent.child(index).map(|child| child.key))
+        .collect()
 }
 
 #[cfg(test)]
@@ -68,8 +76,14 @@ mod tests {
             "9f9c999693908d8a8784817e7b7875726f6c696663605d5a5754514e4b484542"
         );
         let master = ExtendedKey::master(&seed).unwrap();
-        assert_eq!(master.key.to_secret_bytes(), hex!("4b03d6fc340455b363f51020ad3ecca4f0850280cf436c70c727923f6db46c3e"));
+        assert_eq!(
+            master.key.to_secret_bytes(),
+            hex!("4b03d6fc340455b363f51020ad3ecca4f0850280cf436c70c727923f6db46c3e")
+        );
         let child = master.child(0).unwrap().child(HARDENED + 2_147_483_647).unwrap();
-        assert_eq!(child.key.to_secret_bytes(), hex!("877c779ad9687164e9c2f4f0f4ff0340814392330693ce95a58fe18fd52e6e93"));
+        assert_eq!(
+            child.key.to_secret_bytes(),
+            hex!("877c779ad9687164e9c2f4f0f4ff0340814392330693ce95a58fe18fd52e6e93")
+        );
     }
 }

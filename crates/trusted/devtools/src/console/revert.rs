@@ -21,14 +21,24 @@ const MAX_VALUE_CHARS: usize = 200;
 #[must_use]
 pub fn describe_revert(output: &[u8]) -> String {
     let Some((selector, data)) = output.split_first_chunk::<4>() else {
-        return if output.is_empty() { "no reason given".to_owned() } else { format!("data {}", hex::encode_prefixed(output)) };
+        return if output.is_empty() {
+            "no reason given".to_owned()
+        } else {
+            format!("data {}", hex::encode_prefixed(output))
+        };
     };
     let described = match *selector {
         ERROR => text(data),
         PANIC => panic_code(data),
         other => custom(Selector::from(other), data),
     };
-    described.unwrap_or_else(|| format!("unknown error {} with {} bytes of data", hex::encode_prefixed(selector), data.len()))
+    described.unwrap_or_else(|| {
+        format!(
+            "unknown error {} with {} bytes of data",
+            hex::encode_prefixed(selector),
+            data.len()
+        )
+    })
 }
 
 fn text(data: &[u8]) -> Option<String> {
@@ -124,26 +134,45 @@ mod tests {
         );
         assert_eq!(describe_revert(&reason), "\"nope\"");
         let overflow = encode("Panic(uint256)", vec![DynSolValue::Uint(U256::from(0x11), 256)]);
-        assert_eq!(describe_revert(&overflow), "panic 0x11: arithmetic overflow or underflow");
+        assert_eq!(
+            describe_revert(&overflow),
+            "panic 0x11: arithmetic overflow or underflow"
+        );
         assert_eq!(describe_revert(&[]), "no reason given");
         assert_eq!(describe_revert(&[1, 2]), "data 0x0102");
     }
 
     #[test]
     fn errors_with_a_known_selector_show_their_arguments() {
-        let owner = encode("OwnableUnauthorizedAccount(address)", vec![DynSolValue::Address(Address::ZERO)]);
-        assert_eq!(describe_revert(&owner), "OwnableUnauthorizedAccount(0x0000000000000000000000000000000000000000)");
+        let owner = encode(
+            "OwnableUnauthorizedAccount(address)",
+            vec![DynSolValue::Address(Address::ZERO)],
+        );
+        assert_eq!(
+            describe_revert(&owner),
+            "OwnableUnauthorizedAccount(0x0000000000000000000000000000000000000000)"
+        );
         let balance = encode(
             "ERC20InsufficientBalance(address,uint256,uint256)",
-            vec![DynSolValue::Address(Address::ZERO), DynSolValue::Uint(U256::from(1), 256), DynSolValue::Uint(U256::from(2), 256)],
+            vec![
+                DynSolValue::Address(Address::ZERO),
+                DynSolValue::Uint(U256::from(1), 256),
+                DynSolValue::Uint(U256::from(2), 256),
+            ],
         );
         assert!(describe_revert(&balance).ends_with(", 1, 2)"));
     }
 
     #[test]
     fn unknown_and_broken_data_is_summed_up() {
-        assert_eq!(describe_revert(&hex!("deadbeef0102")), "unknown error 0xdeadbeef with 2 bytes of data");
-        assert_eq!(describe_revert(&hex!("08c379a0ff")), "unknown error 0x08c379a0 with 1 bytes of data");
+        assert_eq!(
+            describe_revert(&hex!("deadbeef0102")),
+            "unknown error 0xdeadbeef with 2 bytes of data"
+        );
+        assert_eq!(
+            describe_revert(&hex!("08c379a0ff")),
+            "unknown error 0x08c379a0 with 1 bytes of data"
+        );
     }
 
     #[test]

@@ -61,11 +61,15 @@ impl Dev {
     }
 
     fn impersonation(&self) -> MutexGuard<'_, Impersonation> {
-        self.impersonation.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.impersonation
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn instance(&self) -> MutexGuard<'_, B256> {
-        self.instance.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.instance
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Whether transactions of `address` are taken without a signature.
@@ -95,14 +99,22 @@ fn random_id() -> B256 {
 ///
 /// # Errors
 /// [`RegisterMethodError`] if two methods have the same name, which would show in every end-to-end test.
-pub fn methods(context: RpcContext, accounts: DevAccounts, console: DevConsole) -> Result<Methods, RegisterMethodError> {
+pub fn methods(
+    context: RpcContext,
+    accounts: DevAccounts,
+    console: DevConsole,
+) -> Result<Methods, RegisterMethodError> {
     let mut registry = Registry::new(context.clone());
     register(&mut registry, accounts, console.switch())?;
     console.start(context);
     Ok(registry.into_methods())
 }
 
-fn register(registry: &mut Registry, accounts: DevAccounts, printing: Arc<AtomicBool>) -> Result<(), RegisterMethodError> {
+fn register(
+    registry: &mut Registry,
+    accounts: DevAccounts,
+    printing: Arc<AtomicBool>,
+) -> Result<(), RegisterMethodError> {
     let dev = Arc::new(Dev::new(accounts, printing));
     let mut table = Table { registry, dev };
     accounts::register(&mut table)?;
@@ -176,7 +188,12 @@ impl Table<'_> {
     }
 
     /// Adds a method that changes something.
-    fn done<H, F>(&mut self, info: MethodInfo, done: Done, handler: H) -> Result<&mut Self, RegisterMethodError>
+    fn done<H, F>(
+        &mut self,
+        info: MethodInfo,
+        done: Done,
+        handler: H,
+    ) -> Result<&mut Self, RegisterMethodError>
     where
         H: Fn(Arc<Dev>, MethodCall) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = RpcResult<()>> + Send + 'static,

@@ -52,18 +52,29 @@ pub(super) fn unknown_account() -> jsonrpsee::types::ErrorObjectOwned {
 }
 
 /// Signed, or under the name of an account that is impersonated.
-async fn submission(dev: &Dev, call: &MethodCall, unsigned: Unsigned, from: Address) -> RpcResult<RequestBody> {
+async fn submission(
+    dev: &Dev,
+    call: &MethodCall,
+    unsigned: Unsigned,
+    from: Address,
+) -> RpcResult<RequestBody> {
     let answer_at = AnswerAt::CommitIfInstant;
     // An account's key comes first: a signed transaction is worth more than an impersonated one.
     if let Some(account) = dev.accounts.find(&from) {
         let signed = account.sign_transaction(unsigned);
-        return Ok(RequestBody::Submit { raw: Bytes::from(signed.encoded_2718()), answer_at });
+        return Ok(RequestBody::Submit {
+            raw: Bytes::from(signed.encoded_2718()),
+            answer_at,
+        });
     }
     if !dev.impersonates(&from) {
         return Err(unknown_account());
     }
     super::change(call, DevelopmentRequest::Impersonate { address: from }).await?;
-    Ok(RequestBody::Development(DevelopmentRequest::SubmitImpersonated { transaction: impersonate(unsigned, from), answer_at }))
+    Ok(RequestBody::Development(DevelopmentRequest::SubmitImpersonated {
+        transaction: impersonate(unsigned, from),
+        answer_at,
+    }))
 }
 
 /// Fills in what is missing.
@@ -77,13 +88,19 @@ async fn check_effect(call: MethodCall, hash: B256, height: Height, index: u32) 
     let Some(block) = call.block_at(height).await? else {
         return Ok(hash);
     };
-    let succeeded = block.transaction(index).and_then(|transaction| transaction.receipt().map(|receipt| receipt.status())).unwrap_or(true);
+    let succeeded = block
+        .transaction(index)
+        .and_then(|transaction| transaction.receipt().map(|receipt| receipt.status()))
+        .unwrap_or(true);
     if succeeded {
         return Ok(hash);
     }
     let (context, caller) = (call.context.clone(), call.caller.clone());
     let index = index as usize;
-    let told = calls::on_blocking_thread(&call.context, move || Ok(replay::replay(&context, &caller, &block, index..index + 1))).await?;
+    let told = calls::on_blocking_thread(&call.context, move || {
+        Ok(replay::replay(&context, &caller, &block, index..index + 1))
+    })
+    .await?;
     match told.into_iter().next().and_then(|replayed| replayed.failure) {
         Some(Failure::Reverted(output)) => Err(errors::reverted(&output)),
         Some(halted @ Failure::Halted(_)) => {

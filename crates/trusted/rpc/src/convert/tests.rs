@@ -5,7 +5,9 @@
 
 use std::{collections::HashMap, fs, path::PathBuf};
 
-use alloy_consensus::{Block as AlloyBlock, Eip658Value, Receipt as AlloyReceipt, ReceiptEnvelope, transaction::Recovered};
+use alloy_consensus::{
+    Block as AlloyBlock, Eip658Value, Receipt as AlloyReceipt, ReceiptEnvelope, transaction::Recovered,
+};
 use alloy_primitives::{Address, B256, Bloom, Bytes, Log};
 use alloy_rlp::{Decodable as _, Encodable as _};
 use cloister_core::SeenLog;
@@ -79,8 +81,12 @@ struct BlockFields<'a>(&'a Block, B256);
 impl Serialize for BlockFields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let block = self.0;
-        let transactions: Vec<RecoveredTransaction> =
-            block.body.transactions.iter().map(|transaction| Recovered::new_unchecked(transaction.clone(), Address::ZERO).into()).collect();
+        let transactions: Vec<RecoveredTransaction> = block
+            .body
+            .transactions
+            .iter()
+            .map(|transaction| Recovered::new_unchecked(transaction.clone(), Address::ZERO).into())
+            .collect();
         let withdrawals = block.body.withdrawals.as_ref();
         let length = withdrawals.map(|list| list.length());
         let size = block_length(&block.header, &transactions, length);
@@ -188,7 +194,11 @@ fn receipt_of(json: &Value, transaction: &RecoveredTransaction) -> Receipt {
         Some(_) => Eip658Value::PostState(field(json, "root")),
         None => Eip658Value::Eip658(json["status"] == "0x1"),
     };
-    let receipt = AlloyReceipt { status, cumulative_gas_used: number(json, "cumulativeGasUsed"), logs: logs_of(json) };
+    let receipt = AlloyReceipt {
+        status,
+        cumulative_gas_used: number(json, "cumulativeGasUsed"),
+        logs: logs_of(json),
+    };
     ReceiptEnvelope::from_typed(transaction.tx_type(), receipt)
 }
 
@@ -205,7 +215,10 @@ fn receipts_of_every_fork() {
         let transaction = recovered(&chain, place, &json);
         let receipt = receipt_of(&json, &transaction);
         let first = json["logs"].get(0).map_or(0, |log| number(log, "logIndex"));
-        let logs: Vec<_> = (first..).zip(receipt.logs()).map(|(log_index, log)| SeenLog { log, log_index }).collect();
+        let logs: Vec<_> = (first..)
+            .zip(receipt.logs())
+            .map(|(log_index, log)| SeenLog { log, log_index })
+            .collect();
         let excess = chain[&place.block_hash].header.excess_blob_gas;
         let shown = Fields {
             transaction: &transaction,
@@ -223,11 +236,21 @@ fn receipts_of_every_fork() {
 fn a_bloom_covers_only_the_logs_that_are_shown() {
     let Some(suite) = suite() else { return };
     let chain = chain(&suite);
-    let json = results(&suite, "eth_getTransactionReceipt").into_iter().find(|json| json["logs"].get(0).is_some()).unwrap();
+    let json = results(&suite, "eth_getTransactionReceipt")
+        .into_iter()
+        .find(|json| json["logs"].get(0).is_some())
+        .unwrap();
     let place = place(&chain, &json);
     let transaction = recovered(&chain, place, &json);
     let receipt = receipt_of(&json, &transaction);
-    let shown = Fields { transaction: &transaction, place, receipt: &receipt, gas_used: 0, logs: &[], blob_gas_price: None };
+    let shown = Fields {
+        transaction: &transaction,
+        place,
+        receipt: &receipt,
+        gas_used: 0,
+        logs: &[],
+        blob_gas_price: None,
+    };
     let shown = serde_json::to_value(shown).unwrap();
     assert_eq!(field::<Bloom>(&shown, "logsBloom"), Bloom::ZERO);
     assert_eq!(shown["logs"], Value::Array(Vec::new()));

@@ -51,18 +51,30 @@ impl TransactionJson {
     /// A transaction in a block.
     #[must_use]
     pub fn committed(seen: &SeenTransaction) -> Self {
-        Self { transaction: seen.transaction().clone(), place: Some(Place::new(seen.block(), seen.index())), visibility: seen.visibility() }
+        Self {
+            transaction: seen.transaction().clone(),
+            place: Some(Place::new(seen.block(), seen.index())),
+            visibility: seen.visibility(),
+        }
     }
 
     /// A transaction in the pool.
     #[must_use]
     pub const fn pending(transaction: RecoveredTransaction) -> Self {
-        Self { transaction, place: None, visibility: Visibility::Full }
+        Self {
+            transaction,
+            place: None,
+            visibility: Visibility::Full,
+        }
     }
 
     #[cfg(test)]
     pub(super) const fn at(transaction: RecoveredTransaction, place: Place) -> Self {
-        Self { transaction, place: Some(place), visibility: Visibility::Full }
+        Self {
+            transaction,
+            place: Some(place),
+            visibility: Visibility::Full,
+        }
     }
 
     /// What belongs to the sender alone reads zero for others.

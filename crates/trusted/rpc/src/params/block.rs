@@ -72,11 +72,12 @@ impl Param for BlockId {
         }
         let object: Object = serde_json::from_str(json).map_err(|error| super::without_position(&error))?;
         match (object.block_number, object.block_hash) {
-            (Some(_), Some(_)) => Err("cannot specify both BlockHash and BlockNumber, choose one or the other".to_owned()),
-            (Some(number), None) => block_number(&number).map(Self::Number),
-            (None, Some(hash)) => {
-                B256::from_text(&hash).map(|hash| Self::Hash(RpcBlockHash::from_hash(hash, Some(object.require_canonical))))
+            (Some(_), Some(_)) => {
+                Err("cannot specify both BlockHash and BlockNumber, choose one or the other".to_owned())
             }
+            (Some(number), None) => block_number(&number).map(Self::Number),
+            (None, Some(hash)) => B256::from_text(&hash)
+                .map(|hash| Self::Hash(RpcBlockHash::from_hash(hash, Some(object.require_canonical)))),
             (None, None) => Err("at least one of BlockNumber or BlockHash is needed".to_owned()),
         }
     }
@@ -99,7 +100,10 @@ mod tests {
         assert_eq!(decode("\"0x1b\""), Ok(BlockId::number(27)));
         let hash = B256::repeat_byte(0xab);
         assert_eq!(decode(&format!("\"{hash}\"")), Ok(BlockId::hash(hash)));
-        assert_eq!(decode(&format!("{{\"blockHash\":\"{hash}\",\"requireCanonical\":true}}")), Ok(BlockId::hash_canonical(hash)));
+        assert_eq!(
+            decode(&format!("{{\"blockHash\":\"{hash}\",\"requireCanonical\":true}}")),
+            Ok(BlockId::hash_canonical(hash))
+        );
         assert_eq!(decode("{\"blockNumber\":\"0x2\"}"), Ok(BlockId::number(2)));
     }
 
@@ -107,8 +111,14 @@ mod tests {
     fn wrong_blocks_say_what_geth_says() {
         assert_eq!(decode("\"2\"").unwrap_err(), "hex string without 0x prefix");
         assert_eq!(decode("\"newest\"").unwrap_err(), "hex string without 0x prefix");
-        assert_eq!(decode("\"0x8000000000000000\"").unwrap_err(), "block number larger than int64");
+        assert_eq!(
+            decode("\"0x8000000000000000\"").unwrap_err(),
+            "block number larger than int64"
+        );
         let both = format!("{{\"blockNumber\":\"0x2\",\"blockHash\":\"{}\"}}", B256::ZERO);
-        assert_eq!(decode(&both).unwrap_err(), "cannot specify both BlockHash and BlockNumber, choose one or the other");
+        assert_eq!(
+            decode(&both).unwrap_err(),
+            "cannot specify both BlockHash and BlockNumber, choose one or the other"
+        );
     }
 }

@@ -35,7 +35,10 @@ impl HistoryLimits {
 
 impl Default for HistoryLimits {
     fn default() -> Self {
-        Self { blocks: Self::MIN_BLOCKS, bytes: 256 << 20 }
+        Self {
+            blocks: Self::MIN_BLOCKS,
+            bytes: 256 << 20,
+        }
     }
 }
 
@@ -140,7 +143,12 @@ impl History {
             self.committed = height;
         }
         let sequence = self.sequence();
-        self.blocks.push_back(Block { height, sequence, root: B256::ZERO, start: self.end() });
+        self.blocks.push_back(Block {
+            height,
+            sequence,
+            root: B256::ZERO,
+            start: self.end(),
+        });
     }
 
     /// Makes views of the newest block void, as its contents are about to change.
@@ -205,16 +213,22 @@ impl History {
             debug_assert!(false, "a slot was recorded before its account");
             return;
         };
-        let old = OldSlot { account: Short::of(owner), value: old.into() };
+        let old = OldSlot {
+            account: Short::of(owner),
+            value: old.into(),
+        };
         self.slots.push(slot_hash(account, &key), key, old, newest);
     }
 
     fn newest_account(&self, key: &B256) -> Option<RecordId> {
-        self.accounts.newest(account_hash(key), |record| record.key == *key)
+        self.accounts
+            .newest(account_hash(key), |record| record.key == *key)
     }
 
     fn newest_slot(&self, account: &B256, key: &B256) -> Option<RecordId> {
-        self.slots.newest(slot_hash(account, key), |record| record.key == *key && self.owner(record) == Some(account))
+        self.slots.newest(slot_hash(account, key), |record| {
+            record.key == *key && self.owner(record) == Some(account)
+        })
     }
 
     fn owner(&self, slot: &Record<OldSlot>) -> Option<&B256> {
@@ -223,7 +237,10 @@ impl History {
     }
 
     fn end(&self) -> Mark {
-        Mark { account: self.accounts.next_id(), slot: self.slots.next_id() }
+        Mark {
+            account: self.accounts.next_id(),
+            slot: self.slots.next_id(),
+        }
     }
 
     fn position(&self, height: Height) -> Option<usize> {
@@ -245,7 +262,9 @@ impl History {
         position
             .filter(|at| self.blocks[*at].sequence == version.sequence)
             .map(|at| self.blocks.get(at + 1).map_or(self.end(), |b| b.start))
-            .ok_or(StateError::HistoryUnavailable { height: version.height })
+            .ok_or(StateError::HistoryUnavailable {
+                height: version.height,
+            })
     }
 
     /// Whether nothing has been recorded since.
@@ -297,7 +316,9 @@ impl History {
     /// Accounts the newest block recorded, in order, starting with the `skip`th.
     pub(crate) fn newest_accounts(&self, skip: u64) -> impl Iterator<Item = (B256, Option<OldAccount>)> {
         let start = self.recording().unwrap_or_else(|| self.end()).account;
-        (start + skip..self.accounts.next_id()).filter_map(|id| self.accounts.get(id)).map(|record| (record.key, record.old))
+        (start + skip..self.accounts.next_id())
+            .filter_map(|id| self.accounts.get(id))
+            .map(|record| (record.key, record.old))
     }
 
     /// Takes back the last slot that the newest block recorded: account, slot, old value.
@@ -332,7 +353,10 @@ impl History {
     /// accounts that were held.
     pub(crate) fn forget(&mut self, mut forgotten: impl FnMut(&Account)) {
         let keep = self.limits.blocks.max(HistoryLimits::MIN_BLOCKS);
-        while self.blocks_below_tip() > keep && self.bytes() > self.limits.bytes && self.blocks[1].height <= self.committed {
+        while self.blocks_below_tip() > keep
+            && self.bytes() > self.limits.bytes
+            && self.blocks[1].height <= self.committed
+        {
             let end = self.blocks.get(2).map_or(self.end(), |block| block.start);
             self.slots.forget_before(end.slot, |_| ());
             self.accounts.forget_before(end.account, |old| {

@@ -105,7 +105,14 @@ impl SnapshotCut {
         }
         let pinned = Arc::new(Mutex::new(pinned));
         contents.pins.push(Arc::downgrade(&pinned));
-        Ok(Self { state: Arc::clone(state), pinned, codes: contents.codes.share(), height, root, position: Position::Account(B256::ZERO) })
+        Ok(Self {
+            state: Arc::clone(state),
+            pinned,
+            codes: contents.codes.share(),
+            height,
+            root,
+            position: Position::Account(B256::ZERO),
+        })
     }
 
     /// The height this snapshot shows.
@@ -132,7 +139,9 @@ impl SnapshotCut {
                 Position::End => break,
                 Position::Account(from) => cut_account(&contents, &pinned, &mut self.codes, &mut chunk, from),
                 Position::Code { account, rest } => cut_code(&mut chunk, *account, rest),
-                Position::Slot { account, from } => cut_slots(&contents, &pinned, &mut chunk, *account, *from),
+                Position::Slot { account, from } => {
+                    cut_slots(&contents, &pinned, &mut chunk, *account, *from)
+                }
             };
             match next {
                 Step::On(position) => self.position = position,
@@ -156,7 +165,10 @@ impl SnapshotCut {
 
 impl core::fmt::Debug for SnapshotCut {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("SnapshotCut").field("height", &self.height).field("root", &self.root).finish_non_exhaustive()
+        f.debug_struct("SnapshotCut")
+            .field("height", &self.height)
+            .field("root", &self.root)
+            .finish_non_exhaustive()
     }
 }
 
@@ -166,7 +178,13 @@ enum Step {
     Full(Position),
 }
 
-fn cut_account(contents: &Contents, pinned: &Pinned, codes: &mut BTreeMap<B256, Bytes>, chunk: &mut ChunkWriter, from: &B256) -> Step {
+fn cut_account(
+    contents: &Contents,
+    pinned: &Pinned,
+    codes: &mut BTreeMap<B256, Bytes>,
+    chunk: &mut ChunkWriter,
+    from: &B256,
+) -> Step {
     let mut live = contents.tries.accounts_from(from);
     let live = iter::from_fn(|| live.next_leaf().map(|leaf| (leaf.key, leaf.account)));
     let older = pinned.accounts.range(*from..).map(|(key, old)| (*key, *old));
@@ -178,7 +196,10 @@ fn cut_account(contents: &Contents, pinned: &Pinned, codes: &mut BTreeMap<B256, 
     }
     Step::On(match codes.remove(&account.code_hash) {
         Some(rest) => Position::Code { account: key, rest },
-        None => Position::Slot { account: key, from: B256::ZERO },
+        None => Position::Slot {
+            account: key,
+            from: B256::ZERO,
+        },
     })
 }
 
@@ -191,10 +212,23 @@ fn cut_code(chunk: &mut ChunkWriter, account: B256, rest: &Bytes) -> Step {
         }
     };
     let rest = rest.slice(length..);
-    Step::On(if rest.is_empty() { Position::Slot { account, from: B256::ZERO } } else { Position::Code { account, rest } })
+    Step::On(if rest.is_empty() {
+        Position::Slot {
+            account,
+            from: B256::ZERO,
+        }
+    } else {
+        Position::Code { account, rest }
+    })
 }
 
-fn cut_slots(contents: &Contents, pinned: &Pinned, chunk: &mut ChunkWriter, account: B256, from: B256) -> Step {
+fn cut_slots(
+    contents: &Contents,
+    pinned: &Pinned,
+    chunk: &mut ChunkWriter,
+    account: B256,
+    from: B256,
+) -> Step {
     let id = contents.tries.account_id(&account);
     let mut live = id.map(|id| contents.tries.slots_from(id, &from));
     let live = iter::from_fn(|| {

@@ -49,7 +49,11 @@ impl Model {
     }
 
     pub(crate) fn root(&self) -> B256 {
-        state_root_unhashed(self.accounts.iter().map(|(address, (account, storage))| (*address, trie_account(account, storage))))
+        state_root_unhashed(
+            self.accounts
+                .iter()
+                .map(|(address, (account, storage))| (*address, trie_account(account, storage))),
+        )
     }
 
     pub(crate) fn slots(&self) -> u64 {
@@ -119,7 +123,11 @@ fn trie_account(account: &Account, storage: &BTreeMap<U256, U256>) -> TrieAccoun
 fn account() -> impl Strategy<Value = (Account, Option<Bytes>)> {
     (any::<u8>(), any::<u64>(), prop::option::of(0u8..4)).prop_map(|(nonce, balance, n)| {
         let code = n.map(code);
-        let mut account = Account { nonce: nonce.into(), balance: U256::from(balance) << (nonce % 190), ..Account::default() };
+        let mut account = Account {
+            nonce: nonce.into(),
+            balance: U256::from(balance) << (nonce % 190),
+            ..Account::default()
+        };
         if let Some(code) = &code {
             account.code_hash = keccak256(code);
         }
@@ -133,7 +141,8 @@ fn storage() -> impl Strategy<Value = Vec<(U256, U256)>> {
         2 => (1u64..300).prop_map(U256::from),
         1 => any::<[u8; 32]>().prop_map(U256::from_be_bytes),
     ];
-    prop::collection::btree_map((0..SLOTS).prop_map(U256::from), value, 0..5).prop_map(|slots| slots.into_iter().collect())
+    prop::collection::btree_map((0..SLOTS).prop_map(U256::from), value, 0..5)
+        .prop_map(|slots| slots.into_iter().collect())
 }
 
 /// A canonical delta over the few addresses and slots there are.
@@ -146,8 +155,12 @@ pub(crate) fn delta() -> impl Strategy<Value = StateDelta> {
     changes.prop_map(|changes| {
         let mut delta = StateDelta::default();
         for (n, change) in changes {
-            let mut account_delta =
-                AccountDelta { address: address(n), account: None, storage_cleared: StorageCleared::No, storage: Vec::new() };
+            let mut account_delta = AccountDelta {
+                address: address(n),
+                account: None,
+                storage_cleared: StorageCleared::No,
+                storage: Vec::new(),
+            };
             if let Some(((account, code), storage, cleared)) = change {
                 delta.codes.extend(code);
                 account_delta.account = Some(account);

@@ -10,7 +10,12 @@ use super::rlp::Reference;
 use super::store::NodeStore;
 
 /// The leaf with this key.
-pub(crate) fn find<L: Leaf>(branches: &impl NodeStore<Branch>, leaves: &impl NodeStore<L>, root: NodeId, key: &B256) -> Option<u32> {
+pub(crate) fn find<L: Leaf>(
+    branches: &impl NodeStore<Branch>,
+    leaves: &impl NodeStore<L>,
+    root: NodeId,
+    key: &B256,
+) -> Option<u32> {
     let mut node = root;
     loop {
         match node.kind() {
@@ -41,8 +46,17 @@ enum End {
 }
 
 impl Descent {
-    fn towards<L: Leaf>(branches: &impl NodeStore<Branch>, leaves: &impl NodeStore<L>, root: NodeId, key: &B256) -> Self {
-        let mut descent = Self { branches: [0; NIBBLES], length: 0, end: End::Nothing };
+    fn towards<L: Leaf>(
+        branches: &impl NodeStore<Branch>,
+        leaves: &impl NodeStore<L>,
+        root: NodeId,
+        key: &B256,
+    ) -> Self {
+        let mut descent = Self {
+            branches: [0; NIBBLES],
+            length: 0,
+            end: End::Nothing,
+        };
         let mut node = root;
         let mut depth = 0;
         loop {
@@ -50,7 +64,11 @@ impl Descent {
                 Kind::Nothing => return descent,
                 Kind::Leaf(index) => {
                     let parted = first_difference(leaves.get(index).key(), key, depth);
-                    descent.end = if parted == NIBBLES { End::Found(index) } else { End::Parted(node, parted) };
+                    descent.end = if parted == NIBBLES {
+                        End::Found(index)
+                    } else {
+                        End::Parted(node, parted)
+                    };
                     return descent;
                 }
                 Kind::Branch(index) => {
@@ -76,7 +94,13 @@ impl Descent {
     }
 
     /// Makes `node` the child that the key leads to below the last branch on `path`.
-    fn link(branches: &mut impl NodeStore<Branch>, path: &[u32], root: &mut NodeId, key: &B256, node: NodeId) {
+    fn link(
+        branches: &mut impl NodeStore<Branch>,
+        path: &[u32],
+        root: &mut NodeId,
+        key: &B256,
+        node: NodeId,
+    ) {
         match path.last() {
             None => *root = node,
             Some(parent) => *branches.get_mut(*parent).child_mut(key) = node,
@@ -107,7 +131,12 @@ pub(crate) fn touch<L: Leaf>(
 }
 
 /// Adds a leaf, or replaces the one with the same key. Returns its index.
-pub(crate) fn insert<L: Leaf>(branches: &mut impl NodeStore<Branch>, leaves: &mut impl NodeStore<L>, root: &mut NodeId, leaf: L) -> u32 {
+pub(crate) fn insert<L: Leaf>(
+    branches: &mut impl NodeStore<Branch>,
+    leaves: &mut impl NodeStore<L>,
+    root: &mut NodeId,
+    leaf: L,
+) -> u32 {
     let key = *leaf.key();
     let descent = Descent::towards(branches, leaves, *root, &key);
     descent.forget_references(branches);
@@ -125,14 +154,24 @@ pub(crate) fn insert<L: Leaf>(branches: &mut impl NodeStore<Branch>, leaves: &mu
         let mut children = [NodeId::NOTHING; 16];
         children[nibble(&sibling_key, position)] = sibling;
         children[nibble(&key, position)] = node;
-        node = NodeId::branch(branches.add(Branch { path: key, depth: position as u8, children, reference: Reference::UNKNOWN }));
+        node = NodeId::branch(branches.add(Branch {
+            path: key,
+            depth: position as u8,
+            children,
+            reference: Reference::UNKNOWN,
+        }));
     }
     Descent::link(branches, descent.path(), root, &key, node);
     index
 }
 
 /// Removes the leaf with this key, if there is one.
-pub(crate) fn remove<L: Leaf>(branches: &mut impl NodeStore<Branch>, leaves: &mut impl NodeStore<L>, root: &mut NodeId, key: &B256) {
+pub(crate) fn remove<L: Leaf>(
+    branches: &mut impl NodeStore<Branch>,
+    leaves: &mut impl NodeStore<L>,
+    root: &mut NodeId,
+    key: &B256,
+) {
     let descent = Descent::towards(branches, leaves, *root, key);
     let End::Found(index) = descent.end else {
         return;
@@ -152,7 +191,11 @@ pub(crate) fn remove<L: Leaf>(branches: &mut impl NodeStore<Branch>, leaves: &mu
 }
 
 /// Forgets the reference to a node whose parent changes; returns some key below it.
-fn forget_reference<L: Leaf>(branches: &mut impl NodeStore<Branch>, leaves: &mut impl NodeStore<L>, node: NodeId) -> B256 {
+fn forget_reference<L: Leaf>(
+    branches: &mut impl NodeStore<Branch>,
+    leaves: &mut impl NodeStore<L>,
+    node: NodeId,
+) -> B256 {
     match node.kind() {
         Kind::Nothing => B256::ZERO,
         Kind::Leaf(index) => {

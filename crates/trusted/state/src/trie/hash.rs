@@ -36,9 +36,15 @@ pub(crate) fn settle<L: Leaf>(
         Kind::Leaf(index) => Reference::to(encode_leaf(leaves.get(index), depth).list()),
         Kind::Branch(index) => {
             let branch = branches.get(index);
-            let mut rlp = encode_branch(branch, |child| settle(branches, leaves, child, branch.depth() + 1, limit, out))?;
+            let mut rlp = encode_branch(branch, |child| {
+                settle(branches, leaves, child, branch.depth() + 1, limit, out)
+            })?;
             let below = Reference::to(rlp.list());
-            if branch.depth() > depth { Reference::to(encode_extension(branch, depth, &below).list()) } else { below }
+            if branch.depth() > depth {
+                Reference::to(encode_extension(branch, depth, &below).list())
+            } else {
+                below
+            }
         }
     };
     out.push((node, reference));
@@ -46,7 +52,11 @@ pub(crate) fn settle<L: Leaf>(
 }
 
 /// Stores references that [`settle`] computed.
-pub(crate) fn store<L: Leaf>(branches: &mut impl NodeStore<Branch>, leaves: &mut impl NodeStore<L>, settled: &[(NodeId, Reference)]) {
+pub(crate) fn store<L: Leaf>(
+    branches: &mut impl NodeStore<Branch>,
+    leaves: &mut impl NodeStore<L>,
+    settled: &[(NodeId, Reference)],
+) {
     for (node, reference) in settled {
         match node.kind() {
             Kind::Nothing => {}
@@ -57,7 +67,11 @@ pub(crate) fn store<L: Leaf>(branches: &mut impl NodeStore<Branch>, leaves: &mut
 }
 
 /// The reference stored with a node.
-pub(crate) fn reference<L: Leaf>(branches: &impl NodeStore<Branch>, leaves: &impl NodeStore<L>, node: NodeId) -> Reference {
+pub(crate) fn reference<L: Leaf>(
+    branches: &impl NodeStore<Branch>,
+    leaves: &impl NodeStore<L>,
+    node: NodeId,
+) -> Reference {
     match node.kind() {
         Kind::Nothing => Reference::UNKNOWN,
         Kind::Leaf(index) => *leaves.get(index).reference(),
@@ -67,7 +81,12 @@ pub(crate) fn reference<L: Leaf>(branches: &impl NodeStore<Branch>, leaves: &imp
 
 /// Nodes on the way from the root towards `key`, as RLP, those within another's RLP left out.
 /// All references must be known.
-pub(crate) fn prove<L: Leaf>(branches: &impl NodeStore<Branch>, leaves: &impl NodeStore<L>, root: NodeId, key: &B256) -> Vec<Bytes> {
+pub(crate) fn prove<L: Leaf>(
+    branches: &impl NodeStore<Branch>,
+    leaves: &impl NodeStore<L>,
+    root: NodeId,
+    key: &B256,
+) -> Vec<Bytes> {
     let mut proof = Vec::new();
     let mut add = |rlp: &[u8]| {
         if proof.is_empty() || rlp.len() >= 32 {

@@ -1,0 +1,193 @@
+//! Mutated bytes at every entrance of hostile bytes: nothing panics, whatever is accepted is what was meant.
+//!
+//! A moment each in `make test`, longer by `make fuzz`; a finding prints the seed that repeats it.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{str, sync::Arc};
+
+use alloy::{
+    consensus::{TxEip1559, TxEip2930, TxEip7702, TxEnvelope, TxLegacy},
+    eips::eip2718::Encodable2718 as _,
+    primitives::{Address, B256, Bytes, TxKind, U256},
+    signers::{SignerSync as _, local::PrivateKeySigner},
+};
+use cloister_boundary::{FromEnclave, Record, StartInfo, ToEnclave, encode};
+use cloister_execution::{decode, recover};
+use cloister_keys::{BlockAad, BlockBlob, Epoch, LedgerKeys, OpenError, PlatformKey, Sealed};
+use cloister_primitives::{ChainSpec, Genesis, Height, Seq};
+use cloister_tests::{
+    fuzz,
+    node::{Node, Target},
+};
+
+const MAX_BYTES: usize = 128 * 1024;
+
+fn frame<M: cloister_boundary::Message>(message: &M) -> Vec<u8> {
+    let mut bytes = vec![7];
+    encode(message, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn boundary_frames() {
+    let conn = cloister_boundary::ConnId(1);
+    let seeds = [
+        frame(&ToEnclave::Hello { version: 1 }),
+        frame(&ToEnclave::Start(StartInfo {
+            genesis: b"{}".to_vec(),
+            ..StartInfo::default()
+        })),
+        frame(&ToEnclave::Persisted { seq: Seq(7) }),
+        frame(&ToEnclave::Data {
+            conn,
+            bytes: vec![1, 2, 3],
+        }),
+        frame(&ToEnclave::Blocks {
+            id: cloister_boundary::ReadId(3),
+            blocks: vec![None, Some(vec![9])],
+        }),
+        frame(&FromEnclave::Persist {
+            seq: Seq(1),
+            record: Record::Block {
+                height: Height(1),
+                sealed: vec![5; 40],
+            },
+        }),
+        frame(&FromEnclave::ReadBlocks {
+            id: cloister_boundary::ReadId(1),
+            from: Height(0),
+            count: 9,
+        }),
+        frame(&FromEnclave::Credit { conn, bytes: 77 }),
+    ];
+    let count = fuzz::run("boundary frames", &seeds, cloister_boundary::fuzz_frame);
+    assert!(count > 0);
+}
+
+#[test]
+fn sealed_blobs() {
+    let platform = PlatformKey::from_bytes(&[3; 32]).unwrap();
+    let keys = Arc::new(LedgerKeys::derive(&platform, 1, B256::ZERO, Epoch(0)));
+    let aad = BlockAad {
+        height: Height(4),
+        incarnation: [6; 16],
+        parent_hash: B256::repeat_byte(1),
+    };
+    let genuine = [b"one".to_vec(), vec![0; 3_000]].map(|record| {
+        let sealed = keys.seal_block([9; 12], &aad, record).unwrap();
+        sealed.into_bytes()
+    });
+    let count = fuzz::run("sealed blobs", &genuine.clone(), |bytes| {
+        let opened = Sealed::<BlockBlob>::from_bytes(bytes.to_vec()).and_then(|sealed| {
+            let aad = BlockAad {
+                incarnation: sealed.incarnation(),
+                ..aad
+            };
+            keys.open_block(&aad, sealed)
+        });
+        match opened {
+            Ok(_) => assert!(genuine.iter().any(|blob| blob == bytes), "a changed blob opened"),
+            Err(OpenError::BadPadding) => panic!("an authentic blob with wrong padding"),
+            Err(_) => {}
+        }
+    });
+    assert!(count > 0);
+}
+
+fn signed<T: alloy::consensus::SignableTransaction<alloy::primitives::Signature>>(transaction: T) -> Vec<u8>
+where
+    TxEnvelope: From<alloy::consensus::Signed<T>>,
+{
+    let key = PrivateKeySigner::from_bytes(&B256::repeat_byte(0x11)).unwrap();
+    let signature = key.sign_hash_sync(&transaction.signature_hash()).unwrap();
+    TxEnvelope::from(transaction.into_signed(signature)).encoded_2718()
+}
+
+#[test]
+fn raw_transactions() {
+    let to = TxKind::Call(Address::repeat_byte(2));
+    let input = Bytes::from_static(&[1, 2, 3, 4, 5]);
+    let seeds = [
+        signed(TxLegacy {
+            chain_id: Some(1),
+            gas_limit: 21_000,
+            to,
+            input: input.clone(),
+            ..TxLegacy::default()
+        }),
+        signed(TxEip2930 {
+            chain_id: 1,
+            gas_limit: 50_000,
+            to,
+            value: U256::from(7),
+            ..TxEip2930::default()
+        }),
+        signed(TxEip1559 {
+            chain_id: 1,
+            gas_limit: 60_000,
+            to: TxKind::Create,
+            input,
+            ..TxEip1559::default()
+        }),
+        signed(TxEip7702 {
+            chain_id: 1,
+            gas_limit: 90_000,
+            ..TxEip7702::default()
+        }),
+    ];
+    let count = fuzz::run("raw transactions", &seeds, |bytes| {
+        if let Ok(transaction) = decode(bytes, MAX_BYTES) {
+            assert_eq!(transaction.encoded_2718(), bytes, "one transaction, one encoding");
+        }
+        if let Ok(recovered) = recover(bytes, MAX_BYTES) {
+            assert_eq!(recovered.inner().encoded_2718(), bytes);
+        }
+    });
+    assert!(count > 0);
+}
+
+#[test]
+fn genesis_files() {
+    let seeds = [
+        br#"{"config":{"chainId":1,"homesteadBlock":0,"londonBlock":0,"terminalTotalDifficulty":0,"shanghaiTime":0,
+             "cloister":{"confidentiality":"off","baseFee":{"fixed":"0x0"},"maxCodeSize":49152}},
+             "gasLimit":"0x1c9c380","difficulty":"0x0","alloc":{"0x0000000000000000000000000000000000000001":
+             {"balance":"0x1","nonce":"0x2","code":"0x6001","storage":{"0x01":"0x02"}}}}"#
+            .to_vec(),
+        br#"{"config":{"chainId":5},"gasLimit":"30000000","extraData":"0x","alloc":{}}"#.to_vec(),
+    ];
+    let count = fuzz::run("genesis files", &seeds, |bytes| {
+        if let Ok(text) = str::from_utf8(bytes)
+            && let Ok((genesis, _)) = Genesis::parse(text)
+        {
+            let _ = ChainSpec::new(genesis);
+        }
+    });
+    assert!(count > 0);
+}
+
+#[test]
+fn http_bodies() {
+    let node = Node::start_default(Target::Dev);
+    let seeds = [
+        br#"{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["latest",true]}"#.to_vec(),
+        br#"[{"jsonrpc":"2.0","id":1,"method":"eth_chainId"},{"jsonrpc":"2.0","method":"net_version"}]"#.to_vec(),
+        br#"{"jsonrpc":"2.0","id":"a","method":"eth_call","params":[{"to":"0x0000000000000000000000000000000000000004","data":"0x00"},"latest",{}]}"#
+            .to_vec(),
+        br#"{"jsonrpc":"2.0","id":2,"method":"eth_getLogs","params":[{"fromBlock":"0x0","topics":[null,["0x00"]]}]}"#.to_vec(),
+        br#"{"jsonrpc":"2.0","id":3,"method":"eth_sendTransaction","params":[{"from":"0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266","value":"0x1"}]}"#
+            .to_vec(),
+    ];
+    let count = fuzz::run("HTTP bodies", &seeds, |bytes| {
+        let answer = node.rpc().post(bytes).expect("an HTTP answer to every body");
+        let well_formed =
+            answer.body.is_empty() || serde_json::from_slice::<serde_json::Value>(&answer.body).is_ok();
+        assert!(well_formed, "{}", String::from_utf8_lossy(&answer.body));
+    });
+    assert!(count > 0);
+    assert_eq!(
+        node.rpc().call("eth_chainId", serde_json::json!([])).unwrap(),
+        "0x7a69"
+    );
+}
