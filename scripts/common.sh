@@ -36,7 +36,7 @@ with_progress() {
     (
       while sleep 30; do
         objects=$(find "$CARGO_TARGET_DIR/release/build" -path '*librocksdb-sys-*/out/*' -name '*.o' 2>/dev/null | wc -l)
-        [ "$objects" -eq 0 ] || printf '    … RocksDB: %s of about 350 files compiled\n' "$objects"
+        [ "$objects" -eq 0 ] || printf '    … RocksDB: %s of about 360 files compiled\n' "$objects"
       done
     ) &
     watcher=$!

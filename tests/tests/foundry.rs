@@ -438,7 +438,7 @@ fn cast_sends_every_transaction_type() {
 
     // The slots that the call touches are found by the node, then declared.
     let list = scene
-        .cast(&["access-list", &set[0], &set[1], &set[2], &set[3], "--json"])
+        .cast(&["access-list", set[0], set[1], set[2], set[3], "--json"])
         .json();
     let declared = list["accessList"][0]["storageKeys"].as_array().expect("slots");
     assert!(
