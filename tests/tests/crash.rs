@@ -2,6 +2,8 @@
 //!
 //! `CLOISTER_CRASHES` sets how often the node is killed (10), `CLOISTER_CRASH_SEED` when.
 
+#![allow(clippy::print_stderr)] // seeds and counts, for whoever repeats a run
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
