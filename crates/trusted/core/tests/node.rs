@@ -487,3 +487,44 @@ fn old_blocks_come_back_in_whole_sections() {
         Err(CoreError::Unavailable(_))
     ));
 }
+
+#[test]
+fn a_crash_at_any_persist_point_loses_nothing_that_was_answered() {
+    let alice = Account::new(1);
+    let genesis = genesis(&[&alice]);
+    let options = CoreOptions {
+        snapshot_every_blocks: 3,
+        ..options()
+    };
+    let mut died = 0;
+    for point in 1..60 {
+        let mut node = Node::start(&genesis, options.clone(), point, Disk::default());
+        node.answers = Answers::DiesAfter(u32::try_from(point).unwrap());
+        let raws = transfers(&alice, 0..20);
+        let mut answered = Vec::new();
+        for raw in &raws {
+            let ids = node.submit(vec![raw.clone()], AnswerAt::Commit);
+            node.run();
+            if node.heard.replies.contains_key(&ids[0]) {
+                answered.push(raw.clone());
+            }
+        }
+        died += u32::from(node.answers == Answers::DiesAfter(0));
+        let mut again = Node::start(&genesis, options.clone(), 1_000 + point, node.disk.clone());
+        assert_eq!(again.heard.halted, None, "persist point {point}");
+        assert!(
+            answered.iter().all(|raw| again.sees(raw)),
+            "persist point {point}"
+        );
+        let next = again.balance(TO).to::<u64>();
+        assert!(next >= answered.len() as u64);
+        again.submit(vec![alice.transfer(next, TO, 1)], AnswerAt::Commit);
+        again.run();
+        assert_eq!(
+            again.balance(TO),
+            U256::from(next + 1),
+            "persist point {point}: it goes on"
+        );
+    }
+    assert!(died > 30, "most points lie within the run");
+}

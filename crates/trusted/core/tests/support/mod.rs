@@ -129,6 +129,8 @@ pub enum Answers {
     AtOnce,
     Never,
     Failing(StorageFault),
+    /// The machine dies after so many more records are on the disk, before it is told so.
+    DiesAfter(u32),
 }
 
 pub fn genesis(accounts: &[&Account]) -> String {
@@ -270,7 +272,14 @@ impl Node {
                     let message = ToEnclave::PersistFailed { seq, fault };
                     self.give(CoreMessage::Host(message));
                 }
-                Answers::Never => return,
+                Answers::DiesAfter(0) | Answers::Never => return,
+                Answers::DiesAfter(left) => {
+                    self.disk.store(record);
+                    self.answers = Answers::DiesAfter(left - 1);
+                    if left > 1 {
+                        self.give(CoreMessage::Host(ToEnclave::Persisted { seq }));
+                    }
+                }
             }
         }
     }
