@@ -1,5 +1,7 @@
 //! Connections that are slow, half-open, broken or too many: they cost the node little and nobody else anything.
 
+#![allow(clippy::print_stderr)] // a failing or partial run says how far it came
+
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
