@@ -7,9 +7,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 fn execute(criterion: &mut Criterion) {
     let mut floor = Floor::new(500, 0).expect("an in-memory chain");
     let chain = Chain::new(&mut floor, 500, 100_000).expect("an in-memory chain");
-    let candidates = chain
-        .admit(&floor.sign_transfers(1_000))
-        .expect("valid transfers");
+    let candidates = chain.admit(&floor.sign_transfers(1_000)).expect("valid transfers");
     let view = chain.view().expect("the genesis state");
     let mut group = criterion.benchmark_group("execute");
     group.throughput(Throughput::Elements(candidates.len() as u64));

@@ -11,11 +11,7 @@ fn frame_guard(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(u64::from(FRAMES)));
     for (name, run) in [("open guard", guarded as fn() -> _), ("none", unguarded)] {
         group.bench_function(name, |bencher| {
-            bencher.iter_custom(|rounds| {
-                (0..rounds)
-                    .map(|_| run().expect("the frames run"))
-                    .sum::<Duration>()
-            });
+            bencher.iter_custom(|rounds| (0..rounds).map(|_| run().expect("the frames run")).sum::<Duration>());
         });
     }
     group.finish();

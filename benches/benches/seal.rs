@@ -13,11 +13,7 @@ fn seal(criterion: &mut Criterion) {
     let platform = PlatformKey::generate(&mut entropy);
     let keys = LedgerKeys::derive(&platform, 31337, B256::ZERO, Epoch::default());
     let incarnation = draw_incarnation(&mut entropy);
-    let aad = BlockAad {
-        height: Height(1),
-        incarnation,
-        parent_hash: B256::ZERO,
-    };
+    let aad = BlockAad { height: Height(1), incarnation, parent_hash: B256::ZERO };
     let mut group = criterion.benchmark_group("seal");
     for kib in [1, 64, 512] {
         let record = vec![7u8; kib << 10];

@@ -44,34 +44,19 @@ impl Chain {
         for index in 0..senders {
             let sender = Account::derived(0, index)?.address;
             storage.insert(token::balance_slot(sender), U256::from(1_000_000_000));
-            let account = GenesisAccount {
-                balance: U256::from(1_000_000_000_000_000_000_000_u128),
-                ..GenesisAccount::default()
-            };
+            let account =
+                GenesisAccount { balance: U256::from(1_000_000_000_000_000_000_000_u128), ..GenesisAccount::default() };
             alloc.insert(sender, account);
         }
-        let contract = GenesisAccount {
-            nonce: 1,
-            code: floor.runtime_code()?,
-            storage,
-            ..GenesisAccount::default()
-        };
+        let contract = GenesisAccount { nonce: 1, code: floor.runtime_code()?, storage, ..GenesisAccount::default() };
         alloc.insert(floor.token, contract);
-        let chain = DevChain {
-            gas_limit: GAS_LIMIT,
-            alloc,
-            ..DevChain::default()
-        };
+        let chain = DevChain { gas_limit: GAS_LIMIT, alloc, ..DevChain::default() };
         let spec = Arc::new(ChainSpec::development(chain)?);
         let state = State::new(HistoryLimits::default());
         let root = state.apply(Height::GENESIS, &genesis_delta(&spec))?;
         state.set_committed(Height::GENESIS);
         let genesis = genesis_block(&spec, root);
-        Ok(Self {
-            executor: Executor::new(spec, Arc::new(Open)),
-            state,
-            genesis,
-        })
+        Ok(Self { executor: Executor::new(spec, Arc::new(Open)), state, genesis })
     }
 
     /// Decodes, recovers and validates raw transactions.
@@ -79,12 +64,8 @@ impl Chain {
     /// # Errors
     /// When one of them is refused.
     pub fn admit(&self, raw: &[Bytes]) -> Result<Vec<ValidTx>> {
-        let head = HeadFacts {
-            height: 1,
-            timestamp: self.genesis.header.timestamp + 1,
-            base_fee: 7,
-            gas_limit: GAS_LIMIT,
-        };
+        let head =
+            HeadFacts { height: 1, timestamp: self.genesis.header.timestamp + 1, base_fee: 7, gas_limit: GAS_LIMIT };
         let view = self.view()?;
         raw.iter()
             .map(|bytes| {
@@ -111,10 +92,7 @@ impl Chain {
     /// When a candidate does not make it into the block.
     pub fn build(&self, view: &StateView, candidates: Vec<ValidTx>) -> Result<Built> {
         let expected = candidates.len();
-        let parent = Parent {
-            header: &self.genesis.header,
-            hash: self.genesis.hash,
-        };
+        let parent = Parent { header: &self.genesis.header, hash: self.genesis.hash };
         let attributes = BlockAttributes {
             timestamp: self.genesis.header.timestamp + 1,
             beneficiary: Address::ZERO,
@@ -123,9 +101,7 @@ impl Chain {
             base_fee_override: Some(7),
             ..BlockAttributes::default()
         };
-        let built = self
-            .executor
-            .build(parent, attributes, view, &NoBlockHashes, candidates)?;
+        let built = self.executor.build(parent, attributes, view, &NoBlockHashes, candidates)?;
         if let Some((_, reason)) = built.evicted.first() {
             return Err(eyre!("a transfer was refused: {reason}"));
         }

@@ -35,9 +35,7 @@ pub enum Confirm {
 
 impl Default for Confirm {
     fn default() -> Self {
-        Self::Blocks {
-            poll: Duration::from_millis(5),
-        }
+        Self::Blocks { poll: Duration::from_millis(5) }
     }
 }
 
@@ -58,13 +56,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            batch: 100,
-            connections: 4,
-            lane_in_flight: 16,
-            in_flight: 8_000,
-            deadline: Duration::from_secs(120),
-        }
+        Self { batch: 100, connections: 4, lane_in_flight: 16, in_flight: 8_000, deadline: Duration::from_secs(120) }
     }
 }
 
@@ -117,10 +109,7 @@ impl Plan {
     fn new(lanes: Vec<Vec<Signed>>) -> Result<Self> {
         let total: usize = lanes.iter().map(Vec::len).sum();
         ensure!(total <= MAX_TRANSACTIONS, "too many transactions: {total}");
-        let mut plan = Self {
-            transactions: Vec::with_capacity(total),
-            lanes: Vec::with_capacity(lanes.len()),
-        };
+        let mut plan = Self { transactions: Vec::with_capacity(total), lanes: Vec::with_capacity(lanes.len()) };
         for lane in lanes {
             let start = u32::try_from(plan.transactions.len())?;
             plan.transactions.extend(lane);
@@ -134,10 +123,7 @@ impl Plan {
         for (lane, range) in self.lanes.iter().enumerate() {
             for number in range.clone() {
                 let connection = u32::try_from(lane % connections).unwrap_or_default();
-                owners.insert(
-                    self.transactions[number as usize].hash,
-                    Owner { number, connection },
-                );
+                owners.insert(self.transactions[number as usize].hash, Owner { number, connection });
             }
         }
         owners
@@ -149,23 +135,12 @@ impl Plan {
 /// # Errors
 /// When the node cannot be reached or answers something that is not JSON-RPC; refusals and missing
 /// receipts are part of the report instead.
-pub fn run(
-    endpoint: &Endpoint,
-    lanes: Vec<Vec<Signed>>,
-    limits: &Limits,
-    confirm: Confirm,
-) -> Result<RunReport> {
+pub fn run(endpoint: &Endpoint, lanes: Vec<Vec<Signed>>, limits: &Limits, confirm: Confirm) -> Result<RunReport> {
     ensure!(limits.batch > 0 && limits.connections > 0, "nothing to do");
-    ensure!(
-        limits.in_flight > 0 && limits.lane_in_flight > 0,
-        "nothing may be in flight"
-    );
+    ensure!(limits.in_flight > 0 && limits.lane_in_flight > 0, "nothing may be in flight");
     let plan = Plan::new(lanes)?;
     let owners = plan.owners(limits.connections);
-    ensure!(
-        owners.len() == plan.transactions.len(),
-        "a transaction is there twice"
-    );
+    ensure!(owners.len() == plan.transactions.len(), "a transaction is there twice");
     let inboxes: Vec<Inbox> = (0..limits.connections).map(|_| Inbox::default()).collect();
     let first_height = Client::connect(endpoint)?.block_number()? + 1;
     let done = AtomicBool::new(false);
@@ -207,11 +182,7 @@ pub fn run(
             .collect();
         let sightings = tracker.map_or_else(
             || Ok(Sightings::default()),
-            |thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|_| Err(eyre!("the tracker panicked")))
-            },
+            |thread| thread.join().unwrap_or_else(|_| Err(eyre!("the tracker panicked"))),
         );
         (outcomes, sightings)
     });

@@ -45,9 +45,7 @@ pub fn recover(transaction: &TxEnvelope) -> Result<Address> {
     let parity = RecoveryId::from_u8_masked(u8::from(signature.v()));
     let digest = Message::from_digest(transaction.signature_hash().0);
     let public = RecoverableSignature::from_compact(&compact, parity)?.recover(digest)?;
-    Ok(Address::from_slice(
-        &keccak256(&public.serialize_uncompressed()[1..])[12..],
-    ))
+    Ok(Address::from_slice(&keccak256(&public.serialize_uncompressed()[1..])[12..]))
 }
 
 /// A chain without a chain: revm over maps in memory.
@@ -82,9 +80,7 @@ impl Floor {
     /// # Errors
     /// When the deployment fails.
     pub fn new(senders: u64, slots: u64) -> Result<Self> {
-        let senders = (0..senders)
-            .map(|index| Account::derived(0, index))
-            .collect::<Result<Vec<_>>>()?;
+        let senders = (0..senders).map(|index| Account::derived(0, index)).collect::<Result<Vec<_>>>()?;
         let deployer = Account::derived(1, 0)?;
         let token = deployer.address.create(0);
         let mut database = CacheDB::new(EmptyDB::default());
@@ -100,11 +96,7 @@ impl Floor {
         };
         let mut cfg = CfgEnv::new_with_spec(SpecId::OSAKA);
         cfg.chain_id = CHAIN_ID;
-        let mut evm = Context::mainnet()
-            .with_db(database)
-            .with_block(block)
-            .with_cfg(cfg)
-            .build_mainnet();
+        let mut evm = Context::mainnet().with_db(database).with_block(block).with_cfg(cfg).build_mainnet();
         let creation = TxEnv {
             caller: deployer.address,
             kind: TxKind::Create,
@@ -134,8 +126,7 @@ impl Floor {
         let Journal { database, .. } = &mut self.evm.ctx.journaled_state;
         let account = database.load_account(self.token)?;
         let code = account.info.code.as_ref();
-        code.map(|code| code.original_bytes())
-            .ok_or_else(|| eyre!("the token has no code"))
+        code.map(|code| code.original_bytes()).ok_or_else(|| eyre!("the token has no code"))
     }
 
     fn give(&mut self, holder: Address, amount: u64) -> Result<()> {
@@ -147,11 +138,7 @@ impl Floor {
     /// Signs `count` transfers to fresh recipients, in an order in which nonces ascend.
     #[must_use]
     pub fn sign_transfers(&self, count: u64) -> Vec<Bytes> {
-        let fees = Fees {
-            chain_id: CHAIN_ID,
-            max_fee: 1_000,
-            max_priority_fee: 1,
-        };
+        let fees = Fees { chain_id: CHAIN_ID, max_fee: 1_000, max_priority_fee: 1 };
         let senders = self.senders.len() as u64;
         let mut lanes = vec![Vec::new(); self.senders.len()];
         for index in 0..count {
@@ -213,19 +200,12 @@ impl Floor {
             let result = self.execute(transaction, *sender)?;
             ensure!(result.is_success(), "a transfer failed: {result:?}");
             cumulative_gas_used += result.tx_gas_used();
-            let receipt = Receipt {
-                status: Eip658Value::Eip658(true),
-                cumulative_gas_used,
-                logs: result.into_logs(),
-            };
+            let receipt = Receipt { status: Eip658Value::Eip658(true), cumulative_gas_used, logs: result.into_logs() };
             receipts.push(receipt.with_bloom());
         }
         let end = thread_cpu()?;
         let per_transaction = |time: Duration| time.as_secs_f64() * 1e6 / raw.len().max(1) as f64;
-        let cost = FloorCost {
-            recover_us: per_transaction(middle - start),
-            execute_us: per_transaction(end - middle),
-        };
+        let cost = FloorCost { recover_us: per_transaction(middle - start), execute_us: per_transaction(end - middle) };
         Ok((cost, receipts))
     }
 
@@ -235,10 +215,7 @@ impl Floor {
     /// When the call fails.
     pub fn token_balance(&mut self, holder: Address) -> Result<U256> {
         let result = self.call(Address::ZERO, token::balance_of(holder))?;
-        result
-            .output()
-            .map(|output| U256::from_be_slice(output))
-            .ok_or_else(|| eyre!("no output"))
+        result.output().map(|output| U256::from_be_slice(output)).ok_or_else(|| eyre!("no output"))
     }
 
     /// Calls the token without a signature, with effects; for tests and balances.

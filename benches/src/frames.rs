@@ -42,13 +42,7 @@ fn database() -> CacheDB<EmptyDB> {
 }
 
 fn transaction() -> TxEnv {
-    TxEnv {
-        caller: CALLER,
-        kind: TxKind::Call(LOOP),
-        gas_limit: 16_000_000,
-        chain_id: Some(1),
-        ..TxEnv::default()
-    }
+    TxEnv { caller: CALLER, kind: TxKind::Call(LOOP), gas_limit: 16_000_000, chain_id: Some(1), ..TxEnv::default() }
 }
 
 /// Runs the frames on our EVM, which asks an open guard about each; the time it took.
@@ -56,10 +50,7 @@ fn transaction() -> TxEnv {
 /// # Errors
 /// When the transaction fails.
 pub fn guarded() -> Result<Duration> {
-    let environment = EvmEnv {
-        cfg_env: CfgEnv::new_with_spec(SpecId::OSAKA),
-        block_env: BlockEnv::default(),
-    };
+    let environment = EvmEnv { cfg_env: CfgEnv::new_with_spec(SpecId::OSAKA), block_env: BlockEnv::default() };
     let factory = CloisterEvmFactory::new(Arc::new(Open));
     let mut evm = factory.create_evm(database(), environment);
     let start = Instant::now();
@@ -74,10 +65,7 @@ pub fn guarded() -> Result<Duration> {
 /// # Errors
 /// When the transaction fails.
 pub fn unguarded() -> Result<Duration> {
-    let mut evm = Context::mainnet()
-        .with_db(database())
-        .with_cfg(CfgEnv::new_with_spec(SpecId::OSAKA))
-        .build_mainnet();
+    let mut evm = Context::mainnet().with_db(database()).with_cfg(CfgEnv::new_with_spec(SpecId::OSAKA)).build_mainnet();
     let start = Instant::now();
     let outcome = ExecuteEvm::transact(&mut evm, transaction())?;
     let time = start.elapsed();
@@ -106,10 +94,8 @@ mod tests {
     #[test]
     fn both_kinds_open_the_same_frames() {
         // 100,000 calls of a warm account at 100 gas each, and the loop around them.
-        let mut evm = Context::mainnet()
-            .with_db(database())
-            .with_cfg(CfgEnv::new_with_spec(SpecId::OSAKA))
-            .build_mainnet();
+        let mut evm =
+            Context::mainnet().with_db(database()).with_cfg(CfgEnv::new_with_spec(SpecId::OSAKA)).build_mainnet();
         let outcome = ExecuteEvm::transact(&mut evm, transaction()).unwrap();
         assert!(outcome.result.is_success());
         let gas = outcome.result.tx_gas_used();

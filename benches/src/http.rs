@@ -27,10 +27,7 @@ impl Endpoint {
     /// The endpoint at `127.0.0.1:port`.
     #[must_use]
     pub fn local(port: u16) -> Self {
-        Self {
-            address: SocketAddr::from(([127, 0, 0, 1], port)),
-            path: "/".to_owned(),
-        }
+        Self { address: SocketAddr::from(([127, 0, 0, 1], port)), path: "/".to_owned() }
     }
 
     /// Parses `http://host:port[/path]`.
@@ -39,9 +36,7 @@ impl Endpoint {
     /// When the text is no such URL, or names an address outside the loopback range: a load
     /// generator pointed at somebody else's machine is an attack.
     pub fn parse(url: &str) -> Result<Self> {
-        let rest = url
-            .strip_prefix("http://")
-            .ok_or_else(|| eyre::eyre!("'{url}' does not start with http://"))?;
+        let rest = url.strip_prefix("http://").ok_or_else(|| eyre::eyre!("'{url}' does not start with http://"))?;
         let (authority, path) = match rest.find('/') {
             Some(at) => (&rest[..at], &rest[at..]),
             None => (rest, "/"),
@@ -51,10 +46,7 @@ impl Endpoint {
             .wrap_err_with(|| format!("'{authority}' is not a host:port pair"))?
             .find(|candidate| candidate.ip().is_loopback());
         match address {
-            Some(address) => Ok(Self {
-                address,
-                path: path.to_owned(),
-            }),
+            Some(address) => Ok(Self { address, path: path.to_owned() }),
             None => bail!("'{authority}' is not a loopback address; only this machine is driven"),
         }
     }
@@ -123,9 +115,7 @@ impl Connection {
         self.request.extend_from_slice(&self.head);
         write!(self.request, "{}\r\n\r\n", body.len())?;
         self.request.extend_from_slice(body);
-        self.stream
-            .write_all(&self.request)
-            .wrap_err("cannot send the request")?;
+        self.stream.write_all(&self.request).wrap_err("cannot send the request")?;
         self.received.clear();
         let body_start = self.read_head()?;
         let (status, framing) = parse_head(&self.received[..body_start])?;
@@ -133,8 +123,7 @@ impl Connection {
             Framing::Length(length) => {
                 self.fill_to(body_start + length)?;
                 self.body.clear();
-                self.body
-                    .extend_from_slice(&self.received[body_start..body_start + length]);
+                self.body.extend_from_slice(&self.received[body_start..body_start + length]);
             }
             Framing::Chunked => self.read_chunks(body_start)?,
         }
@@ -148,8 +137,7 @@ impl Connection {
 
     fn read_more(&mut self) -> Result<()> {
         let at = self.received.len();
-        self.received
-            .resize((at + (64 << 10)).max(self.received.capacity()), 0);
+        self.received.resize((at + (64 << 10)).max(self.received.capacity()), 0);
         loop {
             match self.stream.read(&mut self.received[at..]) {
                 Ok(0) => bail!("the node closed the connection"),
@@ -196,10 +184,7 @@ impl Connection {
             let line = std::str::from_utf8(&self.received[at..line_end])?;
             let size_text = line.split(';').next().unwrap_or_default().trim();
             let size = usize::from_str_radix(size_text, 16).wrap_err("malformed chunk size")?;
-            ensure!(
-                size <= MAX_RESPONSE_BYTES - self.body.len(),
-                "the response is too long"
-            );
+            ensure!(size <= MAX_RESPONSE_BYTES - self.body.len(), "the response is too long");
             let data = line_end + 2;
             self.fill_to(data + size + 2)?;
             self.body.extend_from_slice(&self.received[data..data + size]);
@@ -232,17 +217,11 @@ fn parse_head(head: &[u8]) -> Result<(u16, Framing)> {
         if name.eq_ignore_ascii_case("content-length") {
             framing = Some(Framing::Length(value.trim().parse()?));
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
-            ensure!(
-                value.trim().eq_ignore_ascii_case("chunked"),
-                "unknown transfer encoding '{}'",
-                value.trim()
-            );
+            ensure!(value.trim().eq_ignore_ascii_case("chunked"), "unknown transfer encoding '{}'", value.trim());
             framing = Some(Framing::Chunked);
         }
     }
-    framing
-        .map(|framing| (status, framing))
-        .ok_or_else(|| eyre::eyre!("the response states no length"))
+    framing.map(|framing| (status, framing)).ok_or_else(|| eyre::eyre!("the response states no length"))
 }
 
 #[cfg(test)]

@@ -107,9 +107,7 @@ impl Drop for Node {
 
 /// Sends a signal to the process group that `leader` leads.
 fn signal(leader: u32, name: &str) -> Result<()> {
-    let status = Command::new("sh")
-        .args(["-c", &format!("kill -s {name} -- -{leader}")])
-        .status()?;
+    let status = Command::new("sh").args(["-c", &format!("kill -s {name} -- -{leader}")]).status()?;
     ensure!(status.success(), "cannot send SIG{name} to group {leader}");
     Ok(())
 }
@@ -155,12 +153,9 @@ pub fn find_anvil() -> Result<PathBuf> {
         },
         PathBuf::from,
     );
-    find_below(&tools, 5).or_else(|| on_path("anvil")).ok_or_else(|| {
-        eyre!(
-            "anvil is neither in {} nor in PATH; set ANVIL_BIN",
-            tools.display()
-        )
-    })
+    find_below(&tools, 5)
+        .or_else(|| on_path("anvil"))
+        .ok_or_else(|| eyre!("anvil is neither in {} nor in PATH; set ANVIL_BIN", tools.display()))
 }
 
 /// The native binary in one of npm's per-platform packages: the `anvil` script beside them would
@@ -187,9 +182,7 @@ fn find_below(folder: &Path, depth: usize) -> Option<PathBuf> {
 
 fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|candidate| candidate.is_file())
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|candidate| candidate.is_file())
 }
 
 /// Finds cloister: `CLOISTER_BIN`, else beside this program.
@@ -217,19 +210,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let arguments = ["-c".to_owned(), "echo port taken; exit 3".to_owned()];
         let log = folder.path().join("log");
-        let error = Node::start(Path::new("/bin/sh"), &arguments, free_port().unwrap(), &log)
-            .unwrap_err()
-            .to_string();
+        let error = Node::start(Path::new("/bin/sh"), &arguments, free_port().unwrap(), &log).unwrap_err().to_string();
         assert!(error.contains("port taken") && error.contains('3'), "{error}");
     }
 
     /// A shell that answers nothing; `Node` without the wait for an answer.
     fn silent_node() -> (Node, PathBuf) {
-        let child = Command::new("sh")
-            .args(["-c", "sleep 100 & sleep 100"])
-            .process_group(0)
-            .spawn()
-            .unwrap();
+        let child = Command::new("sh").args(["-c", "sleep 100 & sleep 100"]).process_group(0).spawn().unwrap();
         let node = Node {
             group: Group::of(child.id()).unwrap(),
             guard: guard(child.id()).unwrap(),
@@ -269,9 +256,7 @@ mod tests {
     #[test]
     fn finds_the_native_anvil_below_a_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let package = folder
-            .path()
-            .join("node_modules/@foundry-rs/anvil-linux-amd64/bin");
+        let package = folder.path().join("node_modules/@foundry-rs/anvil-linux-amd64/bin");
         fs::create_dir_all(&package).unwrap();
         assert_eq!(find_below(folder.path(), 5), None);
         fs::write(package.join("anvil"), "").unwrap();

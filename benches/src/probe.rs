@@ -21,17 +21,11 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let group = fields.nth(2)?.parse().ok()?;
     let user: u64 = fields.nth(8)?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
-    Some(Stat {
-        group,
-        ticks: user + system,
-    })
+    Some(Stat { group, ticks: user + system })
 }
 
 fn processes() -> impl Iterator<Item = u32> {
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+    fs::read_dir("/proc").into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
 fn stat_of(pid: u32) -> Option<Stat> {
@@ -75,37 +69,27 @@ impl Group {
                 }
             }
         }
-        Err(eyre!(
-            "cannot see which process listens on port {port}; pass --pid"
-        ))
+        Err(eyre!("cannot see which process listens on port {port}; pass --pid"))
     }
 
     /// Process ids of the members.
     #[must_use]
     pub fn members(&self) -> Vec<u32> {
-        processes()
-            .filter(|pid| stat_of(*pid).is_some_and(|stat| stat.group == self.id))
-            .collect()
+        processes().filter(|pid| stat_of(*pid).is_some_and(|stat| stat.group == self.id)).collect()
     }
 
     /// User and system time that all members have used so far.
     #[must_use]
     pub fn cpu(&self) -> Duration {
-        let ticks: u64 = processes()
-            .filter_map(stat_of)
-            .filter(|stat| stat.group == self.id)
-            .map(|stat| stat.ticks)
-            .sum();
+        let ticks: u64 =
+            processes().filter_map(stat_of).filter(|stat| stat.group == self.id).map(|stat| stat.ticks).sum();
         TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
     }
 
     /// Sum of the members' peak resident memory (`VmHWM`), in bytes.
     #[must_use]
     pub fn peak_memory_bytes(&self) -> u64 {
-        self.members()
-            .into_iter()
-            .filter_map(|pid| status_bytes(&format!("/proc/{pid}/status"), "VmHWM:"))
-            .sum()
+        self.members().into_iter().filter_map(|pid| status_bytes(&format!("/proc/{pid}/status"), "VmHWM:")).sum()
     }
 }
 
@@ -168,13 +152,7 @@ mod tests {
     #[test]
     fn stat_lines_with_odd_command_names() {
         let line = "42 (a) b (c) S 1 77 77 0 -1 4194560 1 2 3 4 150 50 0 0 20 0 1 0 5 6 7";
-        assert_eq!(
-            parse_stat(line).unwrap(),
-            Stat {
-                group: 77,
-                ticks: 200
-            }
-        );
+        assert_eq!(parse_stat(line).unwrap(), Stat { group: 77, ticks: 200 });
         assert_eq!(parse_stat("42 (x"), None);
     }
 

@@ -35,11 +35,7 @@ fn check(response: &[u8]) -> Result<()> {
         result: Option<&'a str>,
     }
     let answer: Answer<'_> = serde_json::from_slice(response)?;
-    ensure!(
-        answer.result.is_some_and(|text| text.len() > 2),
-        "a read failed: {}",
-        String::from_utf8_lossy(response)
-    );
+    ensure!(answer.result.is_some_and(|text| text.len() > 2), "a read failed: {}", String::from_utf8_lossy(response));
     Ok(())
 }
 
@@ -47,12 +43,7 @@ fn check(response: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// When a request fails.
-pub fn sample_latency(
-    endpoint: &Endpoint,
-    request: &str,
-    interval: Duration,
-    done: &AtomicBool,
-) -> Result<LatencyMs> {
+pub fn sample_latency(endpoint: &Endpoint, request: &str, interval: Duration, done: &AtomicBool) -> Result<LatencyMs> {
     let mut client = Client::connect(endpoint)?;
     let mut samples_us = Vec::new();
     while !done.load(Ordering::Acquire) {
@@ -88,9 +79,7 @@ pub fn call_rate(
     duration: Duration,
 ) -> Result<CallRate> {
     ensure!(!requests.is_empty(), "no requests");
-    let clients = (0..connections)
-        .map(|_| Client::connect(endpoint))
-        .collect::<Result<Vec<_>>>()?;
+    let clients = (0..connections).map(|_| Client::connect(endpoint)).collect::<Result<Vec<_>>>()?;
     let cpu_before = group.cpu();
     let start = Instant::now();
     let counts: Vec<Result<u64>> = std::thread::scope(|scope| {
@@ -111,17 +100,10 @@ pub fn call_rate(
                 })
             })
             .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|_| Err(eyre!("a reader panicked"))))
-            .collect()
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(eyre!("a reader panicked")))).collect()
     });
     let elapsed = start.elapsed();
     let cpu = group.cpu() - cpu_before;
     let calls = counts.into_iter().sum::<Result<u64>>()?;
-    Ok(CallRate {
-        calls,
-        per_s: calls as f64 / elapsed.as_secs_f64(),
-        per_cpu_s: calls as f64 / cpu.as_secs_f64(),
-    })
+    Ok(CallRate { calls, per_s: calls as f64 / elapsed.as_secs_f64(), per_cpu_s: calls as f64 / cpu.as_secs_f64() })
 }

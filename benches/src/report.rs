@@ -87,19 +87,15 @@ impl Summary {
         let width = width.unwrap_or(0);
         let mut table = String::new();
         for figure in &self.figures {
-            let value = figure
-                .value
-                .map_or_else(|| "not measured".to_owned(), |value| format!("{value:.2}"));
+            let value = figure.value.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.2}"));
             let verdict = match (figure.met, figure.goal.is_empty(), figure.value) {
                 (Some(true), ..) => "reached",
                 (Some(false), ..) => "MISSED",
                 (None, false, None) => "MISSED",
                 _ => "",
             };
-            let line = format!(
-                "{:width$}  {value:>12}  {:<12}  {:<8} {verdict}",
-                figure.name, figure.unit, figure.goal
-            );
+            let line =
+                format!("{:width$}  {value:>12}  {:<12}  {:<8} {verdict}", figure.name, figure.unit, figure.goal);
             let _ = writeln!(table, "{}", line.trim_end());
         }
         table

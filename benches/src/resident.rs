@@ -14,10 +14,7 @@ use crate::probe::{own_resident_bytes, thread_cpu};
 const SLOTS_PER_BLOCK: u64 = 20_000;
 
 /// History as short as it may be: it has its own budget and is not what is measured here.
-const HISTORY: HistoryLimits = HistoryLimits {
-    blocks: HistoryLimits::MIN_BLOCKS,
-    bytes: 0,
-};
+const HISTORY: HistoryLimits = HistoryLimits { blocks: HistoryLimits::MIN_BLOCKS, bytes: 0 };
 
 /// One account with many slots, as a token contract is.
 #[derive(Debug)]
@@ -49,11 +46,7 @@ pub fn storage_delta(slots: impl Iterator<Item = u64>, value: u64) -> StateDelta
     let mut delta = StateDelta {
         accounts: vec![AccountDelta {
             address: Address::repeat_byte(0x70),
-            account: Some(Account {
-                nonce: 1,
-                balance: U256::from(value),
-                ..Account::default()
-            }),
+            account: Some(Account { nonce: 1, balance: U256::from(value), ..Account::default() }),
             storage_cleared: StorageCleared::No,
             storage: slots.map(|index| (slot(index), U256::from(value))).collect(),
         }],
@@ -69,11 +62,7 @@ impl Resident {
     /// # Errors
     /// When the state refuses a delta.
     pub fn build(slots: u64) -> Result<Self> {
-        let mut resident = Self {
-            state: State::new(HISTORY),
-            next_height: 0,
-            slots,
-        };
+        let mut resident = Self { state: State::new(HISTORY), next_height: 0, slots };
         let mut first = 0;
         while first < slots {
             let end = (first + SLOTS_PER_BLOCK).min(slots);

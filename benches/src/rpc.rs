@@ -42,9 +42,7 @@ impl Client {
     /// # Errors
     /// When nothing listens there.
     pub fn connect(endpoint: &Endpoint) -> Result<Self> {
-        Ok(Self {
-            connection: endpoint.connect()?,
-        })
+        Ok(Self { connection: endpoint.connect()? })
     }
 
     /// Posts a ready-made body and returns the raw response.
@@ -60,11 +58,10 @@ impl Client {
     /// # Errors
     /// When the transport fails, the node answers an error, or the result has another shape.
     pub fn call<T: DeserializeOwned>(&mut self, method: &str, params: Value) -> Result<T> {
-        let body =
-            serde_json::to_vec(&json!({"jsonrpc": "2.0", "id": 0, "method": method, "params": params}))?;
+        let body = serde_json::to_vec(&json!({"jsonrpc": "2.0", "id": 0, "method": method, "params": params}))?;
         let response = self.post(&body)?;
-        let reply: Value = serde_json::from_slice(response)
-            .wrap_err_with(|| format!("{method}: the response is not JSON"))?;
+        let reply: Value =
+            serde_json::from_slice(response).wrap_err_with(|| format!("{method}: the response is not JSON"))?;
         if let Some(error) = reply.get("error") {
             bail!("{method}: {error}");
         }
@@ -105,11 +102,7 @@ impl Client {
         for chunk in accounts.chunks(100) {
             let mut body = BatchBody::default();
             for (id, account) in chunk.iter().enumerate() {
-                body.push(
-                    u32::try_from(id)?,
-                    "eth_getTransactionCount",
-                    &format!("\"{account:?}\",\"latest\""),
-                );
+                body.push(u32::try_from(id)?, "eth_getTransactionCount", &format!("\"{account:?}\",\"latest\""));
             }
             let response = self.post(body.finish())?;
             let mut replies: Vec<Reply<&str>> = parse_batch(response)?;
@@ -141,9 +134,8 @@ impl Client {
         struct Body {
             transactions: Vec<B256>,
         }
-        let request = format!(
-            r#"{{"jsonrpc":"2.0","id":0,"method":"eth_getBlockByNumber","params":["0x{height:x}",false]}}"#
-        );
+        let request =
+            format!(r#"{{"jsonrpc":"2.0","id":0,"method":"eth_getBlockByNumber","params":["0x{height:x}",false]}}"#);
         let response = self.post(request.as_bytes())?;
         let reply: Reply<Body> =
             serde_json::from_slice(response).wrap_err("eth_getBlockByNumber: unexpected result")?;
@@ -160,10 +152,7 @@ impl Client {
 /// When the response is no array of replies; the beginning of it is in the message.
 pub fn parse_batch<'a, T: Deserialize<'a>>(response: &'a [u8]) -> Result<Vec<Reply<T>>> {
     serde_json::from_slice(response).wrap_err_with(|| {
-        format!(
-            "not a batch response: {}",
-            String::from_utf8_lossy(&response[..response.len().min(300)])
-        )
+        format!("not a batch response: {}", String::from_utf8_lossy(&response[..response.len().min(300)]))
     })
 }
 
@@ -172,9 +161,7 @@ pub fn parse_batch<'a, T: Deserialize<'a>>(response: &'a [u8]) -> Result<Vec<Rep
 /// # Errors
 /// When the text is none, or does not fit.
 pub fn parse_quantity(text: &str) -> Result<u64> {
-    let digits = text
-        .strip_prefix("0x")
-        .ok_or_else(|| eyre!("'{text}' is not a quantity"))?;
+    let digits = text.strip_prefix("0x").ok_or_else(|| eyre!("'{text}' is not a quantity"))?;
     u64::from_str_radix(digits, 16).wrap_err_with(|| format!("'{text}' is not a quantity"))
 }
 
@@ -194,10 +181,7 @@ impl BatchBody {
     pub fn push(&mut self, id: u32, method: &str, params: &str) {
         self.text.push(if self.text.is_empty() { b'[' } else { b',' });
         // Writing to a vector cannot fail.
-        let _ = write!(
-            self.text,
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":[{params}]}}"#
-        );
+        let _ = write!(self.text, r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":[{params}]}}"#);
     }
 
     /// Closes the array and returns the request.

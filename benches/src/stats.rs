@@ -22,16 +22,9 @@ impl LatencyMs {
         samples_us.sort_unstable();
         let at = |percent: usize| {
             let rank = (samples_us.len() * percent).div_ceil(100);
-            samples_us
-                .get(rank.saturating_sub(1))
-                .map_or(0.0, |us| f64::from(*us) / 1000.0)
+            samples_us.get(rank.saturating_sub(1)).map_or(0.0, |us| f64::from(*us) / 1000.0)
         };
-        Self {
-            p50: at(50),
-            p95: at(95),
-            p99: at(99),
-            max: at(100),
-        }
+        Self { p50: at(50), p95: at(95), p99: at(99), max: at(100) }
     }
 }
 

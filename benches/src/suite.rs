@@ -102,7 +102,5 @@ pub fn run(
 
 /// A failed measurement is told and leaves a gap; the others go on.
 fn or_report<T>(result: Result<T>, progress: &mut dyn FnMut(&str)) -> Option<T> {
-    result
-        .map_err(|error| progress(&format!("FAILED: {error:#}")))
-        .ok()
+    result.map_err(|error| progress(&format!("FAILED: {error:#}"))).ok()
 }

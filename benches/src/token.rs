@@ -68,10 +68,7 @@ pub fn mint_each(to: &[Address], amount: u64) -> Bytes {
 /// Calldata of `fill(first, count, amount)`.
 #[must_use]
 pub fn fill(first: u64, count: u64, amount: u64) -> Bytes {
-    encode(
-        "fill(uint256,uint256,uint256)",
-        &[U256::from(first), U256::from(count), U256::from(amount)],
-    )
+    encode("fill(uint256,uint256,uint256)", &[U256::from(first), U256::from(count), U256::from(amount)])
 }
 
 /// The holder that `fill` gives its `index`-th balance to.

@@ -20,20 +20,14 @@ pub struct Inbox {
 
 impl Inbox {
     fn put(&self, number: u32) {
-        self.numbers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(number);
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).push(number);
     }
 
     /// Takes everything there is; when empty and `wait` is not zero, waits that long for something.
     pub fn take(&self, wait: Duration) -> Vec<u32> {
         let guard = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut guard = if guard.is_empty() && !wait.is_zero() {
-            self.filled
-                .wait_timeout(guard, wait)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0
+            self.filled.wait_timeout(guard, wait).unwrap_or_else(PoisonError::into_inner).0
         } else {
             guard
         };

@@ -89,10 +89,7 @@ impl Account {
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self> {
         let key = SecretKey::from_secret_bytes(bytes).wrap_err("not a secp256k1 key")?;
         let public = key.public_key().serialize_uncompressed();
-        Ok(Self {
-            key,
-            address: Address::from_slice(&keccak256(&public[1..])[12..]),
-        })
+        Ok(Self { key, address: Address::from_slice(&keccak256(&public[1..])[12..]) })
     }
 
     /// The ten accounts that every development node funds.
@@ -133,10 +130,7 @@ impl Account {
             RecoverableSignature::sign_ecdsa_recoverable(digest, &self.key).serialize_compact();
         let signature = Signature::from_bytes_and_parity(&compact, recovery_id.to_u8() & 1 == 1);
         let envelope: TxEnvelope = transaction.into_signed(signature).into();
-        Signed {
-            hash: *envelope.tx_hash(),
-            raw_hex: hex::encode_prefixed(envelope.encoded_2718()).into(),
-        }
+        Signed { hash: *envelope.tx_hash(), raw_hex: hex::encode_prefixed(envelope.encoded_2718()).into() }
     }
 }
 
@@ -152,19 +146,11 @@ pub fn sign_lanes(accounts: &[Account], lanes: Vec<Vec<Draft>>, fees: Fees) -> V
         parts.push(std::mem::replace(&mut work, rest));
     }
     let sign_part = |part: Vec<(&Account, Vec<Draft>)>| -> Vec<Vec<Signed>> {
-        part.into_iter()
-            .map(|(account, drafts)| drafts.into_iter().map(|d| account.sign(d, fees)).collect())
-            .collect()
+        part.into_iter().map(|(account, drafts)| drafts.into_iter().map(|d| account.sign(d, fees)).collect()).collect()
     };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = parts
-            .into_iter()
-            .map(|part| scope.spawn(move || sign_part(part)))
-            .collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap_or_default())
-            .collect()
+        let threads: Vec<_> = parts.into_iter().map(|part| scope.spawn(move || sign_part(part))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
     })
 }
 
@@ -180,14 +166,8 @@ mod tests {
     #[test]
     fn the_development_accounts_are_the_well_known_ones() {
         let accounts = Account::development().unwrap();
-        assert_eq!(
-            accounts[0].address,
-            address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266")
-        );
-        assert_eq!(
-            accounts[9].address,
-            address!("a0Ee7A142d267C1f36714E4a8F75612F20a79720")
-        );
+        assert_eq!(accounts[0].address, address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266"));
+        assert_eq!(accounts[9].address, address!("a0Ee7A142d267C1f36714E4a8F75612F20a79720"));
         assert!(Account::from_bytes([0; 32]).is_err());
     }
 
@@ -201,11 +181,7 @@ mod tests {
 
     #[test]
     fn lanes_are_signed_in_order_by_their_own_account() {
-        let fees = Fees {
-            chain_id: 31337,
-            max_fee: 9,
-            max_priority_fee: 1,
-        };
+        let fees = Fees { chain_id: 31337, max_fee: 9, max_priority_fee: 1 };
         let accounts: Vec<_> = (0..5).map(|i| Account::derived(0, i).unwrap()).collect();
         let draft = |nonce| Draft {
             nonce,

@@ -91,9 +91,8 @@ impl Prepared {
         };
         let funders = Account::development()?;
         let mut nonces = client.nonces(&funders.iter().map(|a| a.address).collect::<Vec<_>>())?;
-        let senders = (0..set_up.senders)
-            .map(|index| Account::derived(set_up.seed, index))
-            .collect::<Result<Vec<_>>>()?;
+        let senders =
+            (0..set_up.senders).map(|index| Account::derived(set_up.seed, index)).collect::<Result<Vec<_>>>()?;
 
         let token = funders[0].address.create(nonces[0]);
         let mut lanes = vec![Vec::new(); funders.len()];
@@ -106,17 +105,11 @@ impl Prepared {
         });
         for chunk in senders.chunks(200) {
             let to: Vec<_> = chunk.iter().map(|sender| sender.address).collect();
-            lanes[0].push(call_draft(
-                token,
-                token::mint_each(&to, TOKENS_PER_SENDER),
-                8_000_000,
-            ));
+            lanes[0].push(call_draft(token, token::mint_each(&to, TOKENS_PER_SENDER), 8_000_000));
         }
         let per_sender = set_up.transactions.div_ceil(set_up.senders.max(1)) + 1;
-        let endowment = U256::from(set_up.max_fee)
-            * U256::from(token::TRANSFER_GAS_LIMIT)
-            * U256::from(per_sender)
-            * U256::from(2);
+        let endowment =
+            U256::from(set_up.max_fee) * U256::from(token::TRANSFER_GAS_LIMIT) * U256::from(per_sender) * U256::from(2);
         check_funds(&mut client, &funders, endowment, set_up.senders)?;
         for (index, sender) in senders.iter().enumerate() {
             lanes[index % funders.len()].push(Draft {
@@ -131,14 +124,8 @@ impl Prepared {
         let code: String = client.call("eth_getCode", json!([token, "latest"]))?;
         ensure!(code.len() > 1000, "the token was not deployed");
 
-        let mut prepared = Self {
-            endpoint: endpoint.clone(),
-            token,
-            fees,
-            senders,
-            next_recipient: 0,
-            seed: set_up.seed,
-        };
+        let mut prepared =
+            Self { endpoint: endpoint.clone(), token, fees, senders, next_recipient: 0, seed: set_up.seed };
         prepared.fill_slots(&funders, &mut nonces, set_up.slots)?;
         Ok(prepared)
     }
@@ -150,11 +137,7 @@ impl Prepared {
         while first < slots {
             let count = token::SLOTS_PER_FILL.min(slots - first);
             let lane = (first / token::SLOTS_PER_FILL) as usize % funders.len();
-            lanes[lane].push(call_draft(
-                self.token,
-                token::fill(first, count, 1),
-                token::FILL_GAS_LIMIT,
-            ));
+            lanes[lane].push(call_draft(self.token, token::fill(first, count, 1), token::FILL_GAS_LIMIT));
             first += count;
         }
         send_set_up(&self.endpoint, funders, nonces, lanes, self.fees)
@@ -184,11 +167,7 @@ impl Prepared {
                     input: Bytes::new(),
                     gas_limit: 21_000,
                 },
-                Kind::Erc20 => call_draft(
-                    self.token,
-                    token::transfer(recipient, 1),
-                    token::TRANSFER_GAS_LIMIT,
-                ),
+                Kind::Erc20 => call_draft(self.token, token::transfer(recipient, 1), token::TRANSFER_GAS_LIMIT),
             };
             draft.nonce = nonces[lane];
             nonces[lane] += 1;
@@ -200,13 +179,7 @@ impl Prepared {
 }
 
 fn call_draft(to: Address, input: Bytes, gas_limit: u64) -> Draft {
-    Draft {
-        nonce: 0,
-        to: TxKind::Call(to),
-        value: U256::ZERO,
-        input,
-        gas_limit,
-    }
+    Draft { nonce: 0, to: TxKind::Call(to), value: U256::ZERO, input, gas_limit }
 }
 
 fn check_funds(client: &mut Client, funders: &[Account], endowment: U256, senders: u64) -> Result<()> {
@@ -237,13 +210,7 @@ fn send_set_up(
             *next += 1;
         }
     }
-    let limits = Limits {
-        batch: 10,
-        connections: 2,
-        lane_in_flight: 8,
-        in_flight: 80,
-        ..Limits::default()
-    };
+    let limits = Limits { batch: 10, connections: 2, lane_in_flight: 8, in_flight: 80, ..Limits::default() };
     let signed = sign_lanes(funders, lanes, fees);
     let report = run(endpoint, signed, &limits, Confirm::default())?;
     ensure!(

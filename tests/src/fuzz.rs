@@ -24,18 +24,12 @@ impl Random {
 
     /// A number below `bound`, or 0 if that is 0.
     pub fn below(&mut self, bound: usize) -> usize {
-        if bound == 0 {
-            0
-        } else {
-            usize::try_from(self.next() % bound as u64).expect("below a usize")
-        }
+        if bound == 0 { 0 } else { usize::try_from(self.next() % bound as u64).expect("below a usize") }
     }
 }
 
 /// Values that parsers get wrong: edges of lengths, signs and RLP prefixes.
-const EDGES: [u8; 12] = [
-    0x00, 0x01, 0x7f, 0x80, 0x81, 0xb7, 0xb8, 0xbf, 0xc0, 0xf7, 0xf8, 0xff,
-];
+const EDGES: [u8; 12] = [0x00, 0x01, 0x7f, 0x80, 0x81, 0xb7, 0xb8, 0xbf, 0xc0, 0xf7, 0xf8, 0xff];
 
 /// `input` with one to eight random edits.
 #[must_use]
@@ -48,14 +42,12 @@ pub fn mutate(input: &[u8], others: &[Vec<u8>], random: &mut Random) -> Vec<u8> 
             1 if !bytes.is_empty() => bytes[at] = EDGES[random.below(EDGES.len())],
             2 => bytes.truncate(at),
             3 if !bytes.is_empty() => drop(bytes.drain(at..(at + 1 + random.below(8)).min(bytes.len()))),
-            4 => drop(
-                bytes.splice(
+            4 => {
+                drop(bytes.splice(
                     at..at,
-                    (0..=random.below(8))
-                        .map(|_| EDGES[random.below(EDGES.len())])
-                        .collect::<Vec<_>>(),
-                ),
-            ),
+                    (0..=random.below(8)).map(|_| EDGES[random.below(EDGES.len())]).collect::<Vec<_>>(),
+                ))
+            }
             5 if !bytes.is_empty() => {
                 let end = (at + 1 + random.below(32)).min(bytes.len());
                 let copy = bytes[at..end].to_vec();
@@ -75,12 +67,7 @@ pub fn mutate(input: &[u8], others: &[Vec<u8>], random: &mut Random) -> Vec<u8> 
 /// How long each target runs: `FUZZ_SECONDS`, or 2.
 #[must_use]
 pub fn time_box() -> Duration {
-    Duration::from_secs(
-        std::env::var("FUZZ_SECONDS")
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(2),
-    )
+    Duration::from_secs(std::env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2))
 }
 
 /// Feeds `target` mutations of `seeds` until the time box ends, and returns how many. A finding is a panic of `target`; the input is shown.
@@ -102,11 +89,7 @@ pub fn run(name: &str, seeds: &[Vec<u8>], mut target: impl FnMut(&[u8])) -> u64 
         // Asking the clock is slow beside a parser.
         for _ in 0..64 {
             let input = mutate(&seeds[random.below(seeds.len())], seeds, &mut random);
-            let shown = Shown {
-                name,
-                seed,
-                input: &input,
-            };
+            let shown = Shown { name, seed, input: &input };
             target(shown.input);
             count += 1;
         }
@@ -125,12 +108,7 @@ struct Shown<'a> {
 impl Drop for Shown<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!(
-                "{}: found with FUZZ_SEED={}: 0x{}",
-                self.name,
-                self.seed,
-                hex::encode(self.input)
-            );
+            eprintln!("{}: found with FUZZ_SEED={}: 0x{}", self.name, self.seed, hex::encode(self.input));
         }
     }
 }
@@ -143,26 +121,16 @@ mod tests {
     fn the_same_seed_gives_the_same_inputs_and_they_differ() {
         let inputs = |seed| {
             let mut random = Random::new(seed);
-            (0..100)
-                .map(|_| mutate(b"seed input", &[b"other".to_vec()], &mut random))
-                .collect::<Vec<_>>()
+            (0..100).map(|_| mutate(b"seed input", &[b"other".to_vec()], &mut random)).collect::<Vec<_>>()
         };
         assert_eq!(inputs(1), inputs(1));
         assert_ne!(inputs(1), inputs(2));
-        assert!(
-            inputs(1)
-                .iter()
-                .filter(|input| input.as_slice() != b"seed input")
-                .count()
-                > 90
-        );
+        assert!(inputs(1).iter().filter(|input| input.as_slice() != b"seed input").count() > 90);
     }
 
     #[test]
     #[should_panic(expected = "found it")]
     fn a_planted_bug_is_found() {
-        run("planted", &[b"abcdefgh".to_vec()], |input| {
-            assert!(!(input.len() > 8 && input[0] == 0xff), "found it")
-        });
+        run("planted", &[b"abcdefgh".to_vec()], |input| assert!(!(input.len() > 8 && input[0] == 0xff), "found it"));
     }
 }

@@ -33,52 +33,18 @@ pub const HOUSE: &[Row] = &[
     ("cloister-primitives", Common, &[]),
     ("cloister-boundary", Common, &["cloister-primitives"]),
     ("cloister-attestation", Common, &["cloister-primitives"]),
-    (
-        "cloister-client",
-        Common,
-        &["cloister-attestation", "cloister-primitives"],
-    ),
+    ("cloister-client", Common, &["cloister-attestation", "cloister-primitives"]),
     ("cloister-crypto", Trusted, &["cloister-primitives"]),
-    (
-        "cloister-keys",
-        Trusted,
-        &["cloister-crypto", "cloister-primitives"],
-    ),
-    (
-        "cloister-state",
-        Trusted,
-        &["cloister-keys", "cloister-crypto", "cloister-primitives"],
-    ),
-    (
-        "cloister-execution",
-        Trusted,
-        &[
-            "cloister-state",
-            "cloister-keys",
-            "cloister-crypto",
-            "cloister-primitives",
-        ],
-    ),
-    (
-        "cloister-governance",
-        Trusted,
-        &["cloister-state", "cloister-primitives"],
-    ),
-    (
-        "cloister-pool",
-        Trusted,
-        &["cloister-execution", "cloister-state", "cloister-primitives"],
-    ),
+    ("cloister-keys", Trusted, &["cloister-crypto", "cloister-primitives"]),
+    ("cloister-state", Trusted, &["cloister-keys", "cloister-crypto", "cloister-primitives"]),
+    ("cloister-execution", Trusted, &["cloister-state", "cloister-keys", "cloister-crypto", "cloister-primitives"]),
+    ("cloister-governance", Trusted, &["cloister-state", "cloister-primitives"]),
+    ("cloister-pool", Trusted, &["cloister-execution", "cloister-state", "cloister-primitives"]),
     ("cloister-ordering", Trusted, &["cloister-primitives"]),
     (
         "cloister-access",
         Trusted,
-        &[
-            "cloister-execution",
-            "cloister-governance",
-            "cloister-state",
-            "cloister-primitives",
-        ],
+        &["cloister-execution", "cloister-governance", "cloister-state", "cloister-primitives"],
     ),
     (
         "cloister-core",
@@ -137,26 +103,9 @@ pub const HOUSE: &[Row] = &[
             "cloister-primitives",
         ],
     ),
-    (
-        "cloister-storage",
-        Host,
-        &["cloister-boundary", "cloister-primitives"],
-    ),
-    (
-        "cloister-network",
-        Host,
-        &["cloister-boundary", "cloister-primitives"],
-    ),
-    (
-        "cloister-node",
-        Host,
-        &[
-            "cloister-storage",
-            "cloister-network",
-            "cloister-boundary",
-            "cloister-primitives",
-        ],
-    ),
+    ("cloister-storage", Host, &["cloister-boundary", "cloister-primitives"]),
+    ("cloister-network", Host, &["cloister-boundary", "cloister-primitives"]),
+    ("cloister-node", Host, &["cloister-storage", "cloister-network", "cloister-boundary", "cloister-primitives"]),
     (
         "cloister",
         Top,
@@ -169,21 +118,8 @@ pub const HOUSE: &[Row] = &[
             "cloister-primitives",
         ],
     ),
-    (
-        "cloister-enclave",
-        Top,
-        &["cloister-shell", "cloister-boundary", "cloister-primitives"],
-    ),
-    (
-        "cloister-enclave-dev",
-        Top,
-        &[
-            "cloister-shell",
-            "cloister-devtools",
-            "cloister-boundary",
-            "cloister-primitives",
-        ],
-    ),
+    ("cloister-enclave", Top, &["cloister-shell", "cloister-boundary", "cloister-primitives"]),
+    ("cloister-enclave-dev", Top, &["cloister-shell", "cloister-devtools", "cloister-boundary", "cloister-primitives"]),
     ("cloister-tests", Top, ANYTHING),
     ("cloister-benches", Top, ANYTHING),
 ];
@@ -220,16 +156,8 @@ pub const DETERMINISTIC: &[&str] = &[
 pub const NOT_DETERMINISTIC: &[&str] = &["tokio", "async-std", "smol", "mio"];
 
 /// The one package that names a cipher's implementation, and the packages that would be named.
-pub const CIPHERS: (&str, &[&str]) = (
-    "cloister-crypto",
-    &[
-        "aws-lc-rs",
-        "aws-lc-sys",
-        "ring",
-        "aes-gcm-siv",
-        "chacha20poly1305",
-    ],
-);
+pub const CIPHERS: (&str, &[&str]) =
+    ("cloister-crypto", &["aws-lc-rs", "aws-lc-sys", "ring", "aes-gcm-siv", "chacha20poly1305"]);
 
 /// How one package depends on another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -275,30 +203,14 @@ impl Graph {
     pub fn parse(json: &[u8]) -> Self {
         let metadata: Metadata = serde_json::from_slice(json).expect("cargo metadata, format version 1");
         let members: BTreeSet<String> = metadata.workspace_members.into_iter().collect();
-        let ours = metadata
-            .packages
-            .into_iter()
-            .filter(|package| members.contains(&package.id));
+        let ours = metadata.packages.into_iter().filter(|package| members.contains(&package.id));
         let packages = ours.map(|package| {
             let kind_of = |dependency: &Dependency| {
-                if dependency.kind.as_deref() == Some("dev") {
-                    Kind::Dev
-                } else {
-                    Kind::Normal
-                }
+                if dependency.kind.as_deref() == Some("dev") { Kind::Dev } else { Kind::Normal }
             };
-            (
-                package.name,
-                package
-                    .dependencies
-                    .iter()
-                    .map(|d| (d.name.clone(), kind_of(d)))
-                    .collect(),
-            )
+            (package.name, package.dependencies.iter().map(|d| (d.name.clone(), kind_of(d))).collect())
         });
-        Self {
-            packages: packages.collect(),
-        }
+        Self { packages: packages.collect() }
     }
 
     /// The workspace as it is.
@@ -307,13 +219,7 @@ impl Graph {
     /// If cargo cannot say.
     #[must_use]
     pub fn of_workspace() -> Self {
-        Self::parse(&cargo(&[
-            "metadata",
-            "--format-version",
-            "1",
-            "--no-deps",
-            "--offline",
-        ]))
+        Self::parse(&cargo(&["metadata", "--format-version", "1", "--no-deps", "--offline"]))
     }
 
     /// Every workspace package that `package` links, itself included.
@@ -326,10 +232,7 @@ impl Graph {
                 && reached.insert(next)
             {
                 waiting.extend(
-                    dependencies
-                        .iter()
-                        .filter(|(_, kind)| *kind == Kind::Normal)
-                        .map(|(name, _)| name.clone()),
+                    dependencies.iter().filter(|(_, kind)| *kind == Kind::Normal).map(|(name, _)| name.clone()),
                 );
             }
         }
@@ -340,16 +243,8 @@ impl Graph {
 /// Runs cargo in the repository and takes its output.
 fn cargo(arguments: &[&str]) -> Vec<u8> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(program)
-        .args(arguments)
-        .current_dir(repository())
-        .output()
-        .expect("cargo runs");
-    assert!(
-        output.status.success(),
-        "cargo {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = Command::new(program).args(arguments).current_dir(repository()).output().expect("cargo runs");
+    assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
 
@@ -372,10 +267,7 @@ pub fn linked_into(package: &str) -> BTreeSet<String> {
         "--offline",
     ]);
     let text = String::from_utf8_lossy(&tree).into_owned();
-    text.lines()
-        .filter_map(|line| line.split('|').nth(1)?.split_whitespace().next())
-        .map(str::to_owned)
-        .collect()
+    text.lines().filter_map(|line| line.split('|').nth(1)?.split_whitespace().next()).map(str::to_owned).collect()
 }
 
 fn row(house: &[Row], package: &str) -> Option<Row> {
@@ -388,25 +280,23 @@ pub fn check_edges(house: &[Row], graph: &Graph) -> Vec<String> {
     let mut findings = Vec::new();
     for (package, dependencies) in &graph.packages {
         let Some((_, side, allowed)) = row(house, package) else {
-            findings.push(format!(
-                "{package} has no row in the table of layers: say where it lives and what it may use"
-            ));
+            findings
+                .push(format!("{package} has no row in the table of layers: say where it lives and what it may use"));
             continue;
         };
         if allowed == ANYTHING {
             continue;
         }
-        for (dependency, kind) in dependencies
-            .iter()
-            .filter(|(name, _)| graph.packages.contains_key(name))
-        {
+        for (dependency, kind) in dependencies.iter().filter(|(name, _)| graph.packages.contains_key(name)) {
             let other = row(house, dependency).map_or(Common, |(_, side, _)| side);
             let crosses = matches!((side, other), (Trusted, Host) | (Host, Trusted));
             match kind {
                 Kind::Normal if !allowed.contains(&dependency.as_str()) => {
                     findings.push(format!("{package} must not depend on {dependency}: the house has no such edge"));
                 }
-                Kind::Dev if crosses => findings.push(format!("{package} must not depend on {dependency}, not even in its tests: the wall is between them")),
+                Kind::Dev if crosses => findings.push(format!(
+                    "{package} must not depend on {dependency}, not even in its tests: the wall is between them"
+                )),
                 _ => {}
             }
         }
@@ -426,11 +316,7 @@ pub fn check_wall(house: &[Row], graph: &Graph) -> Vec<String> {
             continue;
         }
         let linked = graph.closure(package);
-        let on = |wanted: Side| {
-            linked
-                .iter()
-                .find(|name| row(house, name).is_some_and(|(_, side, _)| side == wanted))
-        };
+        let on = |wanted: Side| linked.iter().find(|name| row(house, name).is_some_and(|(_, side, _)| side == wanted));
         if let (Some(trusted), Some(host)) = (on(Trusted), on(Host)) {
             findings.push(format!(
                 "{package} links {trusted} (trusted) and {host} (host): only `{BOTH_SIDES} dev` may hold both"
@@ -443,14 +329,10 @@ pub fn check_wall(house: &[Row], graph: &Graph) -> Vec<String> {
 /// What is linked into the measured binary and must not be.
 #[must_use]
 pub fn check_measured(linked: &BTreeSet<String>) -> Vec<String> {
-    let forbidden = NOT_MEASURED.iter().filter(|(name, _)| {
-        linked
-            .iter()
-            .any(|l| l == name || (*name == "libp2p" && l.starts_with("libp2p-")))
-    });
-    forbidden
-        .map(|(name, what)| format!("{MEASURED} links {name}: {what} has no place in what is measured"))
-        .collect()
+    let forbidden = NOT_MEASURED
+        .iter()
+        .filter(|(name, _)| linked.iter().any(|l| l == name || (*name == "libp2p" && l.starts_with("libp2p-"))));
+    forbidden.map(|(name, what)| format!("{MEASURED} links {name}: {what} has no place in what is measured")).collect()
 }
 
 /// What is linked into a deterministic package and must not be.
@@ -468,10 +350,7 @@ pub fn check_ciphers(graph: &Graph) -> Vec<String> {
     let (owner, ciphers) = CIPHERS;
     let mut findings = Vec::new();
     for (package, dependencies) in graph.packages.iter().filter(|(package, _)| *package != owner) {
-        for (name, _) in dependencies
-            .iter()
-            .filter(|(name, _)| ciphers.contains(&name.as_str()))
-        {
+        for (name, _) in dependencies.iter().filter(|(name, _)| ciphers.contains(&name.as_str())) {
             findings.push(format!("{package} names {name}: only {owner} names a cipher"));
         }
     }

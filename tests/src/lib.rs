@@ -27,10 +27,7 @@ use std::path::{Path, PathBuf};
 /// If this package no longer lies one folder below it.
 #[must_use]
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the tests package lies in the repository")
-        .to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests package lies in the repository").to_path_buf()
 }
 
 /// The folder that holds this build's binaries: `…/target/release` for a test in `…/target/release/deps`.

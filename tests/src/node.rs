@@ -60,12 +60,7 @@ pub struct NodeOptions {
 
 impl NodeOptions {
     fn arguments(&self, port: u16) -> Vec<String> {
-        let mut arguments = vec![
-            "--host".into(),
-            "127.0.0.1".into(),
-            "--port".into(),
-            port.to_string(),
-        ];
+        let mut arguments = vec!["--host".into(), "127.0.0.1".into(), "--port".into(), port.to_string()];
         let mut flag = |name: &str, value: Option<String>| {
             if let Some(value) = value {
                 arguments.extend([name.to_owned(), value]);
@@ -78,10 +73,7 @@ impl NodeOptions {
         flag("--block-time", self.block_time.map(|n| n.to_string()));
         flag("--gas-limit", self.gas_limit.map(|n| n.to_string()));
         flag("--hardfork", self.hardfork.clone());
-        flag(
-            "--datadir",
-            self.datadir.as_ref().map(|path| path.display().to_string()),
-        );
+        flag("--datadir", self.datadir.as_ref().map(|path| path.display().to_string()));
         arguments.extend(self.extra.iter().cloned());
         arguments
     }
@@ -137,41 +129,21 @@ impl Node {
         let out = File::create(&log).expect("a log file in the temporary folder");
         let mut command = command_of(target);
         command.args(options.arguments(port)).stdin(Stdio::null());
-        command
-            .stdout(out.try_clone().expect("a second handle on the log"))
-            .stderr(out);
-        let child = command
-            .spawn()
-            .unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
+        command.stdout(out.try_clone().expect("a second handle on the log")).stderr(out);
+        let child = command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut node = Self {
-            child,
-            address,
-            log,
-            rpc: RpcClient::new(address),
-            _folder: folder,
-        };
+        let mut node = Self { child, address, log, rpc: RpcClient::new(address), _folder: folder };
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
-            if let Some(status) = node
-                .child
-                .try_wait()
-                .expect("a child can be asked whether it ended")
-            {
-                return Err(StartFailure {
-                    status,
-                    output: node.log_text(),
-                });
+            if let Some(status) = node.child.try_wait().expect("a child can be asked whether it ended") {
+                return Err(StartFailure { status, output: node.log_text() });
             }
             // It says where it listens; until then whoever answers on that port may be someone else.
             let listening = node.log_text().contains(&address.to_string());
             if listening && matches!(node.rpc.try_call("eth_chainId", json!([])), Ok(Ok(_))) {
                 return Ok(node);
             }
-            assert!(
-                Instant::now() < deadline,
-                "{command:?} did not answer within {START_TIMEOUT:?}"
-            );
+            assert!(Instant::now() < deadline, "{command:?} did not answer within {START_TIMEOUT:?}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -209,9 +181,7 @@ impl Node {
     /// Everything it printed so far.
     #[must_use]
     pub fn log_text(&self) -> String {
-        fs::read(&self.log)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+        fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
     /// SIGKILL: no farewell, as a power cut would do it.
@@ -231,17 +201,10 @@ impl Node {
     pub fn wait(&mut self, patience: Duration) -> ExitStatus {
         let deadline = Instant::now() + patience;
         loop {
-            if let Some(status) = self
-                .child
-                .try_wait()
-                .expect("a child can be asked whether it ended")
-            {
+            if let Some(status) = self.child.try_wait().expect("a child can be asked whether it ended") {
                 return status;
             }
-            assert!(
-                Instant::now() < deadline,
-                "the node did not end within {patience:?}"
-            );
+            assert!(Instant::now() < deadline, "the node did not end within {patience:?}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -294,11 +257,7 @@ impl StartFailure {
 
 impl std::fmt::Display for StartFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "the node exited before it answered ({}):\n{}",
-            self.status, self.output
-        )
+        write!(f, "the node exited before it answered ({}):\n{}", self.status, self.output)
     }
 }
 
@@ -315,9 +274,7 @@ fn command_of(target: Target) -> Command {
     let mut command = dying_with_us(&binary("cloister"));
     match target {
         Target::Dev => command.arg("dev"),
-        Target::TwoProcess => command
-            .args(["node", "--dev", "--enclave"])
-            .arg(binary("cloister-enclave-dev")),
+        Target::TwoProcess => command.args(["node", "--dev", "--enclave"]).arg(binary("cloister-enclave-dev")),
     };
     command
 }
@@ -345,11 +302,7 @@ pub fn binary(name: &str) -> PathBuf {
         Some(path) => path.with_file_name(name),
         None => binary_folder().join(name),
     };
-    assert!(
-        path.is_file(),
-        "{} is not built: run `make build`, or set CLOISTER_BIN",
-        path.display()
-    );
+    assert!(path.is_file(), "{} is not built: run `make build`, or set CLOISTER_BIN", path.display());
     path
 }
 
@@ -358,21 +311,10 @@ pub fn binary(name: &str) -> PathBuf {
 /// # Errors
 /// What it printed, if it failed.
 pub fn run_cloister(arguments: &[&str]) -> Result<String, StartFailure> {
-    let output = Command::new(binary("cloister"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output();
+    let output = Command::new(binary("cloister")).args(arguments).stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|e| panic!("cannot run cloister {arguments:?}: {e}"));
-    let text =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    if output.status.success() {
-        Ok(text)
-    } else {
-        Err(StartFailure {
-            status: output.status,
-            output: text,
-        })
-    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(text) } else { Err(StartFailure { status: output.status, output: text }) }
 }
 
 /// A port that was free a moment ago.
@@ -382,10 +324,7 @@ pub fn run_cloister(arguments: &[&str]) -> Result<String, StartFailure> {
 #[must_use]
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
+    listener.local_addr().expect("a bound socket has an address").port()
 }
 
 /// Sends a signal by name. The shell's own `kill` needs no package and no unsafe code.
@@ -393,26 +332,17 @@ pub fn free_port() -> u16 {
 /// # Panics
 /// If there is no such process.
 pub fn signal(name: &str, process: u32) {
-    let status = Command::new("sh")
-        .args(["-c", &format!("kill -{name} {process}")])
-        .status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "cannot send SIG{name} to {process}"
-    );
+    let status = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status();
+    assert!(status.is_ok_and(|status| status.success()), "cannot send SIG{name} to {process}");
 }
 
 /// Processes whose parent is `process`, from /proc.
 #[must_use]
 pub fn children_of(process: u32) -> Vec<u32> {
-    let listing = fs::read_dir("/proc")
-        .map(|entries| entries.filter_map(Result::ok).collect::<Vec<_>>())
-        .unwrap_or_default();
-    let ids = listing
-        .iter()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    ids.filter(|id| parent_of(*id).is_ok_and(|parent| parent == process))
-        .collect()
+    let listing =
+        fs::read_dir("/proc").map(|entries| entries.filter_map(Result::ok).collect::<Vec<_>>()).unwrap_or_default();
+    let ids = listing.iter().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    ids.filter(|id| parent_of(*id).is_ok_and(|parent| parent == process)).collect()
 }
 
 fn parent_of(process: u32) -> io::Result<u32> {
@@ -430,10 +360,7 @@ fn parent_of(process: u32) -> io::Result<u32> {
 #[must_use]
 pub fn is_running(process: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    stat.rsplit(')')
-        .next()
-        .and_then(|fields| fields.split_whitespace().next())
-        .is_some_and(|state| state != "Z")
+    stat.rsplit(')').next().and_then(|fields| fields.split_whitespace().next()).is_some_and(|state| state != "Z")
 }
 
 /// Polls `condition` every ten milliseconds until it yields something.
@@ -446,10 +373,7 @@ pub fn eventually<T>(what: &str, patience: Duration, mut condition: impl FnMut()
         if let Some(found) = condition() {
             return found;
         }
-        assert!(
-            Instant::now() < deadline,
-            "{what} did not happen within {patience:?}"
-        );
+        assert!(Instant::now() < deadline, "{what} did not happen within {patience:?}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

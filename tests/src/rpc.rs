@@ -25,9 +25,7 @@ pub struct RpcError {
 impl fmt::Display for RpcError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.code, self.message)?;
-        self.data
-            .as_ref()
-            .map_or(Ok(()), |data| write!(f, " data {data}"))
+        self.data.as_ref().map_or(Ok(()), |data| write!(f, " data {data}"))
     }
 }
 
@@ -48,11 +46,7 @@ impl HttpAnswer {
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| {
-            panic!(
-                "status {}, body is not JSON ({e}): {}",
-                self.status,
-                String::from_utf8_lossy(&self.body)
-            )
+            panic!("status {}, body is not JSON ({e}): {}", self.status, String::from_utf8_lossy(&self.body))
         })
     }
 }
@@ -69,11 +63,7 @@ impl RpcClient {
     /// A client of the node at `address`; connects on first use.
     #[must_use]
     pub const fn new(address: SocketAddr) -> Self {
-        Self {
-            address,
-            connection: RefCell::new(None),
-            next_id: Cell::new(1),
-        }
+        Self { address, connection: RefCell::new(None), next_id: Cell::new(1) }
     }
 
     /// Calls `method`; the transport must work, the method may fail.
@@ -84,8 +74,7 @@ impl RpcClient {
     /// # Panics
     /// If there is no answer, or it is not a JSON-RPC answer to this request.
     pub fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
-        self.try_call(method, params)
-            .unwrap_or_else(|e| panic!("{method}: no answer from {}: {e}", self.address))
+        self.try_call(method, params).unwrap_or_else(|e| panic!("{method}: no answer from {}: {e}", self.address))
     }
 
     /// Like [`Self::call`], for a node that may be gone: the outer error is the connection's.
@@ -99,10 +88,7 @@ impl RpcClient {
         let id = self.next_id.replace(self.next_id.get() + 1);
         let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         let answer = self.post(request.to_string().as_bytes())?.json();
-        assert_eq!(
-            answer["id"], id,
-            "{method}: the answer carries another id: {answer}"
-        );
+        assert_eq!(answer["id"], id, "{method}: the answer carries another id: {answer}");
         Ok(outcome(&answer))
     }
 
@@ -111,8 +97,7 @@ impl RpcClient {
     /// # Panics
     /// If the node answers with an error.
     pub fn expect(&self, method: &str, params: Value) -> Value {
-        self.call(method, params.clone())
-            .unwrap_or_else(|e| panic!("{method} {params}: {e}"))
+        self.call(method, params.clone()).unwrap_or_else(|e| panic!("{method} {params}: {e}"))
     }
 
     /// Calls `method` and takes its error.
@@ -195,19 +180,11 @@ pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 pub fn outcome(answer: &Value) -> Result<Value, RpcError> {
     assert_eq!(answer["jsonrpc"], "2.0", "not a JSON-RPC answer: {answer}");
     let Some(error) = answer.get("error") else {
-        return Ok(answer
-            .get("result")
-            .unwrap_or_else(|| panic!("neither result nor error: {answer}"))
-            .clone());
+        return Ok(answer.get("result").unwrap_or_else(|| panic!("neither result nor error: {answer}")).clone());
     };
     Err(RpcError {
-        code: error["code"]
-            .as_i64()
-            .unwrap_or_else(|| panic!("an error without a code: {answer}")),
-        message: error["message"]
-            .as_str()
-            .unwrap_or_else(|| panic!("an error without a message: {answer}"))
-            .to_owned(),
+        code: error["code"].as_i64().unwrap_or_else(|| panic!("an error without a code: {answer}")),
+        message: error["message"].as_str().unwrap_or_else(|| panic!("an error without a message: {answer}")).to_owned(),
         data: error.get("data").filter(|data| !data.is_null()).cloned(),
     })
 }
@@ -223,10 +200,7 @@ pub fn read_answer(connection: &mut impl BufRead) -> io::Result<(HttpAnswer, boo
         .and_then(|rest| rest.get(..3))
         .and_then(|code| code.parse().ok())
         .ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("not an HTTP status line: {status_line:?}"),
-            )
+            io::Error::new(io::ErrorKind::InvalidData, format!("not an HTTP status line: {status_line:?}"))
         })?;
     let (mut length, mut chunked, mut keep) = (None, false, true);
     loop {
@@ -261,13 +235,8 @@ pub fn read_answer(connection: &mut impl BufRead) -> io::Result<(HttpAnswer, boo
 fn read_chunks(connection: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> {
     loop {
         let line = read_line(connection)?;
-        let size =
-            usize::from_str_radix(line.split(';').next().unwrap_or_default().trim(), 16).map_err(|e| {
-                io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("bad chunk size {line:?}: {e}"),
-                )
-            })?;
+        let size = usize::from_str_radix(line.split(';').next().unwrap_or_default().trim(), 16)
+            .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("bad chunk size {line:?}: {e}")))?;
         let start = body.len();
         body.resize(start + size, 0);
         connection.read_exact(&mut body[start..])?;
@@ -284,9 +253,7 @@ fn read_line(connection: &mut impl BufRead) -> io::Result<String> {
     if line.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(String::from_utf8_lossy(&line)
-        .trim_end_matches(['\r', '\n'])
-        .to_owned())
+    Ok(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// A quantity such as `"0x1a"` as a number.
@@ -295,11 +262,8 @@ fn read_line(connection: &mut impl BufRead) -> io::Result<String> {
 /// If it is not one, or exceeds 64 bits.
 #[must_use]
 pub fn quantity(value: &Value) -> u64 {
-    let text = value
-        .as_str()
-        .unwrap_or_else(|| panic!("not a quantity: {value}"));
-    u64::from_str_radix(text.trim_start_matches("0x"), 16)
-        .unwrap_or_else(|e| panic!("not a quantity: {value}: {e}"))
+    let text = value.as_str().unwrap_or_else(|| panic!("not a quantity: {value}"));
+    u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap_or_else(|e| panic!("not a quantity: {value}: {e}"))
 }
 
 #[cfg(test)]
@@ -311,35 +275,19 @@ mod tests {
     fn a_body_arrives_by_length_or_in_chunks() {
         let plain = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".as_slice();
         let (answer, keep) = read_answer(&mut BufReader::new(plain)).unwrap();
-        assert_eq!(
-            (answer.status, answer.body.as_slice(), keep),
-            (200, b"{}".as_slice(), true)
-        );
+        assert_eq!((answer.status, answer.body.as_slice(), keep), (200, b"{}".as_slice(), true));
 
         let chunked = b"HTTP/1.1 413 Payload Too Large\r\ntransfer-encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n".as_slice();
         let (answer, keep) = read_answer(&mut BufReader::new(chunked)).unwrap();
-        assert_eq!(
-            (answer.status, answer.body.as_slice(), keep),
-            (413, b"abcd".as_slice(), false)
-        );
+        assert_eq!((answer.status, answer.body.as_slice(), keep), (413, b"abcd".as_slice(), false));
     }
 
     #[test]
     fn an_answer_is_a_result_or_an_error_object() {
-        assert_eq!(
-            outcome(&json!({"jsonrpc": "2.0", "id": 1, "result": null})),
-            Ok(Value::Null)
-        );
+        assert_eq!(outcome(&json!({"jsonrpc": "2.0", "id": 1, "result": null})), Ok(Value::Null));
         let error = outcome(
             &json!({"jsonrpc": "2.0", "id": 1, "error": {"code": 3, "message": "execution reverted", "data": "0x"}}),
         );
-        assert_eq!(
-            error,
-            Err(RpcError {
-                code: 3,
-                message: "execution reverted".into(),
-                data: Some(json!("0x"))
-            })
-        );
+        assert_eq!(error, Err(RpcError { code: 3, message: "execution reverted".into(), data: Some(json!("0x")) }));
     }
 }

@@ -39,9 +39,8 @@ pub fn mentions_of_outside(text: &str) -> Vec<String> {
             report(format!("{word}::"));
         }
         if word == "std" {
-            for module in modules_after(&tokens[i + 2..])
-                .iter()
-                .filter(|module| OUTSIDE_MODULES.contains(&module.as_str()))
+            for module in
+                modules_after(&tokens[i + 2..]).iter().filter(|module| OUTSIDE_MODULES.contains(&module.as_str()))
             {
                 report(format!("std::{module}"));
             }
@@ -90,29 +89,18 @@ fn tokens_of(text: &str) -> Vec<Token> {
             b'r' if is_raw_string(rest) => raw_string(rest),
             b'\'' => character(rest),
             byte if byte == b'_' || byte.is_ascii_alphabetic() => {
-                let end = rest
-                    .find(|c: char| c != '_' && !c.is_alphanumeric())
-                    .unwrap_or(rest.len());
-                tokens.push(Token {
-                    text: rest[..end].to_owned(),
-                    line,
-                });
+                let end = rest.find(|c: char| c != '_' && !c.is_alphanumeric()).unwrap_or(rest.len());
+                tokens.push(Token { text: rest[..end].to_owned(), line });
                 end
             }
             b':' if rest.starts_with("::") => {
-                tokens.push(Token {
-                    text: "::".to_owned(),
-                    line,
-                });
+                tokens.push(Token { text: "::".to_owned(), line });
                 2
             }
             byte if byte.is_ascii_whitespace() => 1,
             _ => {
                 let end = rest.chars().next().map_or(1, char::len_utf8);
-                tokens.push(Token {
-                    text: rest[..end].to_owned(),
-                    line,
-                });
+                tokens.push(Token { text: rest[..end].to_owned(), line });
                 end
             }
         };
@@ -163,9 +151,7 @@ fn raw_string(text: &str) -> usize {
     let hashes = text[1..].bytes().take_while(|byte| *byte == b'#').count();
     let end = format!("\"{}", "#".repeat(hashes));
     let start = 2 + hashes;
-    text[start..]
-        .find(&end)
-        .map_or(text.len(), |at| start + at + end.len())
+    text[start..].find(&end).map_or(text.len(), |at| start + at + end.len())
 }
 
 /// A character literal, or the tick of a lifetime.
@@ -173,9 +159,7 @@ fn character(text: &str) -> usize {
     let mut chars = text.char_indices().skip(1);
     match chars.next() {
         // After the backslash one character is never the end: '\'' and '\\'.
-        Some((_, '\\')) => text[3.min(text.len())..]
-            .find('\'')
-            .map_or(text.len(), |at| 3 + at + 1),
+        Some((_, '\\')) => text[3.min(text.len())..].find('\'').map_or(text.len(), |at| 3 + at + 1),
         Some(_) => match chars.next() {
             Some((at, '\'')) => at + 1,
             _ => 1,
@@ -200,11 +184,7 @@ fn without_tests(tokens: &[Token]) -> Vec<Token> {
 }
 
 fn is_test_attribute(tokens: &[Token]) -> bool {
-    tokens.len() >= 7
-        && tokens[..7]
-            .iter()
-            .map(|t| t.text.as_str())
-            .eq(["#", "[", "cfg", "(", "test", ")", "]"])
+    tokens.len() >= 7 && tokens[..7].iter().map(|t| t.text.as_str()).eq(["#", "[", "cfg", "(", "test", ")", "]"])
 }
 
 /// Past the item that starts at `i`: its closing brace, or its semicolon.
@@ -236,10 +216,7 @@ fn test_modules(text: &str) -> Vec<String> {
             continue;
         }
         let item = &tokens[i + 7..end_of_item(&tokens, i + 7)];
-        let declared = item
-            .iter()
-            .position(|t| t.text == "mod")
-            .filter(|_| item.last().is_some_and(|t| t.text == ";"));
+        let declared = item.iter().position(|t| t.text == "mod").filter(|_| item.last().is_some_and(|t| t.text == ";"));
         if let Some(name) = declared.and_then(|at| item.get(at + 1)) {
             modules.push(name.text.clone());
         }
@@ -281,15 +258,8 @@ pub fn check_sources(package: &Path) -> Vec<String> {
         }
     }
     let mut findings = Vec::new();
-    for file in files
-        .iter()
-        .filter(|file| !for_tests.iter().any(|test| file.starts_with(test)))
-    {
-        findings.extend(
-            mentions_of_outside(&read(file))
-                .into_iter()
-                .map(|what| format!("{}:{what}", file.display())),
-        );
+    for file in files.iter().filter(|file| !for_tests.iter().any(|test| file.starts_with(test))) {
+        findings.extend(mentions_of_outside(&read(file)).into_iter().map(|what| format!("{}:{what}", file.display())));
     }
     findings
 }
@@ -311,11 +281,7 @@ pub fn check_lengths(files: &[PathBuf]) -> Vec<String> {
 fn folder_of_submodules(file: &Path) -> PathBuf {
     let folder = file.parent().unwrap_or(file);
     let stem = file.file_stem().unwrap_or_default();
-    if ["lib", "main", "mod"].iter().any(|root| stem == *root) {
-        folder.to_path_buf()
-    } else {
-        folder.join(stem)
-    }
+    if ["lib", "main", "mod"].iter().any(|root| stem == *root) { folder.to_path_buf() } else { folder.join(stem) }
 }
 
 fn read(file: &Path) -> String {
@@ -330,10 +296,7 @@ mod tests {
     fn each_way_to_reach_outside_is_seen() {
         for (text, what) in [
             ("use std::fs::File;", "1: std::fs"),
-            (
-                "\nuse std::{collections::BTreeMap, time::Duration};",
-                "2: std::time",
-            ),
+            ("\nuse std::{collections::BTreeMap, time::Duration};", "2: std::time"),
             ("use std::{sync::{Arc, Mutex}, thread};", "1: std::thread"),
             ("fn f() { std :: net :: TcpStream::connect(x); }", "1: std::net"),
             ("let now = Instant::now();", "1: Instant"),
@@ -356,10 +319,7 @@ mod tests {
             assert_eq!(mentions_of_outside(text), Vec::<String>::new(), "{text}");
         }
         // What follows a test module counts again.
-        assert_eq!(
-            mentions_of_outside("#[cfg(test)] mod tests { fn f() {} }\nuse std::fs;"),
-            ["2: std::fs"]
-        );
+        assert_eq!(mentions_of_outside("#[cfg(test)] mod tests { fn f() {} }\nuse std::fs;"), ["2: std::fs"]);
     }
 
     #[test]

@@ -36,11 +36,7 @@ pub fn python() -> PathBuf {
 
 fn installed(name: &str) -> PathBuf {
     let path = repository().join(".tools").join(name);
-    assert!(
-        path.exists(),
-        "{} is missing: run `make setup` once",
-        path.display()
-    );
+    assert!(path.exists(), "{} is missing: run `make setup` once", path.display());
     path
 }
 
@@ -92,11 +88,7 @@ impl Tool {
     /// A program to run in `folder`.
     #[must_use]
     pub fn new(program: impl Into<PathBuf>, folder: impl Into<PathBuf>) -> Self {
-        let mut tool = Self {
-            program: program.into(),
-            folder: folder.into(),
-            environment: BTreeMap::new(),
-        };
+        let mut tool = Self { program: program.into(), folder: folder.into(), environment: BTreeMap::new() };
         // No tool may ask, colour, phone home or wait for a terminal.
         for (name, value) in [
             ("CI", "true"),
@@ -107,18 +99,13 @@ impl Tool {
             tool = tool.with(name, value);
         }
         // What anvil does otherwise is skipped there, by name, in the suites' own words.
-        if is_reference_run() {
-            tool.with("REFERENCE", "anvil")
-        } else {
-            tool
-        }
+        if is_reference_run() { tool.with("REFERENCE", "anvil") } else { tool }
     }
 
     /// Sets a variable of its environment.
     #[must_use]
     pub fn with(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.environment
-            .insert(name.as_ref().to_owned(), value.as_ref().to_owned());
+        self.environment.insert(name.as_ref().to_owned(), value.as_ref().to_owned());
         self
     }
 
@@ -132,17 +119,11 @@ impl Tool {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (out, err) = (folder.path().join("out"), folder.path().join("err"));
         let mut command = Command::new(&self.program);
-        command
-            .args(&arguments)
-            .current_dir(&self.folder)
-            .envs(&self.environment)
-            .stdin(Stdio::null());
+        command.args(&arguments).current_dir(&self.folder).envs(&self.environment).stdin(Stdio::null());
         command
             .stdout(File::create(&out).expect("a file for the output"))
             .stderr(File::create(&err).expect("a file for the errors"));
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|e| panic!("cannot run {}: {e}", self.program.display()));
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot run {}: {e}", self.program.display()));
         let deadline = Instant::now() + TOOL_TIMEOUT;
         let status = loop {
             if let Some(status) = child.try_wait().expect("a child can be asked whether it ended") {
@@ -159,11 +140,7 @@ impl Tool {
             }
             std::thread::sleep(Duration::from_millis(5));
         };
-        Output {
-            status,
-            stdout: read(&out),
-            stderr: read(&err),
-        }
+        Output { status, stdout: read(&out), stderr: read(&err) }
     }
 
     /// Runs it and requires success.
@@ -191,12 +168,7 @@ impl Tool {
     pub fn fail<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Output {
         let arguments: Vec<OsString> = arguments.into_iter().map(|a| a.as_ref().to_owned()).collect();
         let output = self.run(&arguments);
-        assert!(
-            !output.status.success(),
-            "{} {arguments:?} succeeded:\n{}",
-            self.program.display(),
-            output.stdout
-        );
+        assert!(!output.status.success(), "{} {arguments:?} succeeded:\n{}", self.program.display(), output.stdout);
         output
     }
 }
@@ -270,15 +242,12 @@ impl Workspace {
 }
 
 fn with_solc(tool: Tool) -> Tool {
-    tool.with("FOUNDRY_SOLC", repository().join("scripts/solc-wrapper"))
-        .with("CLOISTER_NODE_MODULES", node_modules())
+    tool.with("FOUNDRY_SOLC", repository().join("scripts/solc-wrapper")).with("CLOISTER_NODE_MODULES", node_modules())
 }
 
 /// Creates a symbolic link.
 fn link(target: &Path, at: &Path) {
-    let target = target
-        .canonicalize()
-        .unwrap_or_else(|e| panic!("{}: {e}", target.display()));
+    let target = target.canonicalize().unwrap_or_else(|e| panic!("{}: {e}", target.display()));
     std::os::unix::fs::symlink(&target, at).unwrap_or_else(|e| panic!("cannot link {}: {e}", at.display()));
 }
 
@@ -291,10 +260,7 @@ pub fn compiled_contracts() -> PathBuf {
     let source = repository().join("contracts");
     let mut fingerprint = Vec::new();
     collect(&source, &mut fingerprint);
-    collect(
-        &repository().join("tests/tools/package-lock.json"),
-        &mut fingerprint,
-    );
+    collect(&repository().join("tests/tools/package-lock.json"), &mut fingerprint);
     collect(&repository().join("scripts/solc-wrapper"), &mut fingerprint);
     let name = hex::encode(&alloy_primitives::keccak256(&fingerprint)[..8]);
     let finished = binary_folder().join("cloister-test-contracts").join(name);
@@ -311,11 +277,7 @@ pub fn compiled_contracts() -> PathBuf {
     fs::remove_file(building.path().join("node_modules")).expect("the link made above");
     let building = building.keep();
     if fs::rename(&building, &finished).is_err() {
-        assert!(
-            finished.join("out").is_dir(),
-            "cannot move the compiled contracts to {}",
-            finished.display()
-        );
+        assert!(finished.join("out").is_dir(), "cannot move the compiled contracts to {}", finished.display());
         fs::remove_dir_all(&building).expect("what was built twice can be removed");
     }
     finished
@@ -339,9 +301,7 @@ pub fn artifact(contract: &str) -> Artifact {
     let path = compiled_contracts().join(format!("out/{contract}.sol/{contract}.json"));
     let text = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let json: Value = serde_json::from_slice(&text).expect("an artifact is JSON");
-    let bytecode = json["bytecode"]["object"]
-        .as_str()
-        .expect("an artifact has creation code");
+    let bytecode = json["bytecode"]["object"].as_str().expect("an artifact has creation code");
     Artifact {
         abi: json["abi"].clone(),
         bytecode: hex::decode(bytecode.trim_start_matches("0x")).expect("creation code is hex"),
@@ -381,9 +341,7 @@ fn entries_of(folder: &Path) -> Vec<PathBuf> {
         let name = path.file_name().unwrap_or_default();
         !(in_repository
             && folder.ends_with("contracts")
-            && ["out", "cache", "broadcast", "node_modules"]
-                .iter()
-                .any(|left| name == *left))
+            && ["out", "cache", "broadcast", "node_modules"].iter().any(|left| name == *left))
     });
     paths.sort();
     paths

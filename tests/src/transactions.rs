@@ -47,10 +47,7 @@ impl Account {
     /// Development account `index`, which has sent nothing yet.
     #[must_use]
     pub fn new(index: usize) -> Self {
-        Self {
-            signer: signer(index),
-            nonce: 0,
-        }
+        Self { signer: signer(index), nonce: 0 }
     }
 
     /// Its address.
@@ -64,19 +61,13 @@ impl Account {
     /// # Panics
     /// If signing fails, which it cannot.
     pub fn sign<T: SignableTransaction<Signature>>(&self, transaction: T) -> alloy::consensus::Signed<T> {
-        let signature = self
-            .signer
-            .sign_hash_sync(&transaction.signature_hash())
-            .expect("a local key signs");
+        let signature = self.signer.sign_hash_sync(&transaction.signature_hash()).expect("a local key signs");
         transaction.into_signed(signature)
     }
 
     /// A plain EIP-1559 transfer with the next nonce, raw.
     pub fn transfer(&mut self, to: Address, value: u64) -> Bytes {
-        let transaction = TxEip1559 {
-            nonce: self.nonce,
-            ..eip1559(to, value)
-        };
+        let transaction = TxEip1559 { nonce: self.nonce, ..eip1559(to, value) };
         self.nonce += 1;
         raw(self.sign(transaction))
     }
@@ -150,14 +141,8 @@ pub fn eip7702(to: Address, authorization_list: Vec<SignedAuthorization>) -> TxE
 /// If signing fails, which it cannot.
 #[must_use]
 pub fn authorize(account: &PrivateKeySigner, code: Address, nonce: u64) -> SignedAuthorization {
-    let authorization = Authorization {
-        chain_id: U256::from(CHAIN_ID),
-        address: code,
-        nonce,
-    };
-    let signature = account
-        .sign_hash_sync(&authorization.signature_hash())
-        .expect("a local key signs");
+    let authorization = Authorization { chain_id: U256::from(CHAIN_ID), address: code, nonce };
+    let signature = account.sign_hash_sync(&authorization.signature_hash()).expect("a local key signs");
     authorization.into_signed(signature)
 }
 

@@ -47,16 +47,9 @@ impl WebSocket {
             head.push(byte[0]);
         }
         if !head.starts_with(b"HTTP/1.1 101") {
-            return Err(io::Error::new(
-                io::ErrorKind::ConnectionRefused,
-                String::from_utf8_lossy(&head).into_owned(),
-            ));
+            return Err(io::Error::new(io::ErrorKind::ConnectionRefused, String::from_utf8_lossy(&head).into_owned()));
         }
-        Ok(Self {
-            stream,
-            next_id: 1,
-            waiting: Vec::new(),
-        })
+        Ok(Self { stream, next_id: 1, waiting: Vec::new() })
     }
 
     /// Sends one text message.
@@ -100,9 +93,7 @@ impl WebSocket {
             self.stream.read_exact(&mut payload)?;
             match head[0] & 0x0f {
                 0x8 => {
-                    return Ok(Frame::Close(
-                        payload.first_chunk().map(|code| u16::from_be_bytes(*code)),
-                    ));
+                    return Ok(Frame::Close(payload.first_chunk().map(|code| u16::from_be_bytes(*code))));
                 }
                 0x9 => self.stream.get_mut().write_all(&[0x8a, 0x80, 0, 0, 0, 0])?,
                 0xa => {}
@@ -140,8 +131,7 @@ impl WebSocket {
         let id = self.next_id;
         self.next_id += 1;
         let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
-        self.send(request.to_string().as_bytes())
-            .expect("the WebSocket takes a request");
+        self.send(request.to_string().as_bytes()).expect("the WebSocket takes a request");
         loop {
             let message = self.receive_json();
             if message.get("id").is_some() {
@@ -163,10 +153,7 @@ impl WebSocket {
         }
         loop {
             let message = self.receive_json();
-            assert_eq!(
-                message["method"], "eth_subscription",
-                "not a notification: {message}"
-            );
+            assert_eq!(message["method"], "eth_subscription", "not a notification: {message}");
             if ours(&message) {
                 return message["params"]["result"].clone();
             }
@@ -179,9 +166,6 @@ impl WebSocket {
     /// # Panics
     /// If the socket does not take it.
     pub fn set_patience(&self, patience: Duration) {
-        self.stream
-            .get_ref()
-            .set_read_timeout(Some(patience))
-            .expect("a socket takes a read timeout");
+        self.stream.get_ref().set_read_timeout(Some(patience)).expect("a socket takes a read timeout");
     }
 }

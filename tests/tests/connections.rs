@@ -16,19 +16,13 @@ const REQUEST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params"
 const PATIENCE: Duration = Duration::from_secs(2);
 
 fn head(length: usize) -> String {
-    format!(
-        "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-    )
+    format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n")
 }
 
 fn served_in_time(address: SocketAddr) {
     let started = Instant::now();
     assert_eq!(RpcClient::new(address).expect("eth_chainId", json!([])), "0x7a69");
-    assert!(
-        started.elapsed() < PATIENCE,
-        "a plain request took {:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < PATIENCE, "a plain request took {:?}", started.elapsed());
 }
 
 #[test]
@@ -69,9 +63,7 @@ fn a_client_that_stops_writing_still_gets_its_answer() {
     }
     let node = Node::start_default(Target::Dev);
     let mut stream = connect(node.address()).expect("a connection");
-    stream
-        .write_all((head(REQUEST.len()) + REQUEST).as_bytes())
-        .expect("a request is taken");
+    stream.write_all((head(REQUEST.len()) + REQUEST).as_bytes()).expect("a request is taken");
     stream.shutdown(Shutdown::Write).expect("half a close");
     let (answer, _) = read_answer(&mut BufReader::new(stream)).expect("an answer");
     assert_eq!(answer.json()["result"], "0x7a69");
@@ -82,45 +74,32 @@ fn clients_that_leave_before_their_answer_leave_nothing_behind() {
     let node = Node::start_default(Target::Dev);
     for _ in 0..500 {
         let mut stream = connect(node.address()).expect("a connection");
-        stream
-            .write_all((head(REQUEST.len()) + REQUEST).as_bytes())
-            .expect("a request is taken");
+        stream.write_all((head(REQUEST.len()) + REQUEST).as_bytes()).expect("a request is taken");
     }
     for _ in 0..50 {
         let mut socket = WebSocket::open(node.address()).expect("a WebSocket opens");
-        socket
-            .call("eth_subscribe", &json!(["newHeads"]))
-            .expect("a subscription");
+        socket.call("eth_subscribe", &json!(["newHeads"])).expect("a subscription");
     }
     node.rpc().expect("evm_mine", json!([]));
     served_in_time(node.address());
-    eventually(
-        "all those connections being closed",
-        Duration::from_secs(20),
-        || (open_sockets(node.id()) < 50).then_some(()),
-    );
+    eventually("all those connections being closed", Duration::from_secs(20), || {
+        (open_sockets(node.id()) < 50).then_some(())
+    });
 }
 
 /// Sockets that a process holds; 0 where there is no /proc.
 fn open_sockets(process: u32) -> usize {
     let entries = std::fs::read_dir(format!("/proc/{process}/fd"))
         .map(|entries| entries.filter_map(Result::ok).collect::<Vec<_>>());
-    let links = entries
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|entry| std::fs::read_link(entry.path()).ok());
-    links
-        .filter(|target| target.to_string_lossy().starts_with("socket:"))
-        .count()
+    let links = entries.unwrap_or_default().into_iter().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    links.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
 }
 
 #[test]
 fn two_requests_in_one_packet_get_two_answers_in_order() {
     let node = Node::start_default(Target::Dev);
     let mut stream = connect(node.address()).expect("a connection");
-    let second = REQUEST
-        .replace("eth_chainId", "eth_blockNumber")
-        .replace("\"id\":1", "\"id\":2");
+    let second = REQUEST.replace("eth_chainId", "eth_blockNumber").replace("\"id\":1", "\"id\":2");
     stream
         .write_all((head(REQUEST.len()) + REQUEST + &head(second.len()) + &second).as_bytes())
         .expect("both are taken");
@@ -128,10 +107,7 @@ fn two_requests_in_one_packet_get_two_answers_in_order() {
     let first = read_answer(&mut stream).expect("the first answer").0.json();
     let second = read_answer(&mut stream).expect("the second answer").0.json();
     assert_eq!((&first["id"], &second["id"]), (&json!(1), &json!(2)));
-    assert_eq!(
-        (&first["result"], &second["result"]),
-        (&json!("0x7a69"), &json!("0x0"))
-    );
+    assert_eq!((&first["result"], &second["result"]), (&json!("0x7a69"), &json!("0x0")));
 }
 
 #[test]
@@ -148,22 +124,14 @@ fn what_is_no_http_is_hung_up_on() {
         stream.shutdown(Shutdown::Write).expect("half a close");
         let mut answer = Vec::new();
         let ended = stream.read_to_end(&mut answer);
-        assert!(
-            ended.is_ok() || ended.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset),
-            "it must not hang"
-        );
-        assert!(
-            !answer.starts_with(b"HTTP/1.1 200"),
-            "{}",
-            String::from_utf8_lossy(&answer)
-        );
+        assert!(ended.is_ok() || ended.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset), "it must not hang");
+        assert!(!answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
     }
     // Heads of unlimited length.
     let mut stream = connect(node.address()).expect("a connection");
     let mut taken = stream.write_all(b"POST / HTTP/1.1\r\n");
     for i in 0..20_000 {
-        taken = taken
-            .and_then(|()| stream.write_all(format!("X-Header-{i}: {}\r\n", "a".repeat(100)).as_bytes()));
+        taken = taken.and_then(|()| stream.write_all(format!("X-Header-{i}: {}\r\n", "a".repeat(100)).as_bytes()));
     }
     let mut answer = Vec::new();
     let ended = stream.read_to_end(&mut answer);
@@ -177,42 +145,28 @@ fn what_is_no_http_is_hung_up_on() {
 /// How many files this process may open: each connection is one here, and one in the node.
 fn file_limit() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
-        .unwrap_or(1024)
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(1024)
 }
 
 fn five_thousand_connections(target: Target) {
     let wanted = 5_000;
     let possible = file_limit().saturating_sub(300).min(wanted + 200);
-    assert!(
-        possible >= wanted,
-        "this needs `ulimit -n 6000`, as `make test` sets it; it is {}",
-        file_limit()
-    );
+    assert!(possible >= wanted, "this needs `ulimit -n 6000`, as `make test` sets it; it is {}", file_limit());
     let node = Node::start(target, &NodeOptions::default());
     let before = Instant::now();
-    let mut open: Vec<TcpStream> = (0..wanted - 100)
-        .map(|_| connect(node.address()).expect("a connection within the limit"))
-        .collect();
+    let mut open: Vec<TcpStream> =
+        (0..wanted - 100).map(|_| connect(node.address()).expect("a connection within the limit")).collect();
     served_in_time(node.address());
     // Each of them is a real one: a request on every tenth.
     for stream in open.iter_mut().step_by(10) {
-        stream
-            .write_all((head(REQUEST.len()) + REQUEST).as_bytes())
-            .expect("a request is taken");
+        stream.write_all((head(REQUEST.len()) + REQUEST).as_bytes()).expect("a request is taken");
     }
     for stream in open.iter().step_by(10) {
         let (answer, _) = read_answer(&mut BufReader::new(stream)).expect("an answer on an old connection");
         assert_eq!(answer.json()["result"], "0x7a69");
     }
-    eprintln!(
-        "{} connections, every tenth used, in {:?}",
-        open.len(),
-        before.elapsed()
-    );
+    eprintln!("{} connections, every tenth used, in {:?}", open.len(), before.elapsed());
 
     if !is_reference_run() {
         // Beyond the limit: told so, or hung up on, at once; those inside are not disturbed.
@@ -227,26 +181,13 @@ fn five_thousand_connections(target: Target) {
                 _ => refused += 1,
             }
         }
-        assert!(
-            refused >= 200 - 10,
-            "only {refused} of 300 beyond the limit were refused"
-        );
-        open[0]
-            .write_all((head(REQUEST.len()) + REQUEST).as_bytes())
-            .expect("a request is taken");
-        assert_eq!(
-            read_answer(&mut BufReader::new(&open[0]))
-                .expect("an answer")
-                .0
-                .status,
-            200
-        );
+        assert!(refused >= 200 - 10, "only {refused} of 300 beyond the limit were refused");
+        open[0].write_all((head(REQUEST.len()) + REQUEST).as_bytes()).expect("a request is taken");
+        assert_eq!(read_answer(&mut BufReader::new(&open[0])).expect("an answer").0.status, 200);
     }
     drop(open);
     eventually("room for new connections", Duration::from_secs(30), || {
-        RpcClient::new(node.address())
-            .try_call("eth_chainId", json!([]))
-            .ok()
+        RpcClient::new(node.address()).try_call("eth_chainId", json!([])).ok()
     })
     .expect("a chain id");
     served_in_time(node.address());

@@ -17,8 +17,8 @@ use alloy::consensus::TxEip1559;
 use alloy_primitives::{Address, Bytes, TxKind, U256, address};
 use cloister_tests::fuzz::Random;
 use cloister_tests::node::{
-    Node, NodeOptions, StartFailure, Target, children_of, eventually, free_port, is_reference_run,
-    is_running, receipt_of, run_cloister, signal,
+    Node, NodeOptions, StartFailure, Target, children_of, eventually, free_port, is_reference_run, is_running,
+    receipt_of, run_cloister, signal,
 };
 use cloister_tests::rpc::{RpcClient, quantity};
 use cloister_tests::tools::artifact;
@@ -36,10 +36,7 @@ const NO_SEALING_KEY: i32 = 16;
 const NO_ENCLAVE: i32 = 17;
 
 fn kept_in(folder: &Path) -> NodeOptions {
-    NodeOptions {
-        datadir: Some(folder.to_path_buf()),
-        ..NodeOptions::default()
-    }
+    NodeOptions { datadir: Some(folder.to_path_buf()), ..NodeOptions::default() }
 }
 
 /// What the node has confirmed: transaction hash → the receipt it answered.
@@ -50,12 +47,8 @@ fn load(node: SocketAddr, account: &mut Account, registry: Address, stop: &Atomi
     let rpc = RpcClient::new(node);
     let mut answered = Answered::new();
     // keccak256("setMany(uint256)")[..4] and the number 20.
-    let set_many: Bytes = [
-        &alloy_primitives::keccak256("setMany(uint256)")[..4],
-        &U256::from(20).to_be_bytes::<32>(),
-    ]
-    .concat()
-    .into();
+    let set_many: Bytes =
+        [&alloy_primitives::keccak256("setMany(uint256)")[..4], &U256::from(20).to_be_bytes::<32>()].concat().into();
     while !stop.load(Ordering::Relaxed) {
         let write = TxEip1559 {
             nonce: account.nonce,
@@ -64,15 +57,8 @@ fn load(node: SocketAddr, account: &mut Account, registry: Address, stop: &Atomi
             input: set_many.clone(),
             ..eip1559(registry, 0)
         };
-        let plain = TxEip1559 {
-            nonce: account.nonce,
-            ..eip1559(STRANGER, 1)
-        };
-        let next = raw(account.sign(if account.nonce.is_multiple_of(3) {
-            write
-        } else {
-            plain
-        }));
+        let plain = TxEip1559 { nonce: account.nonce, ..eip1559(STRANGER, 1) };
+        let next = raw(account.sign(if account.nonce.is_multiple_of(3) { write } else { plain }));
         let Ok(Ok(hash)) = rpc.try_call("eth_sendRawTransaction", send_params(&next)) else {
             break;
         };
@@ -93,18 +79,10 @@ fn load(node: SocketAddr, account: &mut Account, registry: Address, stop: &Atomi
 fn deploy_registry(node: &Node, account: &mut Account) -> Address {
     let arguments = [&[0; 32][..], &U256::from(64).to_be_bytes::<32>(), &[0; 32]].concat();
     let input = [artifact("Registry").bytecode, arguments].concat().into();
-    let creation = TxEip1559 {
-        nonce: account.nonce,
-        gas_limit: 3_000_000,
-        to: TxKind::Create,
-        input,
-        ..eip1559(STRANGER, 0)
-    };
+    let creation =
+        TxEip1559 { nonce: account.nonce, gas_limit: 3_000_000, to: TxKind::Create, input, ..eip1559(STRANGER, 0) };
     account.nonce += 1;
-    let hash = node.rpc().expect(
-        "eth_sendRawTransaction",
-        send_params(&raw(account.sign(creation))),
-    );
+    let hash = node.rpc().expect("eth_sendRawTransaction", send_params(&raw(account.sign(creation))));
     let receipt = receipt_of(node.rpc(), &hash);
     receipt["contractAddress"]
         .as_str()
@@ -124,12 +102,8 @@ fn nothing_is_lost(node: &Node, answered: &Answered) {
 fn verified_head(folder: &Path) -> (u64, String) {
     let report = run_cloister(&["verify", "--json", "--datadir", &folder.display().to_string()])
         .unwrap_or_else(|failure| panic!("{failure}"));
-    let report: Value =
-        serde_json::from_str(report.lines().last().unwrap_or_default()).expect("verify prints JSON");
-    (
-        report["head"].as_u64().expect("a height"),
-        report["hash"].as_str().expect("a hash").to_owned(),
-    )
+    let report: Value = serde_json::from_str(report.lines().last().unwrap_or_default()).expect("verify prints JSON");
+    (report["head"].as_u64().expect("a height"), report["hash"].as_str().expect("a hash").to_owned())
 }
 
 fn setting(name: &str) -> Option<u64> {
@@ -149,18 +123,12 @@ fn killed_under_load(target: Target, crashes: u64) {
     for crash in 0..crashes {
         let node = Node::start(target, &options);
         let here = quantity(&node.rpc().expect("eth_blockNumber", json!([])));
-        assert!(
-            here >= head,
-            "crash {crash}: the chain went back from {head} to {here}"
-        );
+        assert!(here >= head, "crash {crash}: the chain went back from {head} to {here}");
         nothing_is_lost(&node, &answered);
         let registry = *registry.get_or_insert_with(|| deploy_registry(&node, &mut accounts[0]));
         for account in &mut accounts {
-            account.nonce = quantity(
-                &node
-                    .rpc()
-                    .expect("eth_getTransactionCount", json!([account.address(), "latest"])),
-            );
+            account.nonce =
+                quantity(&node.rpc().expect("eth_getTransactionCount", json!([account.address(), "latest"])));
         }
         let stop = AtomicBool::new(false);
         let found: Vec<Answered> = std::thread::scope(|scope| {
@@ -169,50 +137,26 @@ fn killed_under_load(target: Target, crashes: u64) {
                 .iter_mut()
                 .map(|account| scope.spawn(move || load(address, account, registry, stop)))
                 .collect();
-            std::thread::sleep(Duration::from_micros(
-                1_000 * random.below(600) as u64 + random.below(1_000) as u64,
-            ));
+            std::thread::sleep(Duration::from_micros(1_000 * random.below(600) as u64 + random.below(1_000) as u64));
             node.kill_now();
             stop.store(true, Ordering::Relaxed);
-            loads
-                .into_iter()
-                .map(|load| load.join().expect("a load thread ends"))
-                .collect()
+            loads.into_iter().map(|load| load.join().expect("a load thread ends")).collect()
         });
         answered.extend(found.into_iter().flatten());
         drop(node);
-        let highest = answered
-            .values()
-            .map(|receipt| quantity(&receipt["blockNumber"]))
-            .max()
-            .unwrap_or(0);
+        let highest = answered.values().map(|receipt| quantity(&receipt["blockNumber"])).max().unwrap_or(0);
         let (verified, hash) = verified_head(folder.path());
-        assert!(
-            verified >= highest,
-            "crash {crash}: block {highest} was answered, the folder ends at {verified}"
-        );
+        assert!(verified >= highest, "crash {crash}: block {highest} was answered, the folder ends at {verified}");
         head = verified;
         if crash + 1 == crashes {
             let node = Node::start(target, &options);
             nothing_is_lost(&node, &answered);
-            let block = node
-                .rpc()
-                .expect("eth_getBlockByNumber", json!([format!("{head:#x}"), false]));
-            assert_eq!(
-                block["hash"], hash,
-                "the node's head is the one that was verified"
-            );
+            let block = node.rpc().expect("eth_getBlockByNumber", json!([format!("{head:#x}"), false]));
+            assert_eq!(block["hash"], hash, "the node's head is the one that was verified");
         }
     }
-    eprintln!(
-        "{crashes} crashes, {} answered transactions, {head} blocks",
-        answered.len()
-    );
-    assert!(
-        answered.len() as u64 > crashes,
-        "only {} transactions got through",
-        answered.len()
-    );
+    eprintln!("{crashes} crashes, {} answered transactions, {head} blocks", answered.len());
+    assert!(answered.len() as u64 > crashes, "only {} transactions got through", answered.len());
 }
 
 #[test]
@@ -222,10 +166,7 @@ fn killed_under_load_dev() {
 
 #[test]
 fn killed_under_load_two_process() {
-    killed_under_load(
-        Target::TwoProcess,
-        setting("CLOISTER_CRASHES").unwrap_or(10).div_ceil(3),
-    );
+    killed_under_load(Target::TwoProcess, setting("CLOISTER_CRASHES").unwrap_or(10).div_ceil(3));
 }
 
 /// A chain of a few blocks in a folder, its node stopped; and what it answered.
@@ -255,24 +196,12 @@ fn a_polite_end_keeps_everything() {
     let (head, hash) = verified_head(folder.path());
     let node = Node::start(Target::Dev, &kept_in(folder.path()));
     nothing_is_lost(&node, &answered);
-    let latest = node
-        .rpc()
-        .expect("eth_getBlockByNumber", json!(["latest", false]));
-    assert_eq!(
-        (quantity(&latest["number"]), &latest["hash"]),
-        (head, &json!(hash))
-    );
-    let previous = node
-        .rpc()
-        .expect("eth_getBlockByNumber", json!([format!("{:#x}", head - 1), false]));
+    let latest = node.rpc().expect("eth_getBlockByNumber", json!(["latest", false]));
+    assert_eq!((quantity(&latest["number"]), &latest["hash"]), (head, &json!(hash)));
+    let previous = node.rpc().expect("eth_getBlockByNumber", json!([format!("{:#x}", head - 1), false]));
     assert_eq!(latest["parentHash"], previous["hash"]);
     // Without a folder nothing is kept, and this folder is not touched.
-    assert_eq!(
-        Node::start_default(Target::Dev)
-            .rpc()
-            .expect("eth_blockNumber", json!([])),
-        "0x0"
-    );
+    assert_eq!(Node::start_default(Target::Dev).rpc().expect("eth_blockNumber", json!([])), "0x0");
 }
 
 fn refused(options: &NodeOptions) -> StartFailure {
@@ -295,31 +224,17 @@ fn a_folder_of_another_chain_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     a_chain(folder.path());
     let before = verified_head(folder.path());
-    let failure = refused(&NodeOptions {
-        chain_id: Some(4242),
-        ..kept_in(folder.path())
-    });
+    let failure = refused(&NodeOptions { chain_id: Some(4242), ..kept_in(folder.path()) });
     assert_exit(&failure, FOREIGN_FOLDER, &["chain", "genesis"]);
-    assert_eq!(
-        verified_head(folder.path()),
-        before,
-        "the refusal changed nothing"
-    );
+    assert_eq!(verified_head(folder.path()), before, "the refusal changed nothing");
 }
 
 #[test]
 fn a_folder_in_use_is_refused_and_its_user_not_disturbed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let first = Node::start(Target::Dev, &kept_in(folder.path()));
-    assert_exit(
-        &refused(&kept_in(folder.path())),
-        FOLDER_IN_USE,
-        &["in use", "another", "locked"],
-    );
-    let hash = first.rpc().expect(
-        "eth_sendRawTransaction",
-        send_params(&Account::new(0).transfer(STRANGER, 1)),
-    );
+    assert_exit(&refused(&kept_in(folder.path())), FOLDER_IN_USE, &["in use", "another", "locked"]);
+    let hash = first.rpc().expect("eth_sendRawTransaction", send_params(&Account::new(0).transfer(STRANGER, 1)));
     assert_eq!(receipt_of(first.rpc(), &hash)["status"], "0x1");
 }
 
@@ -327,10 +242,7 @@ fn a_folder_in_use_is_refused_and_its_user_not_disturbed() {
 fn a_port_in_use_is_refused() {
     let first = Node::start_default(Target::Dev);
     let port = first.address().port();
-    let failure = refused(&NodeOptions {
-        port: Some(port),
-        ..NodeOptions::default()
-    });
+    let failure = refused(&NodeOptions { port: Some(port), ..NodeOptions::default() });
     if is_reference_run() {
         return; // anvil has exit codes of its own
     }
@@ -347,20 +259,12 @@ fn a_lost_or_foreign_sealing_key_is_noticed() {
     assert_exit(&refused(&kept_in(folder.path())), NO_SEALING_KEY, &["key"]);
     assert!(!key.exists(), "a new key would hide that the old one is gone");
     fs::write(&key, [7; 32]).expect("another key can be put there");
-    Command::new("chmod")
-        .arg("600")
-        .arg(&key)
-        .status()
-        .expect("chmod runs");
+    Command::new("chmod").arg("600").arg(&key).status().expect("chmod runs");
     // Sealed with another key or for another chain: from outside the two look the same.
     let failure = refused(&kept_in(folder.path()));
     assert_exit(
         &failure,
-        if failure.status.code() == Some(DAMAGED_FOLDER) {
-            DAMAGED_FOLDER
-        } else {
-            FOREIGN_FOLDER
-        },
+        if failure.status.code() == Some(DAMAGED_FOLDER) { DAMAGED_FOLDER } else { FOREIGN_FOLDER },
         &["key"],
     );
     fs::write(&key, kept).expect("the key can be put back");
@@ -370,12 +274,9 @@ fn a_lost_or_foreign_sealing_key_is_noticed() {
 #[test]
 fn folders_that_hold_nothing_are_said_to_hold_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let failure = run_cloister(&["verify", "--datadir", &folder.path().display().to_string()])
-        .expect_err("there is no chain");
-    assert!(
-        failure.status.code().is_some_and(|code| code != 0) && failure.output.contains("no chain"),
-        "{failure}"
-    );
+    let failure =
+        run_cloister(&["verify", "--datadir", &folder.path().display().to_string()]).expect_err("there is no chain");
+    assert!(failure.status.code().is_some_and(|code| code != 0) && failure.output.contains("no chain"), "{failure}");
     assert!(
         fs::read_dir(folder.path()).is_ok_and(|mut entries| entries.next().is_none()),
         "looking left something behind"
@@ -388,19 +289,9 @@ fn folders_that_hold_nothing_are_said_to_hold_nothing() {
 }
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder)
-        .expect("a readable folder")
-        .filter_map(Result::ok)
-        .map(|entry| entry.path());
-    let mut files: Vec<PathBuf> = entries
-        .flat_map(|path| {
-            if path.is_dir() {
-                files_below(&path)
-            } else {
-                vec![path]
-            }
-        })
-        .collect();
+    let entries = fs::read_dir(folder).expect("a readable folder").filter_map(Result::ok).map(|entry| entry.path());
+    let mut files: Vec<PathBuf> =
+        entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect();
     files.sort();
     files
 }
@@ -437,10 +328,7 @@ fn after_damage(folder: &Path, answered: &Answered, what: &str) -> Outcome {
     let mut outcome = Outcome::Harmless;
     for (hash, receipt) in answered {
         let now = node.rpc().expect("eth_getTransactionReceipt", json!([hash]));
-        assert!(
-            now == *receipt || now.is_null(),
-            "{what}: served something else: {now}"
-        );
+        assert!(now == *receipt || now.is_null(), "{what}: served something else: {now}");
         if now.is_null() {
             outcome = Outcome::Shortened;
         }
@@ -458,42 +346,26 @@ fn flipped_bits_and_torn_files_are_named_or_harmless() {
     let data: Vec<PathBuf> = files_below(original.path())
         .into_iter()
         .filter(|path| {
-            ["log", "sst", "blob"]
-                .iter()
-                .any(|kind| path.extension().is_some_and(|extension| extension == *kind))
+            ["log", "sst", "blob"].iter().any(|kind| path.extension().is_some_and(|extension| extension == *kind))
         })
         .filter(|path| fs::metadata(path).is_ok_and(|file| file.len() > 1024))
         .collect();
-    assert!(
-        !data.is_empty(),
-        "no data files in {:?}",
-        files_below(original.path())
-    );
+    assert!(!data.is_empty(), "no data files in {:?}", files_below(original.path()));
     let mut outcomes = Vec::new();
     for case in 0..24 {
         let folder = tempfile::tempdir().expect("a temporary folder");
         copy(original.path(), folder.path());
-        let file = folder.path().join(
-            data[case % data.len()]
-                .strip_prefix(original.path())
-                .expect("a file below it"),
-        );
+        let file = folder.path().join(data[case % data.len()].strip_prefix(original.path()).expect("a file below it"));
         let length = fs::metadata(&file).expect("it is there").len();
         let at = random.next() % length;
-        let handle = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&file)
-            .expect("it can be opened");
+        let handle = fs::OpenOptions::new().read(true).write(true).open(&file).expect("it can be opened");
         let what = if case % 3 == 2 {
             handle.set_len(at).expect("it can be cut");
             format!("{} cut to {at} of {length} bytes", file.display())
         } else {
             let mut byte = [0];
             handle.read_exact_at(&mut byte, at).expect("a byte can be read");
-            handle
-                .write_all_at(&[byte[0] ^ (1 << random.below(8))], at)
-                .expect("a byte can be written");
+            handle.write_all_at(&[byte[0] ^ (1 << random.below(8))], at).expect("a byte can be written");
             format!("{} flipped at {at} of {length} bytes", file.display())
         };
         let outcome = after_damage(folder.path(), &answered, &what);
@@ -505,15 +377,8 @@ fn flipped_bits_and_torn_files_are_named_or_harmless() {
         eprintln!("{outcome:?}: {what}");
         outcomes.push(outcome);
     }
-    let named = outcomes
-        .iter()
-        .filter(|outcome| **outcome == Outcome::Named)
-        .count();
-    assert!(
-        named >= 8,
-        "only {named} of {} damages were noticed",
-        outcomes.len()
-    );
+    let named = outcomes.iter().filter(|outcome| **outcome == Outcome::Named).count();
+    assert!(named >= 8, "only {named} of {} damages were noticed", outcomes.len());
 }
 
 #[test]
@@ -522,32 +387,21 @@ fn an_enclave_does_not_outlive_its_host_two_process() {
     let enclaves = children_of(node.id());
     assert_eq!(enclaves.len(), 1, "the host starts one enclave");
     node.kill();
-    eventually("the enclave's end", Duration::from_secs(5), || {
-        (!is_running(enclaves[0])).then_some(())
-    });
+    eventually("the enclave's end", Duration::from_secs(5), || (!is_running(enclaves[0])).then_some(()));
 }
 
 #[test]
 fn a_host_ends_when_its_enclave_dies_two_process() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut node = Node::start(Target::TwoProcess, &kept_in(folder.path()));
-    let hash = node.rpc().expect(
-        "eth_sendRawTransaction",
-        send_params(&Account::new(0).transfer(STRANGER, 1)),
-    );
-    let answered = Answered::from([(
-        hash.as_str().expect("a hash").to_owned(),
-        receipt_of(node.rpc(), &hash),
-    )]);
+    let hash = node.rpc().expect("eth_sendRawTransaction", send_params(&Account::new(0).transfer(STRANGER, 1)));
+    let answered = Answered::from([(hash.as_str().expect("a hash").to_owned(), receipt_of(node.rpc(), &hash))]);
     let enclave = children_of(node.id())[0];
     signal("KILL", enclave);
     let status = node.wait(Duration::from_secs(10));
     assert_eq!(status.code(), Some(NO_ENCLAVE), "{}", node.log_text());
     drop(node);
-    nothing_is_lost(
-        &Node::start(Target::TwoProcess, &kept_in(folder.path())),
-        &answered,
-    );
+    nothing_is_lost(&Node::start(Target::TwoProcess, &kept_in(folder.path())), &answered);
 }
 
 /// A small file system that is unmounted when the test ends.
@@ -560,9 +414,7 @@ impl SmallDisk {
             .args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "tmpfs"])
             .arg(folder)
             .output();
-        mounted
-            .is_ok_and(|output| output.status.success())
-            .then(|| Self(folder.to_path_buf()))
+        mounted.is_ok_and(|output| output.status.success()).then(|| Self(folder.to_path_buf()))
     }
 }
 
@@ -593,10 +445,7 @@ fn a_full_disk_refuses_writes_loses_nothing_and_recovers() {
     let alive = node.rpc().try_call("eth_blockNumber", json!([])).is_ok();
     if alive {
         let another = send_params(&Account::new(1).transfer(STRANGER, 1));
-        let refused = node
-            .rpc()
-            .call("eth_sendRawTransaction", another)
-            .expect_err("there is no room to keep it");
+        let refused = node.rpc().call("eth_sendRawTransaction", another).expect_err("there is no room to keep it");
         assert!(
             ["disk", "storage", "space", "unavailable"]
                 .iter()
@@ -616,16 +465,10 @@ fn a_full_disk_refuses_writes_loses_nothing_and_recovers() {
         Node::start(Target::Dev, &options)
     };
     nothing_is_lost(&node, &answered);
-    account.nonce = quantity(
-        &node
-            .rpc()
-            .expect("eth_getTransactionCount", json!([account.address(), "pending"])),
-    );
+    account.nonce = quantity(&node.rpc().expect("eth_getTransactionCount", json!([account.address(), "pending"])));
     let transfer = account.transfer(STRANGER, 1);
     let hash = eventually("a transaction being taken again", Duration::from_secs(20), || {
-        node.rpc()
-            .call("eth_sendRawTransaction", send_params(&transfer))
-            .ok()
+        node.rpc().call("eth_sendRawTransaction", send_params(&transfer)).ok()
     });
     assert_eq!(receipt_of(node.rpc(), &hash)["status"], "0x1");
     drop(node);
@@ -635,12 +478,8 @@ fn a_full_disk_refuses_writes_loses_nothing_and_recovers() {
 /// Sends transactions of a hundred kilobytes of storage each until the node refuses one or leaves it without a receipt; what it answered.
 fn until_refused(node: &Node, account: &mut Account, registry: Address) -> Answered {
     let rpc = RpcClient::new(node.address());
-    let input: Bytes = [
-        &alloy_primitives::keccak256("setMany(uint256)")[..4],
-        &U256::from(200).to_be_bytes::<32>(),
-    ]
-    .concat()
-    .into();
+    let input: Bytes =
+        [&alloy_primitives::keccak256("setMany(uint256)")[..4], &U256::from(200).to_be_bytes::<32>()].concat().into();
     let mut answered = Answered::new();
     for _ in 0..2_000 {
         let write = TxEip1559 {
@@ -650,17 +489,14 @@ fn until_refused(node: &Node, account: &mut Account, registry: Address) -> Answe
             input: input.clone(),
             ..eip1559(registry, 0)
         };
-        let Ok(Ok(hash)) = rpc.try_call("eth_sendRawTransaction", send_params(&raw(account.sign(write))))
-        else {
+        let Ok(Ok(hash)) = rpc.try_call("eth_sendRawTransaction", send_params(&raw(account.sign(write)))) else {
             return answered;
         };
         account.nonce += 1;
         let deadline = Instant::now() + Duration::from_secs(5);
         let receipt = loop {
             match rpc.try_call("eth_getTransactionReceipt", json!([hash])) {
-                Ok(Ok(Value::Null)) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(5))
-                }
+                Ok(Ok(Value::Null)) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
                 Ok(Ok(receipt)) if !receipt.is_null() => break receipt,
                 _ => return answered,
             }

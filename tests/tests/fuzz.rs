@@ -34,31 +34,12 @@ fn boundary_frames() {
     let conn = cloister_boundary::ConnId(1);
     let seeds = [
         frame(&ToEnclave::Hello { version: 1 }),
-        frame(&ToEnclave::Start(StartInfo {
-            genesis: b"{}".to_vec(),
-            ..StartInfo::default()
-        })),
+        frame(&ToEnclave::Start(StartInfo { genesis: b"{}".to_vec(), ..StartInfo::default() })),
         frame(&ToEnclave::Persisted { seq: Seq(7) }),
-        frame(&ToEnclave::Data {
-            conn,
-            bytes: vec![1, 2, 3],
-        }),
-        frame(&ToEnclave::Blocks {
-            id: cloister_boundary::ReadId(3),
-            blocks: vec![None, Some(vec![9])],
-        }),
-        frame(&FromEnclave::Persist {
-            seq: Seq(1),
-            record: Record::Block {
-                height: Height(1),
-                sealed: vec![5; 40],
-            },
-        }),
-        frame(&FromEnclave::ReadBlocks {
-            id: cloister_boundary::ReadId(1),
-            from: Height(0),
-            count: 9,
-        }),
+        frame(&ToEnclave::Data { conn, bytes: vec![1, 2, 3] }),
+        frame(&ToEnclave::Blocks { id: cloister_boundary::ReadId(3), blocks: vec![None, Some(vec![9])] }),
+        frame(&FromEnclave::Persist { seq: Seq(1), record: Record::Block { height: Height(1), sealed: vec![5; 40] } }),
+        frame(&FromEnclave::ReadBlocks { id: cloister_boundary::ReadId(1), from: Height(0), count: 9 }),
         frame(&FromEnclave::Credit { conn, bytes: 77 }),
     ];
     let count = fuzz::run("boundary frames", &seeds, cloister_boundary::fuzz_frame);
@@ -69,21 +50,14 @@ fn boundary_frames() {
 fn sealed_blobs() {
     let platform = PlatformKey::from_bytes(&[3; 32]).unwrap();
     let keys = Arc::new(LedgerKeys::derive(&platform, 1, B256::ZERO, Epoch(0)));
-    let aad = BlockAad {
-        height: Height(4),
-        incarnation: [6; 16],
-        parent_hash: B256::repeat_byte(1),
-    };
+    let aad = BlockAad { height: Height(4), incarnation: [6; 16], parent_hash: B256::repeat_byte(1) };
     let genuine = [b"one".to_vec(), vec![0; 3_000]].map(|record| {
         let sealed = keys.seal_block([9; 12], &aad, record).unwrap();
         sealed.into_bytes()
     });
     let count = fuzz::run("sealed blobs", &genuine.clone(), |bytes| {
         let opened = Sealed::<BlockBlob>::from_bytes(bytes.to_vec()).and_then(|sealed| {
-            let aad = BlockAad {
-                incarnation: sealed.incarnation(),
-                ..aad
-            };
+            let aad = BlockAad { incarnation: sealed.incarnation(), ..aad };
             keys.open_block(&aad, sealed)
         });
         match opened {
@@ -109,32 +83,10 @@ fn raw_transactions() {
     let to = TxKind::Call(Address::repeat_byte(2));
     let input = Bytes::from_static(&[1, 2, 3, 4, 5]);
     let seeds = [
-        signed(TxLegacy {
-            chain_id: Some(1),
-            gas_limit: 21_000,
-            to,
-            input: input.clone(),
-            ..TxLegacy::default()
-        }),
-        signed(TxEip2930 {
-            chain_id: 1,
-            gas_limit: 50_000,
-            to,
-            value: U256::from(7),
-            ..TxEip2930::default()
-        }),
-        signed(TxEip1559 {
-            chain_id: 1,
-            gas_limit: 60_000,
-            to: TxKind::Create,
-            input,
-            ..TxEip1559::default()
-        }),
-        signed(TxEip7702 {
-            chain_id: 1,
-            gas_limit: 90_000,
-            ..TxEip7702::default()
-        }),
+        signed(TxLegacy { chain_id: Some(1), gas_limit: 21_000, to, input: input.clone(), ..TxLegacy::default() }),
+        signed(TxEip2930 { chain_id: 1, gas_limit: 50_000, to, value: U256::from(7), ..TxEip2930::default() }),
+        signed(TxEip1559 { chain_id: 1, gas_limit: 60_000, to: TxKind::Create, input, ..TxEip1559::default() }),
+        signed(TxEip7702 { chain_id: 1, gas_limit: 90_000, ..TxEip7702::default() }),
     ];
     let count = fuzz::run("raw transactions", &seeds, |bytes| {
         if let Ok(transaction) = decode(bytes, MAX_BYTES) {
@@ -181,13 +133,9 @@ fn http_bodies() {
     ];
     let count = fuzz::run("HTTP bodies", &seeds, |bytes| {
         let answer = node.rpc().post(bytes).expect("an HTTP answer to every body");
-        let well_formed =
-            answer.body.is_empty() || serde_json::from_slice::<serde_json::Value>(&answer.body).is_ok();
+        let well_formed = answer.body.is_empty() || serde_json::from_slice::<serde_json::Value>(&answer.body).is_ok();
         assert!(well_formed, "{}", String::from_utf8_lossy(&answer.body));
     });
     assert!(count > 0);
-    assert_eq!(
-        node.rpc().call("eth_chainId", serde_json::json!([])).unwrap(),
-        "0x7a69"
-    );
+    assert_eq!(node.rpc().call("eth_chainId", serde_json::json!([])).unwrap(), "0x7a69");
 }

@@ -12,27 +12,15 @@ fn run_suite(target: Target, suite: &str, expected: usize) {
         .with("RPC_URL", node.http_url())
         .with("WS_URL", node.ws_url())
         .with("ARTIFACTS", compiled_contracts().join("out"));
-    let output = program.run([
-        "--test",
-        "--test-reporter=tap",
-        "--test-timeout=60000",
-        &format!("{suite}.mjs"),
-    ]);
+    let output = program.run(["--test", "--test-reporter=tap", "--test-timeout=60000", &format!("{suite}.mjs")]);
     let count = |what: &str| {
-        let line = output
-            .stdout
-            .lines()
-            .find_map(|line| line.strip_prefix(&format!("# {what} ")));
+        let line = output.stdout.lines().find_map(|line| line.strip_prefix(&format!("# {what} ")));
         line.and_then(|number| number.parse::<usize>().ok())
             .unwrap_or_else(|| panic!("no count of {what}:\n{}\n{}", output.stdout, output.stderr))
     };
     assert!(output.status.success(), "{}", failures_of(&output.stdout));
     assert_eq!(count("pass") + count("skipped"), expected, "{}", output.stdout);
-    assert!(
-        is_reference_run() || count("skipped") == 0,
-        "nothing is skipped on our own node: {}",
-        output.stdout
-    );
+    assert!(is_reference_run() || count("skipped") == 0, "nothing is skipped on our own node: {}", output.stdout);
 }
 
 /// The failing tests of a report in TAP, with what each said.

@@ -14,11 +14,7 @@ fn run_suite(target: Target, expected: usize) {
         .with("ARTIFACTS", compiled_contracts().join("out"));
     let output = program.run(["-m", "pytest", "-q", "test_web3.py"]);
     assert!(output.status.success(), "{}\n{}", output.stdout, output.stderr);
-    assert!(
-        output.stdout.contains(&format!("{expected} passed")),
-        "{}",
-        output.stdout
-    );
+    assert!(output.stdout.contains(&format!("{expected} passed")), "{}", output.stdout);
 }
 
 #[test]

@@ -43,11 +43,7 @@ fn main() -> Result<()> {
     scale.rounds = options.rounds.unwrap_or(scale.rounds);
     let logs = options.summary.with_file_name("");
     std::fs::create_dir_all(&logs).wrap_err("cannot make the folder of the summary")?;
-    let programs = Programs {
-        cloister: find_cloister(),
-        anvil: find_anvil(),
-        logs,
-    };
+    let programs = Programs { cloister: find_cloister(), anvil: find_anvil(), logs };
     let mut progress = |text: &str| {
         // A closed pipe is no reason to stop measuring.
         let _ = writeln!(std::io::stderr(), "{text}");

@@ -150,9 +150,6 @@ fn main() -> Result<()> {
     if let Some(node) = started {
         node.stop()?;
     }
-    ensure!(
-        output.run.is_complete(),
-        "not every transaction was committed exactly once"
-    );
+    ensure!(output.run.is_complete(), "not every transaction was committed exactly once");
     Ok(())
 }

@@ -59,8 +59,7 @@ impl Chain {
         let (hash, nonce) = (*transaction.tx_hash(), transaction.nonce());
         let sends = self.sends.entry(hash).or_default();
         *sends += 1;
-        if self.faults.refuse_always == Some(nonce) || (self.faults.refuse_once == Some(nonce) && *sends == 1)
-        {
+        if self.faults.refuse_always == Some(nonce) || (self.faults.refuse_once == Some(nonce) && *sends == 1) {
             return Err("txpool is full");
         }
         self.nonces.insert(hash, nonce);
@@ -87,20 +86,17 @@ impl Chain {
 
     fn receipt(&mut self, hash: &str) -> Value {
         let hash: B256 = hash.parse().unwrap();
-        let place =
-            self.blocks.iter().enumerate().find_map(|(block, hashes)| {
-                Some((block + 1, hashes.iter().position(|other| *other == hash)?))
-            });
+        let place = self
+            .blocks
+            .iter()
+            .enumerate()
+            .find_map(|(block, hashes)| Some((block + 1, hashes.iter().position(|other| *other == hash)?)));
         let Some((block, index)) = place else {
             // So that a run without block reads makes progress too.
             self.block(&format!("0x{:x}", self.blocks.len() + 1));
             return Value::Null;
         };
-        let status = if self.faults.revert == Some(self.nonces[&hash]) {
-            "0x0"
-        } else {
-            "0x1"
-        };
+        let status = if self.faults.revert == Some(self.nonces[&hash]) { "0x0" } else { "0x1" };
         json!({"transactionHash": hash, "status": status, "blockNumber": format!("0x{block:x}"),
             "transactionIndex": format!("0x{index:x}"), "logs": []})
     }
@@ -141,10 +137,7 @@ fn serve_connection(stream: TcpStream, chain: &Mutex<Chain>) {
 }
 
 fn start_node(faults: Faults) -> (Endpoint, Arc<Mutex<Chain>>) {
-    let chain = Arc::new(Mutex::new(Chain {
-        faults,
-        ..Chain::default()
-    }));
+    let chain = Arc::new(Mutex::new(Chain { faults, ..Chain::default() }));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = Endpoint::local(listener.local_addr().unwrap().port());
     let shared = Arc::clone(&chain);
@@ -158,9 +151,7 @@ fn start_node(faults: Faults) -> (Endpoint, Arc<Mutex<Chain>>) {
 }
 
 fn lanes(senders: u64, each: u64) -> Vec<Vec<Signed>> {
-    let accounts: Vec<_> = (0..senders)
-        .map(|index| Account::derived(9, index).unwrap())
-        .collect();
+    let accounts: Vec<_> = (0..senders).map(|index| Account::derived(9, index).unwrap()).collect();
     let draft = |nonce| Draft {
         nonce,
         to: TxKind::Call(Address::ZERO),
@@ -168,28 +159,16 @@ fn lanes(senders: u64, each: u64) -> Vec<Vec<Signed>> {
         input: Bytes::new(),
         gas_limit: 21_000,
     };
-    let fees = Fees {
-        chain_id: 1,
-        max_fee: 1,
-        max_priority_fee: 0,
-    };
+    let fees = Fees { chain_id: 1, max_fee: 1, max_priority_fee: 0 };
     let drafts = (0..senders).map(|_| (0..each).map(draft).collect()).collect();
     sign_lanes(&accounts, drafts, fees)
 }
 
 fn limits(batch: usize) -> Limits {
-    Limits {
-        batch,
-        connections: 3,
-        lane_in_flight: 4,
-        in_flight: 24,
-        deadline: Duration::from_secs(20),
-    }
+    Limits { batch, connections: 3, lane_in_flight: 4, in_flight: 24, deadline: Duration::from_secs(20) }
 }
 
-const QUICK: Confirm = Confirm::Blocks {
-    poll: Duration::from_millis(1),
-};
+const QUICK: Confirm = Confirm::Blocks { poll: Duration::from_millis(1) };
 
 #[test]
 fn every_transaction_is_sent_once_and_its_receipt_read_once() {
@@ -203,10 +182,7 @@ fn every_transaction_is_sent_once_and_its_receipt_read_once() {
         assert_eq!(chain.sends.len(), 70);
         assert!(chain.sends.values().all(|sends| *sends == 1));
         assert!(chain.most_pending <= 24);
-        assert_eq!(
-            report.fullest_block,
-            chain.blocks.iter().map(Vec::len).max().unwrap() as u64
-        );
+        assert_eq!(report.fullest_block, chain.blocks.iter().map(Vec::len).max().unwrap() as u64);
     }
 }
 
@@ -215,12 +191,7 @@ fn a_sender_s_transactions_leave_in_nonce_order() {
     let (endpoint, chain) = start_node(Faults::default());
     run(&endpoint, lanes(1, 30), &limits(5), QUICK).unwrap();
     let chain = chain.lock().unwrap();
-    let order: Vec<u64> = chain
-        .blocks
-        .iter()
-        .flatten()
-        .map(|hash| chain.nonces[hash])
-        .collect();
+    let order: Vec<u64> = chain.blocks.iter().flatten().map(|hash| chain.nonces[hash]).collect();
     // Within a batch the scripted node works backwards; batches themselves are in order.
     let mut sorted = order.clone();
     sorted.sort_unstable();
@@ -232,10 +203,7 @@ fn a_sender_s_transactions_leave_in_nonce_order() {
 
 #[test]
 fn refusals_are_tried_again() {
-    let (endpoint, chain) = start_node(Faults {
-        refuse_once: Some(3),
-        ..Faults::default()
-    });
+    let (endpoint, chain) = start_node(Faults { refuse_once: Some(3), ..Faults::default() });
     let report = run(&endpoint, lanes(6, 5), &limits(4), QUICK).unwrap();
     assert!(report.is_complete(), "{report:?}");
     assert_eq!(report.resent, 6);
@@ -245,11 +213,7 @@ fn refusals_are_tried_again() {
 
 #[test]
 fn what_is_refused_for_good_or_reverts_is_reported() {
-    let (endpoint, _) = start_node(Faults {
-        refuse_always: Some(4),
-        revert: Some(2),
-        ..Faults::default()
-    });
+    let (endpoint, _) = start_node(Faults { refuse_always: Some(4), revert: Some(2), ..Faults::default() });
     let report = run(&endpoint, lanes(2, 5), &limits(4), QUICK).unwrap();
     assert!(!report.is_complete());
     assert_eq!((report.committed, report.reverted, report.refused), (6, 2, 2));
@@ -258,10 +222,7 @@ fn what_is_refused_for_good_or_reverts_is_reported() {
 
 #[test]
 fn a_transaction_in_two_blocks_is_a_duplicate() {
-    let (endpoint, _) = start_node(Faults {
-        repeat_blocks: true,
-        ..Faults::default()
-    });
+    let (endpoint, _) = start_node(Faults { repeat_blocks: true, ..Faults::default() });
     let report = run(&endpoint, lanes(7, 10), &limits(4), QUICK).unwrap();
     assert!(report.duplicates > 0);
     assert!(!report.is_complete());
@@ -270,9 +231,7 @@ fn a_transaction_in_two_blocks_is_a_duplicate() {
 #[test]
 fn receipts_can_be_asked_for_without_following_blocks() {
     let (endpoint, _) = start_node(Faults::default());
-    let confirm = Confirm::Receipts {
-        poll: Duration::from_millis(1),
-    };
+    let confirm = Confirm::Receipts { poll: Duration::from_millis(1) };
     let report = run(&endpoint, lanes(3, 6), &limits(1), confirm).unwrap();
     assert!(report.is_complete(), "{report:?}");
     assert!(report.receipt_reads > 18);
@@ -281,14 +240,8 @@ fn receipts_can_be_asked_for_without_following_blocks() {
 
 #[test]
 fn a_run_ends_at_its_deadline() {
-    let (endpoint, _) = start_node(Faults {
-        refuse_always: Some(0),
-        ..Faults::default()
-    });
-    let limits = Limits {
-        deadline: Duration::from_millis(100),
-        ..limits(4)
-    };
+    let (endpoint, _) = start_node(Faults { refuse_always: Some(0), ..Faults::default() });
+    let limits = Limits { deadline: Duration::from_millis(100), ..limits(4) };
     let report = run(&endpoint, lanes(2, 5), &limits, QUICK).unwrap();
     assert!(!report.is_complete());
     assert!(report.problems.iter().any(|line| line.contains("unconfirmed")));

@@ -100,12 +100,7 @@ impl<'a> Worker<'a> {
             for number in range.clone() {
                 sendings[number as usize].lane = u32::try_from(lanes.len())?;
             }
-            lanes.push(Lane {
-                next: range.start,
-                end: range.end,
-                in_flight: 0,
-                again: VecDeque::new(),
-            });
+            lanes.push(Lane { next: range.start, end: range.end, in_flight: 0, again: VecDeque::new() });
         }
         Ok(Self {
             client: Client::connect(endpoint)?,
@@ -130,8 +125,7 @@ impl<'a> Worker<'a> {
         while self.unfinished > 0 {
             if start.elapsed() > self.limits.deadline || done.load(Ordering::Acquire) {
                 let missing = self.unfinished;
-                self.outcome
-                    .note(|| format!("stopped with {missing} transactions unconfirmed"));
+                self.outcome.note(|| format!("stopped with {missing} transactions unconfirmed"));
                 break;
             }
             self.ready.extend(self.inbox.take(Duration::ZERO));
@@ -200,8 +194,7 @@ impl<'a> Worker<'a> {
         for (id, number) in self.batch.iter().enumerate() {
             let transaction = &self.plan.transactions[*number as usize];
             let params = format!("\"{}\"", transaction.raw_hex);
-            self.body
-                .push(u32::try_from(id)?, "eth_sendRawTransaction", &params);
+            self.body.push(u32::try_from(id)?, "eth_sendRawTransaction", &params);
             let sending = &mut self.sendings[*number as usize];
             sending.sends = sending.sends.saturating_add(1);
             if sending.sends == 1 {
@@ -210,10 +203,7 @@ impl<'a> Worker<'a> {
         }
         let response = post(&mut self.client, &mut self.body, self.limits.batch)?;
         let replies: Vec<Reply<alloy_primitives::B256>> = parse_replies(response, self.limits.batch)?;
-        ensure!(
-            replies.len() == self.batch.len(),
-            "the node answered too few requests"
-        );
+        ensure!(replies.len() == self.batch.len(), "the node answered too few requests");
         let mut refused = Vec::new();
         for reply in replies {
             let Some(number) = self.batch.get(reply.id as usize).copied() else {
@@ -268,8 +258,7 @@ impl<'a> Worker<'a> {
         self.body.clear();
         for (id, number) in self.batch.iter().enumerate() {
             let params = format!("\"{:?}\"", self.plan.transactions[*number as usize].hash);
-            self.body
-                .push(u32::try_from(id)?, "eth_getTransactionReceipt", &params);
+            self.body.push(u32::try_from(id)?, "eth_getTransactionReceipt", &params);
         }
         self.outcome.receipt_reads += count as u64;
         let response = post(&mut self.client, &mut self.body, self.limits.batch)?;
@@ -289,14 +278,9 @@ impl<'a> Worker<'a> {
                 continue;
             };
             let expected = self.plan.transactions[number as usize].hash;
-            ensure!(
-                receipt.transaction_hash == expected,
-                "the receipt of another transaction"
-            );
-            let place = (
-                parse_quantity(receipt.block_number)?,
-                u32::try_from(parse_quantity(receipt.transaction_index)?)?,
-            );
+            ensure!(receipt.transaction_hash == expected, "the receipt of another transaction");
+            let place =
+                (parse_quantity(receipt.block_number)?, u32::try_from(parse_quantity(receipt.transaction_index)?)?);
             found.push((number, place, receipt.status == "0x1"));
         }
         let found_any = !found.is_empty();
@@ -332,19 +316,11 @@ impl<'a> Worker<'a> {
 /// A batch of one is sent as a plain request, as a wallet would.
 fn post<'c>(client: &'c mut Client, body: &mut BatchBody, batch: usize) -> Result<&'c [u8]> {
     let text = body.finish();
-    client.post(if batch == 1 {
-        &text[1..text.len() - 1]
-    } else {
-        text
-    })
+    client.post(if batch == 1 { &text[1..text.len() - 1] } else { text })
 }
 
 fn parse_replies<'r, T: Deserialize<'r>>(response: &'r [u8], batch: usize) -> Result<Vec<Reply<T>>> {
-    if batch == 1 {
-        Ok(vec![serde_json::from_slice(response)?])
-    } else {
-        parse_batch(response)
-    }
+    if batch == 1 { Ok(vec![serde_json::from_slice(response)?]) } else { parse_batch(response) }
 }
 
 fn is_known(error: &RpcError) -> bool {

@@ -56,16 +56,9 @@ fn an_overdraft_reverts_with_the_standard_custom_error() {
 #[test]
 fn minting_and_filling_write_the_slots_they_should() {
     let mut floor = Floor::new(1, 0).unwrap();
-    assert!(
-        floor
-            .call(ALICE, token::mint_each(&[ALICE, BOB], 9))
-            .unwrap()
-            .is_success()
-    );
+    assert!(floor.call(ALICE, token::mint_each(&[ALICE, BOB], 9)).unwrap().is_success());
     assert_eq!(floor.token_balance(BOB).unwrap(), U256::from(9));
-    let filled = floor
-        .call(ALICE, token::fill(100, token::SLOTS_PER_FILL, 2))
-        .unwrap();
+    let filled = floor.call(ALICE, token::fill(100, token::SLOTS_PER_FILL, 2)).unwrap();
     assert!(filled.is_success(), "{filled:?}");
     assert!(filled.tx_gas_used() < token::FILL_GAS_LIMIT);
     for (index, balance) in [(99, 0), (100, 2), (99 + token::SLOTS_PER_FILL, 2)] {

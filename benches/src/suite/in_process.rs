@@ -25,18 +25,12 @@ pub(super) fn floor(scale: &Scale, progress: &mut dyn FnMut(&str)) -> Result<Flo
         costs.push(cost);
     }
     let part = |of: fn(&FloorCost) -> f64| median(&costs.iter().map(of).collect::<Vec<_>>());
-    Ok(FloorCost {
-        recover_us: part(|cost| cost.recover_us),
-        execute_us: part(|cost| cost.execute_us),
-    })
+    Ok(FloorCost { recover_us: part(|cost| cost.recover_us), execute_us: part(|cost| cost.execute_us) })
 }
 
 /// CPU time per changed slot, in microseconds.
 pub(super) fn root_update(scale: &Scale, progress: &mut dyn FnMut(&str)) -> Result<f64> {
-    progress(&format!(
-        "root update: {} of {} slots changed",
-        scale.changed_slots, scale.slots
-    ));
+    progress(&format!("root update: {} of {} slots changed", scale.changed_slots, scale.slots));
     let mut resident = Resident::build(scale.slots)?;
     let mut times_us = Vec::new();
     for round in 0..scale.rounds.max(1) {
@@ -71,10 +65,5 @@ pub(super) fn report(
         "bytes",
         Goal::AtMost(250.0),
     );
-    summary.add(
-        "empty frame guard, per frame",
-        guard_ns.unwrap_or(f64::NAN),
-        "ns",
-        Goal::AtMost(80.0),
-    );
+    summary.add("empty frame guard, per frame", guard_ns.unwrap_or(f64::NAN), "ns", Goal::AtMost(80.0));
 }

@@ -99,9 +99,7 @@ fn start_ours<'a>(
 ) -> Result<Ours<'a>> {
     let program = programs.cloister.as_deref().map_err(|e| eyre!("{e:#}"))?;
     let port = free_port()?;
-    let mut arguments: Vec<String> = ["dev", "--quiet", "--gas-limit", BLOCK_GAS_LIMIT]
-        .map(String::from)
-        .to_vec();
+    let mut arguments: Vec<String> = ["dev", "--quiet", "--gas-limit", BLOCK_GAS_LIMIT].map(String::from).to_vec();
     arguments.extend(["--balance", BALANCE, "--port"].map(String::from));
     arguments.push(port.to_string());
     arguments.push("--datadir".to_owned());
@@ -111,33 +109,16 @@ fn start_ours<'a>(
     progress(&format!("cloister is up; filling {} token balances", scale.slots));
     let transactions = scale.rounds * scale.transfers + scale.transfers_beside_reads + scale.single_transfers;
     let prepared = set_up(&node, transactions, scale.slots)?;
-    Ok(Ours {
-        node,
-        prepared,
-        program,
-        arguments,
-    })
+    Ok(Ours { node, prepared, program, arguments })
 }
 
 fn set_up(node: &Node, transactions: u64, slots: u64) -> Result<Prepared> {
-    let set_up = SetUp {
-        senders: SENDERS,
-        transactions,
-        slots,
-        seed: 1,
-        max_fee: MAX_FEE,
-    };
+    let set_up = SetUp { senders: SENDERS, transactions, slots, seed: 1, max_fee: MAX_FEE };
     Prepared::set_up(&node.endpoint, set_up).wrap_err("set-up")
 }
 
 /// Sends transfers to fresh recipients in batches; CPU per committed one, in microseconds.
-fn load(
-    node: &Node,
-    prepared: &mut Prepared,
-    count: u64,
-    limits: &Limits,
-    poll: Duration,
-) -> Result<(f64, RunReport)> {
+fn load(node: &Node, prepared: &mut Prepared, count: u64, limits: &Limits, poll: Duration) -> Result<(f64, RunReport)> {
     let lanes = prepared.sign_transfers(Kind::Erc20, Recipients::Fresh, count)?;
     let before = node.group.cpu();
     let report = run(&node.endpoint, lanes, limits, Confirm::Blocks { poll })?;
@@ -146,18 +127,9 @@ fn load(
     Ok((cpu.as_secs_f64() * 1e6 / report.committed as f64, report))
 }
 
-fn ours_round(
-    scale: &Scale,
-    ours: &mut Ours<'_>,
-    figures: &mut Figures,
-    progress: &mut dyn FnMut(&str),
-) -> Result<()> {
+fn ours_round(scale: &Scale, ours: &mut Ours<'_>, figures: &mut Figures, progress: &mut dyn FnMut(&str)) -> Result<()> {
     let poll = Duration::from_millis(5);
-    let limits = Limits {
-        connections: CONNECTIONS,
-        deadline: DEADLINE,
-        ..Limits::default()
-    };
+    let limits = Limits { connections: CONNECTIONS, deadline: DEADLINE, ..Limits::default() };
     let (cpu_us, report) = load(&ours.node, &mut ours.prepared, scale.transfers, &limits, poll)?;
     progress(&format!(
         "  {cpu_us:.1} us per transfer, {:.0}/s, {} blocks, the fullest of {}",
@@ -179,19 +151,12 @@ fn ours_round(
 fn anvil_round(scale: &Scale, programs: &Programs, figures: &mut Figures) -> Result<()> {
     let program = programs.anvil.as_deref().map_err(|e| eyre!("{e:#}"))?;
     let port = free_port()?;
-    let mut arguments: Vec<String> = ["--quiet", "--block-time", "1", "--gas-limit"]
-        .map(String::from)
-        .to_vec();
+    let mut arguments: Vec<String> = ["--quiet", "--block-time", "1", "--gas-limit"].map(String::from).to_vec();
     arguments.extend([BLOCK_GAS_LIMIT, "--balance", BALANCE, "--port"].map(String::from));
     arguments.push(port.to_string());
     let node = Node::start(program, &arguments, port, &programs.logs.join("anvil.log"))?;
     let mut prepared = set_up(&node, scale.anvil_transfers, 100)?;
-    let limits = Limits {
-        in_flight: 200,
-        deadline: DEADLINE,
-        connections: 2,
-        ..Limits::default()
-    };
+    let limits = Limits { in_flight: 200, deadline: DEADLINE, connections: 2, ..Limits::default() };
     let poll = Duration::from_millis(100);
     let (cpu_us, _) = load(&node, &mut prepared, scale.anvil_transfers, &limits, poll)?;
     figures.anvil_cpu_us.push(cpu_us);
@@ -201,26 +166,15 @@ fn anvil_round(scale: &Scale, programs: &Programs, figures: &mut Figures) -> Res
 }
 
 fn calls(scale: &Scale, node: &Node, prepared: &Prepared) -> Result<CallRate> {
-    let requests: Vec<String> = (0..100)
-        .map(|index| balance_request(prepared.token, token::filled_holder(index)))
-        .collect();
+    let requests: Vec<String> =
+        (0..100).map(|index| balance_request(prepared.token, token::filled_holder(index))).collect();
     call_rate(&node.endpoint, node.group, &requests, CALLERS, scale.calls_for)
 }
 
 fn one_by_one(scale: &Scale, ours: &mut Ours<'_>, figures: &mut Figures) -> Result<()> {
-    let lanes = ours
-        .prepared
-        .sign_transfers(Kind::Erc20, Recipients::Fresh, scale.single_transfers)?;
-    let limits = Limits {
-        batch: 1,
-        connections: 1,
-        lane_in_flight: 1,
-        in_flight: 1,
-        deadline: DEADLINE,
-    };
-    let confirm = Confirm::Receipts {
-        poll: Duration::from_micros(500),
-    };
+    let lanes = ours.prepared.sign_transfers(Kind::Erc20, Recipients::Fresh, scale.single_transfers)?;
+    let limits = Limits { batch: 1, connections: 1, lane_in_flight: 1, in_flight: 1, deadline: DEADLINE };
+    let confirm = Confirm::Receipts { poll: Duration::from_micros(500) };
     let report = run(&ours.node.endpoint, lanes, &limits, confirm)?;
     ensure!(report.is_complete(), "not all was committed: {report:?}");
     figures.single = Some(report.latency_ms);
@@ -235,24 +189,14 @@ fn reads_beside_load(scale: &Scale, ours: &mut Ours<'_>, figures: &mut Figures) 
     let _: Value = miner.call("evm_setAutomine", json!([false]))?;
     let call = balance_request(ours.prepared.token, token::filled_holder(0));
     let (done, interval) = (&AtomicBool::new(false), Duration::from_millis(10));
-    let limits = Limits {
-        connections: CONNECTIONS,
-        deadline: DEADLINE,
-        ..Limits::default()
-    };
+    let limits = Limits { connections: CONNECTIONS, deadline: DEADLINE, ..Limits::default() };
     let (number, called, mined, loaded) = std::thread::scope(|scope| {
-        let sample =
-            |request: String| scope.spawn(move || sample_latency(endpoint, &request, interval, done));
+        let sample = |request: String| scope.spawn(move || sample_latency(endpoint, &request, interval, done));
         let (number, called) = (sample(block_number_request()), sample(call));
         let miner = &mut miner;
         let mined = scope.spawn(move || mine(miner, Duration::from_millis(500), done));
-        let loaded = load(
-            &ours.node,
-            &mut ours.prepared,
-            scale.transfers_beside_reads,
-            &limits,
-            Duration::from_millis(20),
-        );
+        let loaded =
+            load(&ours.node, &mut ours.prepared, scale.transfers_beside_reads, &limits, Duration::from_millis(20));
         done.store(true, Ordering::Release);
         (number.join(), called.join(), mined.join(), loaded)
     });
@@ -283,10 +227,7 @@ fn restart(ours: Ours<'_>, logs: &Path) -> Result<Duration> {
     let started_in = node.started_in;
     let mut client = Client::connect(&node.endpoint)?;
     let restored = client.block_number()?;
-    ensure!(
-        restored >= height,
-        "height {restored} after the restart, {height} before"
-    );
+    ensure!(restored >= height, "height {restored} after the restart, {height} before");
     let data = token::balance_of(token::filled_holder(9));
     let balance = client.eth_call(ours.prepared.token, &data)?;
     ensure!(balance.ends_with('1'), "a balance of {balance} after the restart");
@@ -301,87 +242,31 @@ impl Figures {
         let (cpu_us, anvil_us) = (median(&self.cpu_us), median(&self.anvil_cpu_us));
         summary.add("floor: CPU per ERC-20 transfer", floor_us, "us", Goal::None);
         summary.add("floor: of it decode, hash, recover", recover_us, "us", Goal::None);
-        summary.add(
-            "cloister: CPU per committed ERC-20 transfer",
-            cpu_us,
-            "us",
-            Goal::None,
-        );
-        summary.add(
-            "anvil: CPU per committed ERC-20 transfer",
-            anvil_us,
-            "us",
-            Goal::None,
-        );
-        summary.add(
-            "CPU per transfer, cloister / floor",
-            cpu_us / floor_us,
-            "x",
-            Goal::AtMost(1.6),
-        );
-        summary.add(
-            "CPU per transfer, cloister / anvil",
-            cpu_us / anvil_us,
-            "x",
-            Goal::AtMost(0.4),
-        );
-        summary.add(
-            "cloister: committed transfers",
-            median(&self.per_s),
-            "tx/s",
-            Goal::None,
-        );
-        for (name, values) in [
-            ("p50", &self.p50_ms),
-            ("p95", &self.p95_ms),
-            ("p99", &self.p99_ms),
-        ] {
+        summary.add("cloister: CPU per committed ERC-20 transfer", cpu_us, "us", Goal::None);
+        summary.add("anvil: CPU per committed ERC-20 transfer", anvil_us, "us", Goal::None);
+        summary.add("CPU per transfer, cloister / floor", cpu_us / floor_us, "x", Goal::AtMost(1.6));
+        summary.add("CPU per transfer, cloister / anvil", cpu_us / anvil_us, "x", Goal::AtMost(0.4));
+        summary.add("cloister: committed transfers", median(&self.per_s), "tx/s", Goal::None);
+        for (name, values) in [("p50", &self.p50_ms), ("p95", &self.p95_ms), ("p99", &self.p99_ms)] {
             let name = format!("cloister: send to receipt under full load, {name}");
             summary.add(name, median(values), "ms", Goal::None);
         }
         let p50 = self.single.map_or(f64::NAN, |latency| latency.p50);
-        summary.add(
-            "instant mode, one client: send to receipt, p50",
-            p50,
-            "ms",
-            Goal::AtMost(5.0),
-        );
+        summary.add("instant mode, one client: send to receipt, p50", p50, "ms", Goal::AtMost(5.0));
         let p99 = |latency: Option<LatencyMs>| latency.map_or(f64::NAN, |latency| latency.p99);
         let goal = Goal::AtMost(50.0);
-        summary.add(
-            "eth_blockNumber beside full blocks, p99",
-            p99(self.block_number),
-            "ms",
-            goal,
-        );
+        summary.add("eth_blockNumber beside full blocks, p99", p99(self.block_number), "ms", goal);
         summary.add("eth_call beside full blocks, p99", p99(self.eth_call), "ms", goal);
         let fullest = self.fullest_block.map_or(f64::NAN, |count| count as f64);
-        summary.add(
-            "cloister: transfers in the fullest block",
-            fullest,
-            "tx",
-            Goal::None,
-        );
+        summary.add("cloister: transfers in the fullest block", fullest, "tx", Goal::None);
         let (calls, anvil_calls) = (median(&self.calls), median(&self.anvil_calls));
         summary.add("cloister: balance calls per CPU-second", calls, "1/s", Goal::None);
-        summary.add(
-            "anvil: balance calls per CPU-second",
-            anvil_calls,
-            "1/s",
-            Goal::None,
-        );
+        summary.add("anvil: balance calls per CPU-second", anvil_calls, "1/s", Goal::None);
         let ratio = calls / anvil_calls;
-        summary.add(
-            "balance calls per CPU-second, cloister / anvil",
-            ratio,
-            "x",
-            Goal::AtLeast(2.0),
-        );
+        summary.add("balance calls per CPU-second, cloister / anvil", ratio, "x", Goal::AtLeast(2.0));
         let restart_s = self.restart.map_or(f64::NAN, |time| time.as_secs_f64());
         summary.add("restart with the filled state", restart_s, "s", Goal::AtMost(5.0));
-        let peak = self
-            .peak_memory_bytes
-            .map_or(f64::NAN, |bytes| bytes as f64 / 1048576.0);
+        let peak = self.peak_memory_bytes.map_or(f64::NAN, |bytes| bytes as f64 / 1048576.0);
         summary.add("cloister: peak memory", peak, "MiB", Goal::None);
     }
 }

@@ -40,22 +40,15 @@ fn main() -> eyre::Result<ExitCode> {
         default_caller: Caller::Development,
         extension: Some(Box::new(move |context| {
             // A test shows that no two development methods share a name.
-            cloister_devtools::methods(
-                context,
-                accounts,
-                DevConsole::new(format, Box::new(std::io::stdout())),
-            )
-            .unwrap_or_default()
+            cloister_devtools::methods(context, accounts, DevConsole::new(format, Box::new(std::io::stdout())))
+                .unwrap_or_default()
         })),
         ..ShellConfig::default()
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .wrap_err("the runtime cannot be started")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().wrap_err("the runtime cannot be started")?;
     let code = runtime.block_on(async {
-        let link = EnclaveLink::inherited()
-            .wrap_err("started by hand: `cloister node --dev` starts this program")?;
+        let link = EnclaveLink::inherited().wrap_err("started by hand: `cloister node --dev` starts this program")?;
         Ok::<_, eyre::Report>(run(link, config).await)
     })?;
     // Threads that still work have nothing left to say.

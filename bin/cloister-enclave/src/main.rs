@@ -9,13 +9,10 @@ use eyre::WrapErr as _;
 
 fn main() -> eyre::Result<ExitCode> {
     harden().wrap_err("the system does not let this process protect its memory")?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .wrap_err("the runtime cannot be started")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().wrap_err("the runtime cannot be started")?;
     let code = runtime.block_on(async {
-        let link =
-            EnclaveLink::inherited().wrap_err("started by hand: `cloister node` starts this program")?;
+        let link = EnclaveLink::inherited().wrap_err("started by hand: `cloister node` starts this program")?;
         Ok::<_, eyre::Report>(run(link, ShellConfig::default()).await)
     })?;
     // Threads that still work have nothing left to say.

@@ -17,10 +17,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(code: ExitCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
+        Self { code, message: message.into() }
     }
 
     /// Something in the command line contradicts something else.
@@ -62,10 +59,7 @@ impl From<ListenError> for Failure {
     fn from(error: ListenError) -> Self {
         let message = match &error {
             ListenError::PortTaken { address } => {
-                format!(
-                    "port {} is in use by another program; stop it, or choose another with --port",
-                    address.port()
-                )
+                format!("port {} is in use by another program; stop it, or choose another with --port", address.port())
             }
             other => other.to_string(),
         };
@@ -105,11 +99,7 @@ impl From<AccountsError> for Failure {
 
 impl From<Fatal> for Failure {
     fn from(fatal: Fatal) -> Self {
-        let code = HostError::Halted {
-            code: fatal.code,
-            detail: Detail::constant(fatal.detail),
-        }
-        .exit_code();
+        let code = HostError::Halted { code: fatal.code, detail: Detail::constant(fatal.detail) }.exit_code();
         let message = match fatal.height {
             Some(height) => format!("block {height}: {} ({})", fatal.detail, fatal.code),
             None => format!("{} ({})", fatal.detail, fatal.code),
@@ -125,11 +115,8 @@ mod tests {
 
     #[test]
     fn damage_names_the_block_and_has_its_code() {
-        let failure = Failure::from(Fatal {
-            code: HaltCode::DamagedLog,
-            detail: "the blob was changed",
-            height: Some(17),
-        });
+        let failure =
+            Failure::from(Fatal { code: HaltCode::DamagedLog, detail: "the blob was changed", height: Some(17) });
         assert_eq!(failure.message(), "block 17: the blob was changed (damaged-log)");
         assert_eq!(failure.code(), ExitCode::Damaged);
     }

@@ -44,12 +44,8 @@ impl Folder {
         let path = self.path.join(GENESIS_FILE);
         let temporary = self.path.join(".genesis.json.new");
         let write = || {
-            let mut file = fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&temporary)?;
+            let mut file =
+                fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
             file.write_all(genesis.as_bytes())?;
             file.sync_all()?;
             fs::rename(&temporary, &path)?;
@@ -65,10 +61,7 @@ impl Folder {
 /// Reads a genesis file.
 pub(crate) fn read_genesis(path: &Path) -> Result<String, Failure> {
     let failed = |what: String| {
-        Failure::new(
-            ExitCode::Genesis,
-            format!("cannot read the genesis file {}: {what}", path.display()),
-        )
+        Failure::new(ExitCode::Genesis, format!("cannot read the genesis file {}: {what}", path.display()))
     };
     let size = fs::metadata(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => failed("there is no such file".to_owned()),
@@ -98,9 +91,6 @@ mod tests {
     fn a_missing_file_is_named() {
         let failure = read_genesis(Path::new("/nowhere/genesis.json")).unwrap_err();
         assert_eq!(failure.code(), ExitCode::Genesis);
-        assert_eq!(
-            failure.message(),
-            "cannot read the genesis file /nowhere/genesis.json: there is no such file"
-        );
+        assert_eq!(failure.message(), "cannot read the genesis file /nowhere/genesis.json: there is no such file");
     }
 }

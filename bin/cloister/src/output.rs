@@ -24,11 +24,7 @@ pub(crate) fn warn(text: &str) {
 /// Whether standard output takes colours.
 pub(crate) fn colour() -> Colour {
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if wanted && std::io::stdout().is_terminal() {
-        Colour::On
-    } else {
-        Colour::Off
-    }
+    if wanted && std::io::stdout().is_terminal() { Colour::On } else { Colour::Off }
 }
 
 /// Begins to log to standard error.
@@ -39,20 +35,14 @@ pub(crate) fn start_logging(format: ConsoleFormat) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     // Fails if somebody has set up logging before, which only tests do.
-    let _ = if format == ConsoleFormat::Json {
-        builder.json().try_init()
-    } else {
-        builder.try_init()
-    };
+    let _ = if format == ConsoleFormat::Json { builder.json().try_init() } else { builder.try_init() };
 }
 
 /// A panic is a fault of this program. It ends the process at once, so that nothing goes on with half
 /// of a change, and leaves one sentence to report it with.
 pub(crate) fn end_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map_or_else(String::new, |place| {
-            format!(" at {}:{}", place.file(), place.line())
-        });
+        let place = panic.location().map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
         let _ = writeln!(
             std::io::stderr(),
             "error: internal fault{place}; what was acknowledged is safe, start again and please \

@@ -6,8 +6,8 @@ use alloy_primitives::{B256, U256};
 use cloister_boundary::link::HostLink;
 use cloister_devtools::{Banner, ConsoleFormat, DevAccounts};
 use cloister_node::{
-    BlobStore, EnclaveProcess, ExitCode, Host, HostConfig, HostError, Listener, MemoryStore, Ready,
-    SealingKey, StartConfig, Store, StoreOptions, raise_open_files,
+    BlobStore, EnclaveProcess, ExitCode, Host, HostConfig, HostError, Listener, MemoryStore, Ready, SealingKey,
+    StartConfig, Store, StoreOptions, raise_open_files,
 };
 use cloister_primitives::{BaseFeePolicy, ChainSpec, HardforkName};
 use cloister_shell::NodeOptions;
@@ -30,16 +30,11 @@ const OWN_FILES: u64 = 400;
 const INTERRUPTED: i32 = 130;
 
 /// Runs a command on a fresh runtime.
-pub(crate) fn on_runtime(
-    command: impl Future<Output = Result<(), Failure>> + Send + 'static,
-) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            let message = format!("the system gives no threads: {error}");
-            Failure::new(ExitCode::Failure, message)
-        })?;
+pub(crate) fn on_runtime(command: impl Future<Output = Result<(), Failure>> + Send + 'static) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        let message = format!("the system gives no threads: {error}");
+        Failure::new(ExitCode::Failure, message)
+    })?;
     // On a worker, beside the tasks it wakes: from this thread every message would cost a switch.
     let ended = runtime
         .block_on(runtime.spawn(command))
@@ -224,8 +219,7 @@ fn check_open_files(connections: u64) {
 
 /// The first interrupt or request to terminate ends the node in good order, a second one at once.
 async fn shut_down_on_signal(handle: cloister_node::HostHandle) {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         output::warn("signals cannot be caught; the node ends without closing its connections");
         return;
@@ -245,13 +239,7 @@ async fn shut_down_on_signal(handle: cloister_node::HostHandle) {
     }
 }
 
-fn announce(
-    announcement: &Announcement,
-    ready: &Ready,
-    spec: &ChainSpec,
-    endpoint: &str,
-    datadir: Option<&str>,
-) {
+fn announce(announcement: &Announcement, ready: &Ready, spec: &ChainSpec, endpoint: &str, datadir: Option<&str>) {
     let genesis = spec.genesis();
     let genesis_hash = B256::from(ready.chain.genesis_hash);
     let listening = format!("Listening on {endpoint}");

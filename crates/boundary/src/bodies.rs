@@ -138,29 +138,16 @@ impl Body for ToEnclave {
     fn read(kind: u8, body: &[u8]) -> Result<(Self, usize), FrameError> {
         let mut r = Reader(body);
         let message = match kind {
-            to::HELLO => Self::Hello {
-                version: r.u16("version")?,
-            },
+            to::HELLO => Self::Hello { version: r.u16("version")? },
             to::START => Self::Start(read_start(&mut r)?),
-            to::TICK => Self::Tick {
-                now_ms: r.u64("now_ms")?,
-            },
-            to::PERSISTED => Self::Persisted {
-                seq: Seq(r.u64("seq")?),
-            },
-            to::PERSIST_FAILED => Self::PersistFailed {
-                seq: Seq(r.u64("seq")?),
-                fault: read_fault(&mut r)?,
-            },
+            to::TICK => Self::Tick { now_ms: r.u64("now_ms")? },
+            to::PERSISTED => Self::Persisted { seq: Seq(r.u64("seq")?) },
+            to::PERSIST_FAILED => Self::PersistFailed { seq: Seq(r.u64("seq")?), fault: read_fault(&mut r)? },
             to::BLOCKS => read_blocks(&mut r)?,
-            to::CHUNK => Self::Chunk {
-                id: ReadId(r.u64("read id")?),
-                bytes: r.optional_bytes("sealed chunk", MAX_SEALED)?,
-            },
-            to::READ_FAILED => Self::ReadFailed {
-                id: ReadId(r.u64("read id")?),
-                fault: read_fault(&mut r)?,
-            },
+            to::CHUNK => {
+                Self::Chunk { id: ReadId(r.u64("read id")?), bytes: r.optional_bytes("sealed chunk", MAX_SEALED)? }
+            }
+            to::READ_FAILED => Self::ReadFailed { id: ReadId(r.u64("read id")?), fault: read_fault(&mut r)? },
             to::OPEN => Self::Open {
                 conn: read_conn(&mut r)?,
                 peer: match r.u8("peer")? {
@@ -169,17 +156,9 @@ impl Body for ToEnclave {
                     _ => return Err(FrameError::BadValue { what: "peer" }),
                 },
             },
-            to::DATA => Self::Data {
-                conn: read_conn(&mut r)?,
-                bytes: read_data(&mut r)?,
-            },
-            to::CLOSED => Self::Closed {
-                conn: read_conn(&mut r)?,
-            },
-            to::CREDIT => Self::Credit {
-                conn: read_conn(&mut r)?,
-                bytes: read_credit(&mut r)?,
-            },
+            to::DATA => Self::Data { conn: read_conn(&mut r)?, bytes: read_data(&mut r)? },
+            to::CLOSED => Self::Closed { conn: read_conn(&mut r)? },
+            to::CREDIT => Self::Credit { conn: read_conn(&mut r)?, bytes: read_credit(&mut r)? },
             to::SHUTDOWN => Self::Shutdown,
             _ => return Err(FrameError::UnknownKind { kind }),
         };
@@ -195,11 +174,7 @@ impl Body for FromEnclave {
                 w.u16(*version);
                 from::HELLO
             }
-            Self::Ready {
-                chain_id,
-                genesis_hash,
-                head,
-            } => {
+            Self::Ready { chain_id, genesis_hash, head } => {
                 w.u64(*chain_id);
                 w.array(genesis_hash);
                 w.u64(head.0);
@@ -267,18 +242,13 @@ impl Body for FromEnclave {
     fn read(kind: u8, body: &[u8]) -> Result<(Self, usize), FrameError> {
         let mut r = Reader(body);
         let message = match kind {
-            from::HELLO => Self::Hello {
-                version: r.u16("version")?,
-            },
+            from::HELLO => Self::Hello { version: r.u16("version")? },
             from::READY => Self::Ready {
                 chain_id: r.u64("chain id")?,
                 genesis_hash: r.array("genesis hash")?,
                 head: Height(r.u64("head")?),
             },
-            from::PERSIST => Self::Persist {
-                seq: Seq(r.u64("seq")?),
-                record: read_record(&mut r)?,
-            },
+            from::PERSIST => Self::Persist { seq: Seq(r.u64("seq")?), record: read_record(&mut r)? },
             from::READ_BLOCKS => {
                 let (id, from) = (ReadId(r.u64("read id")?), Height(r.u64("from")?));
                 let count = r.u32("count")?;
@@ -290,26 +260,15 @@ impl Body for FromEnclave {
                 snapshot: Height(r.u64("snapshot")?),
                 index: r.u32("index")?,
             },
-            from::DATA => Self::Data {
-                conn: read_conn(&mut r)?,
-                bytes: read_data(&mut r)?,
-            },
-            from::CLOSE => Self::Close {
-                conn: read_conn(&mut r)?,
-            },
-            from::CREDIT => Self::Credit {
-                conn: read_conn(&mut r)?,
-                bytes: read_credit(&mut r)?,
-            },
+            from::DATA => Self::Data { conn: read_conn(&mut r)?, bytes: read_data(&mut r)? },
+            from::CLOSE => Self::Close { conn: read_conn(&mut r)? },
+            from::CREDIT => Self::Credit { conn: read_conn(&mut r)?, bytes: read_credit(&mut r)? },
             from::STATUS => Self::Status(PublicStatus {
                 head: Height(r.u64("head")?),
                 head_time_s: r.u64("head time")?,
                 transactions: r.u64("transactions")?,
             }),
-            from::HALT => Self::Halt {
-                code: read_halt_code(&mut r)?,
-                detail: read_detail(&mut r)?,
-            },
+            from::HALT => Self::Halt { code: read_halt_code(&mut r)?, detail: read_detail(&mut r)? },
             _ => return Err(FrameError::UnknownKind { kind }),
         };
         Ok((message, r.0.len()))
@@ -341,12 +300,7 @@ fn read_start(r: &mut Reader<'_>) -> Result<StartInfo, FrameError> {
     };
     let count = r.count("snapshots", MAX_SNAPSHOTS, 12)?;
     let snapshots = (0..count)
-        .map(|_| {
-            Ok(StoredSnapshot {
-                height: Height(r.u64("snapshot height")?),
-                chunks: r.u32("snapshot chunks")?,
-            })
-        })
+        .map(|_| Ok(StoredSnapshot { height: Height(r.u64("snapshot height")?), chunks: r.u32("snapshot chunks")? }))
         .collect::<Result<_, FrameError>>()?;
     Ok(StartInfo {
         now_ms,
@@ -362,9 +316,7 @@ fn read_start(r: &mut Reader<'_>) -> Result<StartInfo, FrameError> {
 fn read_blocks(r: &mut Reader<'_>) -> Result<ToEnclave, FrameError> {
     let id = ReadId(r.u64("read id")?);
     let count = r.count("blocks", MAX_BLOCKS_PER_READ as usize, 1)?;
-    let blocks = (0..count)
-        .map(|_| r.optional_bytes("sealed block", MAX_SEALED))
-        .collect::<Result<_, FrameError>>()?;
+    let blocks = (0..count).map(|_| r.optional_bytes("sealed block", MAX_SEALED)).collect::<Result<_, FrameError>>()?;
     Ok(ToEnclave::Blocks { id, blocks })
 }
 
@@ -375,11 +327,7 @@ fn write_record(w: &mut Writer<'_>, value: &Record) -> Result<(), FrameError> {
             w.u64(height.0);
             w.bytes("sealed block", sealed, MAX_SEALED)
         }
-        Record::SnapshotChunk {
-            snapshot,
-            index,
-            sealed,
-        } => {
+        Record::SnapshotChunk { snapshot, index, sealed } => {
             w.u8(record::CHUNK);
             w.u64(snapshot.0);
             w.u32(checked_chunks(*index)?);
@@ -410,39 +358,27 @@ fn write_record(w: &mut Writer<'_>, value: &Record) -> Result<(), FrameError> {
 
 fn read_record(r: &mut Reader<'_>) -> Result<Record, FrameError> {
     Ok(match r.u8("record kind")? {
-        record::BLOCK => Record::Block {
-            height: Height(r.u64("height")?),
-            sealed: r.bytes("sealed block", MAX_SEALED)?.to_vec(),
-        },
+        record::BLOCK => {
+            Record::Block { height: Height(r.u64("height")?), sealed: r.bytes("sealed block", MAX_SEALED)?.to_vec() }
+        }
         record::CHUNK => Record::SnapshotChunk {
             snapshot: Height(r.u64("snapshot")?),
             index: checked_chunks(r.u32("index")?)?,
             sealed: r.bytes("sealed chunk", MAX_SEALED)?.to_vec(),
         },
-        record::DONE => Record::SnapshotDone {
-            snapshot: Height(r.u64("snapshot")?),
-            chunks: checked_chunks(r.u32("chunks")?)?,
-        },
-        record::DROP => Record::DropSnapshot {
-            snapshot: Height(r.u64("snapshot")?),
-        },
-        record::TRUNCATE => Record::Truncate {
-            last: Height(r.u64("last")?),
-        },
-        record::META => Record::Meta {
-            sealed: r.bytes("meta", MAX_META)?.to_vec(),
-        },
+        record::DONE => {
+            Record::SnapshotDone { snapshot: Height(r.u64("snapshot")?), chunks: checked_chunks(r.u32("chunks")?)? }
+        }
+        record::DROP => Record::DropSnapshot { snapshot: Height(r.u64("snapshot")?) },
+        record::TRUNCATE => Record::Truncate { last: Height(r.u64("last")?) },
+        record::META => Record::Meta { sealed: r.bytes("meta", MAX_META)?.to_vec() },
         _ => return Err(FrameError::BadValue { what: "record kind" }),
     })
 }
 
 fn checked_chunks(count: u32) -> Result<u32, FrameError> {
     if count > MAX_CHUNKS {
-        return Err(FrameError::TooLong {
-            what: "chunks",
-            found: count as usize,
-            limit: MAX_CHUNKS as usize,
-        });
+        return Err(FrameError::TooLong { what: "chunks", found: count as usize, limit: MAX_CHUNKS as usize });
     }
     Ok(count)
 }
@@ -451,11 +387,7 @@ fn check_read_count(count: u32) -> Result<(), FrameError> {
     match count {
         0 => Err(FrameError::BadValue { what: "count" }),
         1..=MAX_BLOCKS_PER_READ => Ok(()),
-        _ => Err(FrameError::TooLong {
-            what: "count",
-            found: count as usize,
-            limit: MAX_BLOCKS_PER_READ as usize,
-        }),
+        _ => Err(FrameError::TooLong { what: "count", found: count as usize, limit: MAX_BLOCKS_PER_READ as usize }),
     }
 }
 
@@ -524,10 +456,7 @@ const fn halt_code(code: HaltCode) -> u8 {
 
 fn read_halt_code(r: &mut Reader<'_>) -> Result<HaltCode, FrameError> {
     let code = usize::from(r.u8("halt code")?);
-    HaltCode::ALL
-        .get(code)
-        .copied()
-        .ok_or(FrameError::BadValue { what: "halt code" })
+    HaltCode::ALL.get(code).copied().ok_or(FrameError::BadValue { what: "halt code" })
 }
 
 fn read_detail(r: &mut Reader<'_>) -> Result<Detail, FrameError> {

@@ -138,14 +138,11 @@ fn finish<M: Message>(message: &M, out: &mut Vec<u8>, start: usize) -> Result<()
     let kind = message.write(out)?;
     let found = out.len() - start - HEADER_LEN;
     let limit = M::limit(kind).unwrap_or(MAX_FRAME);
-    let len = u32::try_from(found)
-        .ok()
-        .filter(|_| found <= limit)
-        .ok_or(FrameError::TooLong {
-            what: "frame",
-            found,
-            limit,
-        })?;
+    let len = u32::try_from(found).ok().filter(|_| found <= limit).ok_or(FrameError::TooLong {
+        what: "frame",
+        found,
+        limit,
+    })?;
     out[start + 4] = kind;
     out[start + 5..start + HEADER_LEN].copy_from_slice(&len.to_be_bytes());
     Ok(())
@@ -166,12 +163,7 @@ pub struct Decoder<M> {
 
 impl<M> Default for Decoder<M> {
     fn default() -> Self {
-        Self {
-            buffer: Vec::new(),
-            start: 0,
-            failed: None,
-            message: PhantomData,
-        }
+        Self { buffer: Vec::new(), start: 0, failed: None, message: PhantomData }
     }
 }
 
@@ -262,11 +254,7 @@ fn parse<M: Message>(bytes: &[u8]) -> Result<Option<(M, usize)>, FrameError> {
     let found = reader.u32("length")? as usize;
     let limit = M::limit(kind).ok_or(FrameError::UnknownKind { kind })?;
     if found > limit {
-        return Err(FrameError::TooLong {
-            what: "frame",
-            found,
-            limit,
-        });
+        return Err(FrameError::TooLong { what: "frame", found, limit });
     }
     let Some(body) = rest.get(..found) else {
         return Ok(None);

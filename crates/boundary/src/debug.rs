@@ -34,11 +34,9 @@ impl fmt::Debug for Record {
             Self::Block { height, sealed } => {
                 write!(f, "Block({height}, {:?})", Size(sealed.len()))
             }
-            Self::SnapshotChunk {
-                snapshot,
-                index,
-                sealed,
-            } => write!(f, "SnapshotChunk({snapshot}, #{index}, {:?})", Size(sealed.len())),
+            Self::SnapshotChunk { snapshot, index, sealed } => {
+                write!(f, "SnapshotChunk({snapshot}, #{index}, {:?})", Size(sealed.len()))
+            }
             Self::SnapshotDone { snapshot, chunks } => {
                 write!(f, "SnapshotDone({snapshot}, {chunks} chunks)")
             }
@@ -59,18 +57,11 @@ impl fmt::Debug for ToEnclave {
             Self::PersistFailed { seq, fault } => write!(f, "PersistFailed({seq}, {fault})"),
             Self::Blocks { id, blocks } => {
                 let total: usize = blocks.iter().flatten().map(Vec::len).sum();
-                write!(
-                    f,
-                    "Blocks(read {id}, {} entries, {:?})",
-                    blocks.len(),
-                    Size(total)
-                )
+                write!(f, "Blocks(read {id}, {} entries, {:?})", blocks.len(), Size(total))
             }
-            Self::Chunk { id, bytes } => write!(
-                f,
-                "Chunk(read {id}, {:?})",
-                bytes.as_ref().map(|bytes| Size(bytes.len()))
-            ),
+            Self::Chunk { id, bytes } => {
+                write!(f, "Chunk(read {id}, {:?})", bytes.as_ref().map(|bytes| Size(bytes.len())))
+            }
             Self::ReadFailed { id, fault } => write!(f, "ReadFailed(read {id}, {fault})"),
             Self::Open { conn, peer } => write!(f, "Open({conn}, {peer:?})"),
             Self::Data { conn, bytes } => write!(f, "Data({conn}, {:?})", Size(bytes.len())),
@@ -85,11 +76,7 @@ impl fmt::Debug for FromEnclave {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hello { version } => write!(f, "Hello(version {version})"),
-            Self::Ready {
-                chain_id,
-                genesis_hash: _,
-                head,
-            } => write!(f, "Ready(chain {chain_id}, head {head})"),
+            Self::Ready { chain_id, genesis_hash: _, head } => write!(f, "Ready(chain {chain_id}, head {head})"),
             Self::Persist { seq, record } => write!(f, "Persist({seq}, {record:?})"),
             Self::ReadBlocks { id, from, count } => {
                 write!(f, "ReadBlocks(read {id}, {count} from {from})")
@@ -113,19 +100,11 @@ mod tests {
 
     #[test]
     fn debug_shows_sizes_and_never_contents() {
-        let data = ToEnclave::Data {
-            conn: ConnId(7),
-            bytes: b"POST /secret".to_vec(),
-        };
+        let data = ToEnclave::Data { conn: ConnId(7), bytes: b"POST /secret".to_vec() };
         assert_eq!(format!("{data:?}"), "Data(7, <12 bytes>)");
 
-        let start = format!(
-            "{:?}",
-            ToEnclave::Start(StartInfo {
-                platform_key: vec![0xab; 32],
-                ..StartInfo::default()
-            })
-        );
+        let start =
+            format!("{:?}", ToEnclave::Start(StartInfo { platform_key: vec![0xab; 32], ..StartInfo::default() }));
         assert!(start.contains("platform_key: <32 bytes>"), "{start}");
         assert!(!start.contains("171"), "{start}");
     }

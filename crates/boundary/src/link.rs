@@ -63,10 +63,7 @@ pub struct Sender<M> {
 
 impl<M> Clone for Sender<M> {
     fn clone(&self) -> Self {
-        Self {
-            queue: self.queue.clone(),
-            reason: Arc::clone(&self.reason),
-        }
+        Self { queue: self.queue.clone(), reason: Arc::clone(&self.reason) }
     }
 }
 
@@ -87,10 +84,7 @@ impl<M> Sender<M> {
     /// # Errors
     /// Why the link is at its end.
     pub async fn send(&self, message: M) -> Result<(), LinkClosed> {
-        self.queue
-            .send(message)
-            .await
-            .map_err(|_| reason_of(&self.reason))
+        self.queue.send(message).await.map_err(|_| reason_of(&self.reason))
     }
 
     /// Sends one message from a thread outside the runtime, waiting for room.
@@ -101,9 +95,7 @@ impl<M> Sender<M> {
     /// # Panics
     /// When called from an asynchronous task.
     pub fn blocking_send(&self, message: M) -> Result<(), LinkClosed> {
-        self.queue
-            .blocking_send(message)
-            .map_err(|_| reason_of(&self.reason))
+        self.queue.blocking_send(message).map_err(|_| reason_of(&self.reason))
     }
 
     /// Sends one message if there is room; drops it otherwise.
@@ -197,30 +189,12 @@ pub type EnclaveLink = Link<FromEnclave, ToEnclave>;
 pub fn pair(capacity: usize) -> (HostLink, EnclaveLink) {
     let (to_send, to_recv) = queue(capacity, &Reason::default());
     let (from_send, from_recv) = queue(capacity, &Reason::default());
-    (
-        Link {
-            send: to_send,
-            recv: from_recv,
-        },
-        Link {
-            send: from_send,
-            recv: to_recv,
-        },
-    )
+    (Link { send: to_send, recv: from_recv }, Link { send: from_send, recv: to_recv })
 }
 
 fn queue<M>(capacity: usize, reason: &Reason) -> (Sender<M>, Receiver<M>) {
     let (sender, receiver) = mpsc::channel(capacity.max(1));
-    (
-        Sender {
-            queue: sender,
-            reason: Arc::clone(reason),
-        },
-        Receiver {
-            queue: receiver,
-            reason: Arc::clone(reason),
-        },
-    )
+    (Sender { queue: sender, reason: Arc::clone(reason) }, Receiver { queue: receiver, reason: Arc::clone(reason) })
 }
 
 impl<S, R> Link<S, R>
@@ -325,9 +299,7 @@ where
         };
         match received {
             Ok(0) => {
-                break decoder
-                    .finish()
-                    .map_or_else(LinkClosed::BadFrame, |()| LinkClosed::PeerGone);
+                break decoder.finish().map_or_else(LinkClosed::BadFrame, |()| LinkClosed::PeerGone);
             }
             Ok(len) => decoder.push(&bytes[..len]),
             Err(error) => break io_reason(error),
@@ -351,9 +323,7 @@ where
 fn io_reason(error: std::io::Error) -> LinkClosed {
     use std::io::ErrorKind;
     match error.kind() {
-        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => {
-            LinkClosed::PeerGone
-        }
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => LinkClosed::PeerGone,
         kind => LinkClosed::Io(kind),
     }
 }

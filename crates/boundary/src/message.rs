@@ -327,9 +327,7 @@ impl Record {
     #[must_use]
     pub fn sealed_len(&self) -> usize {
         match self {
-            Self::Block { sealed, .. } | Self::SnapshotChunk { sealed, .. } | Self::Meta { sealed } => {
-                sealed.len()
-            }
+            Self::Block { sealed, .. } | Self::SnapshotChunk { sealed, .. } | Self::Meta { sealed } => sealed.len(),
             Self::SnapshotDone { .. } | Self::DropSnapshot { .. } | Self::Truncate { .. } => 0,
         }
     }

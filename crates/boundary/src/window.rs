@@ -29,9 +29,7 @@ pub struct SendWindow {
 
 impl Default for SendWindow {
     fn default() -> Self {
-        Self {
-            available: INITIAL_WINDOW,
-        }
+        Self { available: INITIAL_WINDOW }
     }
 }
 
@@ -116,10 +114,7 @@ mod tests {
         assert_eq!(window.take(1), 0);
         assert_eq!(window.credit(60), Ok(()));
         assert_eq!(window.available(), 60);
-        assert_eq!(
-            window.credit(INITIAL_WINDOW),
-            Err(WindowError::OverCredit { excess: 60 })
-        );
+        assert_eq!(window.credit(INITIAL_WINDOW), Err(WindowError::OverCredit { excess: 60 }));
         assert_eq!(window.available(), 60, "a refused credit changes nothing");
     }
 

@@ -33,11 +33,7 @@ impl Writer<'_> {
                 self.u32(short);
                 Ok(())
             }
-            _ => Err(FrameError::TooLong {
-                what,
-                found: count,
-                limit,
-            }),
+            _ => Err(FrameError::TooLong { what, found: count, limit }),
         }
     }
 
@@ -70,19 +66,13 @@ pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
     pub(crate) fn take(&mut self, what: &'static str, len: usize) -> Result<&'a [u8], FrameError> {
-        let (head, tail) = self
-            .0
-            .split_at_checked(len)
-            .ok_or(FrameError::Truncated { what })?;
+        let (head, tail) = self.0.split_at_checked(len).ok_or(FrameError::Truncated { what })?;
         self.0 = tail;
         Ok(head)
     }
 
     fn fixed<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], FrameError> {
-        let (head, tail) = self
-            .0
-            .split_first_chunk::<N>()
-            .ok_or(FrameError::Truncated { what })?;
+        let (head, tail) = self.0.split_first_chunk::<N>().ok_or(FrameError::Truncated { what })?;
         self.0 = tail;
         Ok(*head)
     }
@@ -109,12 +99,7 @@ impl<'a> Reader<'a> {
 
     /// A count within `limit`, of entries that take at least `min_len` bytes each: so a `Vec` of
     /// that many entries is only made when their bytes are there.
-    pub(crate) fn count(
-        &mut self,
-        what: &'static str,
-        limit: usize,
-        min_len: usize,
-    ) -> Result<usize, FrameError> {
+    pub(crate) fn count(&mut self, what: &'static str, limit: usize, min_len: usize) -> Result<usize, FrameError> {
         let found = self.u32(what)? as usize;
         if found > limit {
             return Err(FrameError::TooLong { what, found, limit });
@@ -138,23 +123,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn optional_bytes(
-        &mut self,
-        what: &'static str,
-        limit: usize,
-    ) -> Result<Option<Vec<u8>>, FrameError> {
-        Ok(if self.present(what)? {
-            Some(self.bytes(what, limit)?.to_vec())
-        } else {
-            None
-        })
+    pub(crate) fn optional_bytes(&mut self, what: &'static str, limit: usize) -> Result<Option<Vec<u8>>, FrameError> {
+        Ok(if self.present(what)? { Some(self.bytes(what, limit)?.to_vec()) } else { None })
     }
 
     pub(crate) fn optional_u64(&mut self, what: &'static str) -> Result<Option<u64>, FrameError> {
-        Ok(if self.present(what)? {
-            Some(self.u64(what)?)
-        } else {
-            None
-        })
+        Ok(if self.present(what)? { Some(self.u64(what)?) } else { None })
     }
 }

@@ -5,8 +5,8 @@ mod common;
 
 use cloister_boundary::limits::{MAX_BLOCKS_PER_READ, MAX_DATA, MAX_SEALED};
 use cloister_boundary::{
-    ConnId, Decoder, Detail, FrameError, FromEnclave, HEADER_LEN, HaltCode, MAX_FRAME, Message, ReadId,
-    Record, ToEnclave, encode, fuzz_frame,
+    ConnId, Decoder, Detail, FrameError, FromEnclave, HEADER_LEN, HaltCode, MAX_FRAME, Message, ReadId, Record,
+    ToEnclave, encode, fuzz_frame,
 };
 use cloister_primitives::{Height, Seq};
 use common::{from_enclave, to_enclave};
@@ -39,13 +39,8 @@ fn the_encoding_is_pinned() {
         [0xc1, 0x5e, 0, 1, 0x04, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 1, 2]
     );
     assert_eq!(
-        bytes_of(&FromEnclave::Data {
-            conn: ConnId(3),
-            bytes: b"ok".to_vec()
-        }),
-        [
-            0xc1, 0x5e, 0, 1, 0x86, 0, 0, 0, 14, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2, b'o', b'k'
-        ]
+        bytes_of(&FromEnclave::Data { conn: ConnId(3), bytes: b"ok".to_vec() }),
+        [0xc1, 0x5e, 0, 1, 0x86, 0, 0, 0, 14, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2, b'o', b'k']
     );
 }
 
@@ -56,24 +51,15 @@ fn headers_that_are_not_ours_are_named() {
 
     let mut magic = good.clone();
     magic[0] = b'G';
-    assert_eq!(
-        decode::<ToEnclave>(&magic),
-        Err(FrameError::BadMagic { found: 0x475e })
-    );
+    assert_eq!(decode::<ToEnclave>(&magic), Err(FrameError::BadMagic { found: 0x475e }));
 
     let mut version = good.clone();
     version[3] = 2;
-    assert_eq!(
-        decode::<ToEnclave>(&version),
-        Err(FrameError::BadVersion { found: 2 })
-    );
+    assert_eq!(decode::<ToEnclave>(&version), Err(FrameError::BadVersion { found: 2 }));
 
     let mut kind = good.clone();
     kind[4] = 0x7f;
-    assert_eq!(
-        decode::<ToEnclave>(&kind),
-        Err(FrameError::UnknownKind { kind: 0x7f })
-    );
+    assert_eq!(decode::<ToEnclave>(&kind), Err(FrameError::UnknownKind { kind: 0x7f }));
 
     assert_eq!(
         decode::<FromEnclave>(&good),
@@ -87,83 +73,48 @@ fn a_length_over_the_limit_is_refused_before_the_body_arrives() {
     let mut frame = bytes_of(&ToEnclave::Tick { now_ms: 1 });
     frame.truncate(HEADER_LEN);
     frame[5..9].copy_from_slice(&9u32.to_be_bytes());
-    assert_eq!(
-        decode::<ToEnclave>(&frame),
-        Err(FrameError::TooLong {
-            what: "frame",
-            found: 9,
-            limit: 8
-        })
-    );
+    assert_eq!(decode::<ToEnclave>(&frame), Err(FrameError::TooLong { what: "frame", found: 9, limit: 8 }));
 
     let mut start = bytes_of(&ToEnclave::Start(Default::default()));
     start.truncate(HEADER_LEN);
     start[5..9].copy_from_slice(&u32::MAX.to_be_bytes());
     assert_eq!(
         decode::<ToEnclave>(&start),
-        Err(FrameError::TooLong {
-            what: "frame",
-            found: u32::MAX as usize,
-            limit: MAX_FRAME
-        })
+        Err(FrameError::TooLong { what: "frame", found: u32::MAX as usize, limit: MAX_FRAME })
     );
 }
 
 #[test]
 fn bodies_that_are_too_short_or_too_long_are_named() {
     let tick = ToEnclave::Tick { now_ms: 7 };
-    assert_eq!(
-        decode::<ToEnclave>(&with_body(&tick, &[0; 7])),
-        Err(FrameError::Truncated { what: "now_ms" })
-    );
+    assert_eq!(decode::<ToEnclave>(&with_body(&tick, &[0; 7])), Err(FrameError::Truncated { what: "now_ms" }));
     assert_eq!(
         decode::<ToEnclave>(&with_body(&ToEnclave::Start(Default::default()), &[0; 64])),
         Err(FrameError::TrailingBytes { count: 37 })
     );
     // 0xffff bytes of data are promised, one is there.
-    let data = ToEnclave::Data {
-        conn: ConnId(0),
-        bytes: vec![1],
-    };
+    let data = ToEnclave::Data { conn: ConnId(0), bytes: vec![1] };
     let mut body = vec![0; 8];
     body.extend_from_slice(&[0, 0, 0xff, 0xff, 1]);
-    assert_eq!(
-        decode::<ToEnclave>(&with_body(&data, &body)),
-        Err(FrameError::Truncated { what: "data" })
-    );
+    assert_eq!(decode::<ToEnclave>(&with_body(&data, &body)), Err(FrameError::Truncated { what: "data" }));
     // A list of 1,000 blocks is promised, the bytes of none are there.
-    let blocks = ToEnclave::Blocks {
-        id: ReadId(0),
-        blocks: vec![],
-    };
+    let blocks = ToEnclave::Blocks { id: ReadId(0), blocks: vec![] };
     let mut body = vec![0; 8];
     body.extend_from_slice(&1_000u32.to_be_bytes());
-    assert_eq!(
-        decode::<ToEnclave>(&with_body(&blocks, &body)),
-        Err(FrameError::Truncated { what: "blocks" })
-    );
+    assert_eq!(decode::<ToEnclave>(&with_body(&blocks, &body)), Err(FrameError::Truncated { what: "blocks" }));
     body[8..].copy_from_slice(&u32::MAX.to_be_bytes());
     assert_eq!(
         decode::<ToEnclave>(&with_body(&blocks, &body)),
-        Err(FrameError::TooLong {
-            what: "blocks",
-            found: u32::MAX as usize,
-            limit: MAX_BLOCKS_PER_READ as usize
-        })
+        Err(FrameError::TooLong { what: "blocks", found: u32::MAX as usize, limit: MAX_BLOCKS_PER_READ as usize })
     );
 }
 
 #[test]
 fn values_outside_their_type_are_named() {
-    let halt = FromEnclave::Halt {
-        code: HaltCode::ShutDown,
-        detail: Detail::constant(""),
-    };
-    for (body, what) in [
-        (&[200, 0, 0, 0, 0][..], "halt code"),
-        (&[0, 0, 0, 0, 1, 0xff], "detail"),
-        (&[0, 0, 0, 0, 1, 0x1b], "detail"),
-    ] {
+    let halt = FromEnclave::Halt { code: HaltCode::ShutDown, detail: Detail::constant("") };
+    for (body, what) in
+        [(&[200, 0, 0, 0, 0][..], "halt code"), (&[0, 0, 0, 0, 1, 0xff], "detail"), (&[0, 0, 0, 0, 1, 0x1b], "detail")]
+    {
         assert_eq!(
             decode::<FromEnclave>(&with_body(&halt, body)),
             Err(FrameError::BadValue { what }),
@@ -173,57 +124,29 @@ fn values_outside_their_type_are_named() {
     let open = ToEnclave::Shutdown;
     let mut frame = with_body(&open, &[0, 0, 0, 0, 0, 0, 0, 1, 2]);
     frame[4] = 0x09;
-    assert_eq!(
-        decode::<ToEnclave>(&frame),
-        Err(FrameError::BadValue { what: "peer" })
-    );
+    assert_eq!(decode::<ToEnclave>(&frame), Err(FrameError::BadValue { what: "peer" }));
 }
 
 #[test]
 fn messages_over_their_limits_are_not_encoded() {
     let mut out = vec![1, 2, 3];
     for (message, what) in [
-        (
-            ToEnclave::Data {
-                conn: ConnId(1),
-                bytes: vec![0; MAX_DATA + 1],
-            },
-            "data",
-        ),
-        (
-            ToEnclave::Chunk {
-                id: ReadId(1),
-                bytes: Some(vec![0; MAX_SEALED + 1]),
-            },
-            "sealed chunk",
-        ),
+        (ToEnclave::Data { conn: ConnId(1), bytes: vec![0; MAX_DATA + 1] }, "data"),
+        (ToEnclave::Chunk { id: ReadId(1), bytes: Some(vec![0; MAX_SEALED + 1]) }, "sealed chunk"),
     ] {
         let found = encode(&message, &mut out);
-        assert!(
-            matches!(found, Err(FrameError::TooLong { what: name, .. }) if name == what),
-            "{found:?}"
-        );
+        assert!(matches!(found, Err(FrameError::TooLong { what: name, .. }) if name == what), "{found:?}");
         assert_eq!(out, [1, 2, 3], "the buffer is as it was");
     }
-    let empty = ToEnclave::Data {
-        conn: ConnId(1),
-        bytes: vec![],
-    };
-    assert_eq!(
-        encode(&empty, &mut out),
-        Err(FrameError::BadValue { what: "data" })
-    );
+    let empty = ToEnclave::Data { conn: ConnId(1), bytes: vec![] };
+    assert_eq!(encode(&empty, &mut out), Err(FrameError::BadValue { what: "data" }));
 }
 
 #[test]
 fn the_largest_messages_pass() {
     let message = FromEnclave::Persist {
         seq: Seq(1),
-        record: Record::SnapshotChunk {
-            snapshot: Height(9),
-            index: 4,
-            sealed: vec![7; MAX_SEALED],
-        },
+        record: Record::SnapshotChunk { snapshot: Height(9), index: 4, sealed: vec![7; MAX_SEALED] },
     };
     let bytes = bytes_of(&message);
     assert!(decode(&bytes).unwrap() == Some(message));
@@ -257,12 +180,7 @@ fn every_error_has_its_own_name() {
         FrameError::BadMagic { found: 0 }.name(),
         FrameError::BadVersion { found: 0 }.name(),
         FrameError::UnknownKind { kind: 0 }.name(),
-        FrameError::TooLong {
-            what: "",
-            found: 0,
-            limit: 0,
-        }
-        .name(),
+        FrameError::TooLong { what: "", found: 0, limit: 0 }.name(),
         FrameError::Truncated { what: "" }.name(),
         FrameError::TrailingBytes { count: 0 }.name(),
         FrameError::BadValue { what: "" }.name(),

@@ -22,13 +22,7 @@ fn tick(now_ms: u64) -> ToEnclave {
 }
 
 fn persist(n: u64, len: usize) -> FromEnclave {
-    FromEnclave::Persist {
-        seq: Seq(n),
-        record: Record::Block {
-            height: Height(n),
-            sealed: vec![n as u8; len],
-        },
-    }
+    FromEnclave::Persist { seq: Seq(n), record: Record::Block { height: Height(n), sealed: vec![n as u8; len] } }
 }
 
 /// Thousands of messages both ways at once, small and large, arrive whole and in order.
@@ -110,25 +104,15 @@ async fn a_full_link_makes_senders_wait() {
     assert_eq!(enclave.recv.recv().await, Ok(tick(0)));
     assert_eq!(host.send.send(tick(3)).await, Ok(()));
     assert_eq!(enclave.recv.recv().await, Ok(tick(1)));
-    assert_eq!(
-        enclave.recv.recv().await,
-        Ok(tick(3)),
-        "the cancelled send sent nothing"
-    );
+    assert_eq!(enclave.recv.recv().await, Ok(tick(3)), "the cancelled send sent nothing");
 }
 
 #[tokio::test]
 async fn a_socket_with_nobody_reading_holds_a_bounded_number() {
     let (host, _enclave) = over_socket();
-    let data = || ToEnclave::Data {
-        conn: ConnId(1),
-        bytes: vec![0; MAX_DATA],
-    };
+    let data = || ToEnclave::Data { conn: ConnId(1), bytes: vec![0; MAX_DATA] };
     let mut sent = 0;
-    while timeout(Duration::from_millis(500), host.send.send(data()))
-        .await
-        .is_ok()
-    {
+    while timeout(Duration::from_millis(500), host.send.send(data())).await.is_ok() {
         sent += 1;
         assert!(sent < 4_000, "the link takes messages without end");
     }
@@ -158,20 +142,13 @@ async fn a_stream_that_ends_inside_a_frame_is_named() {
 async fn a_message_over_its_limit_ends_the_link_with_its_name() {
     let (mut raw, theirs) = UnixStream::pair().unwrap();
     let host = HostLink::over(theirs);
-    let too_long = ToEnclave::Data {
-        conn: ConnId(1),
-        bytes: vec![0; MAX_DATA + 1],
-    };
+    let too_long = ToEnclave::Data { conn: ConnId(1), bytes: vec![0; MAX_DATA + 1] };
     host.send.send(tick(1)).await.unwrap();
     host.send.send(too_long).await.unwrap();
     let end = timeout(Duration::from_secs(5), host.send.closed()).await;
     assert_eq!(
         end,
-        Ok(LinkClosed::BadMessage(FrameError::TooLong {
-            what: "data",
-            found: MAX_DATA + 1,
-            limit: MAX_DATA
-        }))
+        Ok(LinkClosed::BadMessage(FrameError::TooLong { what: "data", found: MAX_DATA + 1, limit: MAX_DATA }))
     );
     let mut bytes = Vec::new();
     raw.read_to_end(&mut bytes).await.unwrap();

@@ -22,11 +22,7 @@ impl Commitment {
     /// A commitment that hides nothing: the public value is the root.
     #[must_use]
     pub const fn open(root: B256) -> Self {
-        Self {
-            root,
-            salt: B256::ZERO,
-            public: root,
-        }
+        Self { root, salt: B256::ZERO, public: root }
     }
 }
 

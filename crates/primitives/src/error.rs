@@ -171,19 +171,13 @@ impl Rejected {
     /// A refusal whose code says everything.
     #[must_use]
     pub const fn new(code: Code) -> Self {
-        Self {
-            code,
-            detail: Cow::Borrowed(""),
-        }
+        Self { code, detail: Cow::Borrowed("") }
     }
 
     /// A refusal with detail, as in `intrinsic gas too low: gas 20000, minimum needed 21000`.
     #[must_use]
     pub fn with_detail(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-        }
+        Self { code, detail: detail.into() }
     }
 
     /// The stable code.

@@ -79,9 +79,7 @@ impl FromStr for HardforkName {
             .iter()
             .find(|(known, _)| *known == name)
             .map(|(_, fork)| Self(*fork))
-            .ok_or_else(|| UnknownHardfork {
-                given: given.chars().take(64).collect(),
-            })
+            .ok_or_else(|| UnknownHardfork { given: given.chars().take(64).collect() })
     }
 }
 
@@ -120,10 +118,7 @@ impl ForkSchedule {
     /// When `fork` activates.
     #[must_use]
     pub fn condition(&self, fork: EthereumHardfork) -> ForkCondition {
-        self.conditions
-            .get(&fork)
-            .copied()
-            .unwrap_or(ForkCondition::Never)
+        self.conditions.get(&fork).copied().unwrap_or(ForkCondition::Never)
     }
 
     /// Whether `fork` is active in a block.
@@ -237,19 +232,10 @@ mod tests {
             let parsed: HardforkName = name.to_uppercase().parse().unwrap();
             assert_eq!(parsed.to_string(), name);
         }
-        assert_eq!(
-            "merge".parse::<HardforkName>().unwrap().0,
-            EthereumHardfork::Paris
-        );
-        assert_eq!(
-            "latest".parse::<HardforkName>().unwrap().0,
-            EthereumHardfork::Osaka
-        );
+        assert_eq!("merge".parse::<HardforkName>().unwrap().0, EthereumHardfork::Paris);
+        assert_eq!("latest".parse::<HardforkName>().unwrap().0, EthereumHardfork::Osaka);
         let error = "oska".parse::<HardforkName>().unwrap_err().to_string();
-        assert!(
-            error.contains("'oska'") && error.contains("prague, osaka"),
-            "{error}"
-        );
+        assert!(error.contains("'oska'") && error.contains("prague, osaka"), "{error}");
     }
 
     #[test]

@@ -36,6 +36,6 @@ pub use predeploys::{
     development_contracts, system_contracts,
 };
 pub use spec::{
-    BaseFeePolicy, ChainSpec, DEFAULT_MAX_CODE_SIZE_BYTES, DEFAULT_MAX_TRANSACTIONS_PER_BLOCK,
-    DEVELOPMENT_CHAIN_ID, DEVELOPMENT_GAS_LIMIT, DevBaseFee, DevChain, Limits, MAX_TRANSACTION_SIZE_BYTES,
+    BaseFeePolicy, ChainSpec, DEFAULT_MAX_CODE_SIZE_BYTES, DEFAULT_MAX_TRANSACTIONS_PER_BLOCK, DEVELOPMENT_CHAIN_ID,
+    DEVELOPMENT_GAS_LIMIT, DevBaseFee, DevChain, Limits, MAX_TRANSACTION_SIZE_BYTES,
 };

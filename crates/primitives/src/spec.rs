@@ -65,10 +65,9 @@ impl ChainSpec {
         let cloister = &genesis.config.cloister;
         let max_code_size_bytes = cloister.max_code_size.unwrap_or(DEFAULT_MAX_CODE_SIZE_BYTES);
         Ok(Self {
-            base_fee_policy: cloister.fixed_base_fee.map_or(
-                BaseFeePolicy::Eip1559(BaseFeeParams::ethereum()),
-                BaseFeePolicy::Fixed,
-            ),
+            base_fee_policy: cloister
+                .fixed_base_fee
+                .map_or(BaseFeePolicy::Eip1559(BaseFeeParams::ethereum()), BaseFeePolicy::Fixed),
             limits: Limits {
                 max_code_size_bytes,
                 max_initcode_size_bytes: max_code_size_bytes.saturating_mul(2),
@@ -149,8 +148,7 @@ impl ChainSpec {
     /// EIP-7825: gas that one transaction may ask for; `None` before Osaka.
     #[must_use]
     pub fn transaction_gas_cap_at(&self, height: u64, timestamp: u64) -> Option<u64> {
-        self.is_active(EthereumHardfork::Osaka, height, timestamp)
-            .then_some(MAX_TX_GAS_LIMIT_OSAKA)
+        self.is_active(EthereumHardfork::Osaka, height, timestamp).then_some(MAX_TX_GAS_LIMIT_OSAKA)
     }
 
     /// Blob parameters in force (EIP-7840, EIP-7892); `None` before Cancun.

@@ -4,11 +4,7 @@ use super::*;
 use alloy_primitives::{address, b256};
 
 fn development(fork: &str) -> ChainSpec {
-    ChainSpec::development(DevChain {
-        hardfork: fork.parse().unwrap(),
-        ..DevChain::default()
-    })
-    .unwrap()
+    ChainSpec::development(DevChain { hardfork: fork.parse().unwrap(), ..DevChain::default() }).unwrap()
 }
 
 #[test]
@@ -58,13 +54,10 @@ fn mainnets_genesis_header_has_mainnets_hash() {
         "extraData":"0x11bbe8db4e347b4e8c937c1c8370e4b5ed33adb3db69cbdb7a38e1e50b1b82fa",
         "gasLimit":"0x1388","difficulty":"0x400000000","alloc":{}}"#;
     let (genesis, _) = Genesis::parse(json).unwrap();
-    let header = ChainSpec::new(genesis).unwrap().genesis_header(b256!(
-        "0xd7f8974fb5ac78d9ac099b9ad5018bedc2ce0a72dad1827a1709da30580f0544"
-    ));
-    assert_eq!(
-        header.hash_slow(),
-        b256!("0xd4e56740f876aef8c010b86a40d5f56745a118d0906a34e69aec8c0db1cb8fa3")
-    );
+    let header = ChainSpec::new(genesis)
+        .unwrap()
+        .genesis_header(b256!("0xd7f8974fb5ac78d9ac099b9ad5018bedc2ce0a72dad1827a1709da30580f0544"));
+    assert_eq!(header.hash_slow(), b256!("0xd4e56740f876aef8c010b86a40d5f56745a118d0906a34e69aec8c0db1cb8fa3"));
 }
 
 #[test]
@@ -85,11 +78,7 @@ fn base_fee_follows_eip_1559() {
 
 #[test]
 fn base_fee_can_be_fixed() {
-    let spec = ChainSpec::development(DevChain {
-        base_fee: DevBaseFee::Fixed(0),
-        ..DevChain::default()
-    })
-    .unwrap();
+    let spec = ChainSpec::development(DevChain { base_fee: DevBaseFee::Fixed(0), ..DevChain::default() }).unwrap();
     let mut parent = spec.genesis_header(B256::ZERO);
     assert_eq!(parent.base_fee_per_gas, Some(0));
     parent.gas_used = 30_000_000;
@@ -119,12 +108,7 @@ fn equal_timestamps_only_where_allowed() {
 
 #[test]
 fn gas_limits_are_bounded() {
-    let chain = |gas_limit| {
-        ChainSpec::development(DevChain {
-            gas_limit,
-            ..DevChain::default()
-        })
-    };
+    let chain = |gas_limit| ChainSpec::development(DevChain { gas_limit, ..DevChain::default() });
     assert!(chain(4_999).is_err());
     assert!(chain(u64::MAX).is_err());
     let spec = chain(1_000_000_000_000).unwrap();
@@ -134,17 +118,10 @@ fn gas_limits_are_bounded() {
 
 #[test]
 fn a_larger_code_size_lets_larger_transactions_in() {
-    let spec = ChainSpec::development(DevChain {
-        code_size_limit: Some(100_000),
-        ..DevChain::default()
-    })
-    .unwrap();
+    let spec = ChainSpec::development(DevChain { code_size_limit: Some(100_000), ..DevChain::default() }).unwrap();
     assert_eq!(spec.limits().max_initcode_size_bytes, 200_000);
     assert_eq!(spec.limits().max_transaction_size_bytes, 400_000);
-    let unlimited = ChainSpec::development(DevChain {
-        code_size_limit: Some(usize::MAX),
-        ..DevChain::default()
-    })
-    .unwrap();
+    let unlimited =
+        ChainSpec::development(DevChain { code_size_limit: Some(usize::MAX), ..DevChain::default() }).unwrap();
     assert_eq!(unlimited.limits().max_transaction_size_bytes, 8 * 1024 * 1024);
 }

@@ -138,15 +138,8 @@ impl ChainArgs {
     }
 
     fn development(&self, accounts: &DevAccounts, balance: U256) -> DevChain {
-        let funded = GenesisAccount {
-            balance,
-            ..GenesisAccount::default()
-        };
-        let alloc: BTreeMap<_, _> = accounts
-            .all()
-            .iter()
-            .map(|account| (account.address(), funded.clone()))
-            .collect();
+        let funded = GenesisAccount { balance, ..GenesisAccount::default() };
+        let alloc: BTreeMap<_, _> = accounts.all().iter().map(|account| (account.address(), funded.clone())).collect();
         let base_fee = match self.base_fee {
             // From zero EIP-1559 cannot grow: gas stays free.
             Some(0) => DevBaseFee::Fixed(0),
@@ -165,11 +158,7 @@ impl ChainArgs {
     }
 
     fn code_size_override(&self) -> Option<usize> {
-        if self.disable_code_size_limit {
-            Some(UNLIMITED_CODE_BYTES)
-        } else {
-            self.code_size_limit
-        }
+        if self.disable_code_size_limit { Some(UNLIMITED_CODE_BYTES) } else { self.code_size_limit }
     }
 
     /// Flags that describe a chain must describe the one in the folder.
@@ -216,9 +205,7 @@ fn parse(json: &str) -> Result<ChainSpec, Failure> {
 }
 
 fn now_s() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn ether(text: &str) -> Result<U256, String> {
@@ -266,10 +253,7 @@ mod tests {
         let first = flags(&[]).accounts.accounts().unwrap().all()[0].address();
         let ten_thousand = parse_ether("10000").unwrap();
         assert_eq!(genesis.alloc[&first].balance, ten_thousand);
-        let rich = genesis
-            .alloc
-            .values()
-            .filter(|account| account.balance == ten_thousand);
+        let rich = genesis.alloc.values().filter(|account| account.balance == ten_thousand);
         assert_eq!(rich.count(), 10);
     }
 
@@ -303,11 +287,7 @@ mod tests {
         assert_eq!(HardforkName(spec.hardfork_at(0, 1_000)).to_string(), "cancun");
         assert_eq!(spec.limits().max_code_size_bytes, UNLIMITED_CODE_BYTES);
         let half = U256::from(500_000_000_000_000_000_u64);
-        let rich = spec
-            .genesis()
-            .alloc
-            .values()
-            .filter(|account| account.balance == half);
+        let rich = spec.genesis().alloc.values().filter(|account| account.balance == half);
         assert_eq!(rich.count(), 3);
     }
 

@@ -92,9 +92,8 @@ impl Dev {
 /// The keys of anvil's `--config-out`.
 fn config_json(announcement: &Announcement, prepared: &Prepared) -> serde_json::Value {
     let accounts = announcement.accounts.iter().flat_map(|accounts| accounts.all());
-    let (addresses, keys): (Vec<_>, Vec<_>) = accounts
-        .map(|account| (account.address().to_checksum(None), account.private_key_hex()))
-        .unzip();
+    let (addresses, keys): (Vec<_>, Vec<_>) =
+        accounts.map(|account| (account.address().to_checksum(None), account.private_key_hex())).unzip();
     let mnemonic = announcement.accounts.as_ref().map(|accounts| accounts.mnemonic());
     let genesis = prepared.spec.genesis();
     json!({

@@ -54,9 +54,7 @@ impl Node {
         let format = self.output.format();
         output::start_logging(format);
         if !self.dev && (self.chain.genesis.is_none() || self.server.datadir.is_none()) {
-            return Err(Failure::usage(
-                "a node needs --genesis and --datadir; for a development network add --dev",
-            ));
+            return Err(Failure::usage("a node needs --genesis and --datadir; for a development network add --dev"));
         }
         if let Some(warning) = self.dev.then(|| self.server.exposure()).flatten() {
             output::warn(&warning);
@@ -73,19 +71,9 @@ impl Node {
             format,
         };
         running::on_runtime(async move {
-            let network = if self.dev {
-                Network::Development
-            } else {
-                Network::Consortium
-            };
-            let prepared = Prepared::new(
-                network,
-                &self.server,
-                &self.pace,
-                &self.chain,
-                &accounts,
-                self.accounts.balance,
-            )?;
+            let network = if self.dev { Network::Development } else { Network::Consortium };
+            let prepared =
+                Prepared::new(network, &self.server, &self.pace, &self.chain, &accounts, self.accounts.balance)?;
             let arguments = if self.dev {
                 development_arguments(accounts.mnemonic(), self.accounts.accounts, format)
             } else {
@@ -99,12 +87,8 @@ impl Node {
 
 /// What the development enclave is told about its keys and its console.
 fn development_arguments(mnemonic: &str, accounts: u32, format: ConsoleFormat) -> Vec<String> {
-    let mut arguments = vec![
-        "--mnemonic".to_owned(),
-        mnemonic.to_owned(),
-        "--accounts".to_owned(),
-        accounts.to_string(),
-    ];
+    let mut arguments =
+        vec!["--mnemonic".to_owned(), mnemonic.to_owned(), "--accounts".to_owned(), accounts.to_string()];
     match format {
         ConsoleFormat::Text(_) => {}
         ConsoleFormat::Json => arguments.push("--json-logs".to_owned()),

@@ -145,9 +145,7 @@ fn address(text: &str) -> Result<IpAddr, String> {
     if text.eq_ignore_ascii_case("localhost") {
         return Ok(Ipv4Addr::LOCALHOST.into());
     }
-    text.trim_matches(['[', ']'])
-        .parse()
-        .map_err(|_| "want an IP address, such as 127.0.0.1 or 0.0.0.0".to_owned())
+    text.trim_matches(['[', ']']).parse().map_err(|_| "want an IP address, such as 127.0.0.1 or 0.0.0.0".to_owned())
 }
 
 fn block_time(text: &str) -> Result<PeriodMs, String> {

@@ -82,10 +82,7 @@ impl Verify {
     }
 
     fn no_chain(&self) -> Failure {
-        let message = format!(
-            "{} holds no chain; name the folder that was given to --datadir",
-            self.datadir.display()
-        );
+        let message = format!("{} holds no chain; name the folder that was given to --datadir", self.datadir.display());
         Failure::new(ExitCode::Failure, message)
     }
 
@@ -125,11 +122,7 @@ impl Verify {
     }
 }
 
-fn walk_blocks(
-    store: &dyn BlobStore,
-    verifier: &mut Verifier,
-    findings: &mut Findings,
-) -> Result<(), Failure> {
+fn walk_blocks(store: &dyn BlobStore, verifier: &mut Verifier, findings: &mut Findings) -> Result<(), Failure> {
     let Some(last) = store.bounds().last else {
         return Ok(());
     };
@@ -161,24 +154,18 @@ fn walk_blocks(
     Ok(())
 }
 
-fn check_snapshots(
-    store: &dyn BlobStore,
-    verifier: &Verifier,
-    findings: &mut Findings,
-) -> Result<(), Failure> {
+fn check_snapshots(store: &dyn BlobStore, verifier: &Verifier, findings: &mut Findings) -> Result<(), Failure> {
     for snapshot in store.snapshots() {
         let Some(root) = findings.roots.get(&snapshot.height) else {
             let message = format!("the snapshot at {} lies beyond the head", snapshot.height);
             return Err(Failure::new(ExitCode::Damaged, message));
         };
         let mut unreadable = None;
-        let checked = verifier.snapshot(snapshot, *root, |index| {
-            match store.chunk(snapshot.height, index) {
-                Ok(chunk) => chunk,
-                Err(error) => {
-                    unreadable = Some(error);
-                    None
-                }
+        let checked = verifier.snapshot(snapshot, *root, |index| match store.chunk(snapshot.height, index) {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                unreadable = Some(error);
+                None
             }
         });
         if let Some(error) = unreadable {
@@ -199,11 +186,7 @@ struct Progress {
 
 impl Progress {
     fn new(last: Height) -> Self {
-        Self {
-            last,
-            shown: None,
-            started: Instant::now(),
-        }
+        Self { last, shown: None, started: Instant::now() }
     }
 
     fn at(&mut self, height: Height) {
@@ -230,17 +213,9 @@ mod tests {
     fn a_folder_without_a_chain_is_refused_and_stays_as_it_was() {
         let temporary = tempfile::tempdir().unwrap();
         let datadir = temporary.path().join("missing");
-        let verify = Verify {
-            datadir: datadir.clone(),
-            genesis: None,
-            json: false,
-        };
+        let verify = Verify { datadir: datadir.clone(), genesis: None, json: false };
         let failure = verify.run().unwrap_err();
-        assert!(
-            failure.message().contains("holds no chain"),
-            "{}",
-            failure.message()
-        );
+        assert!(failure.message().contains("holds no chain"), "{}", failure.message());
         assert!(!datadir.exists());
     }
 }

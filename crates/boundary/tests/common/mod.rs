@@ -2,8 +2,8 @@
 
 use cloister_boundary::limits::{MAX_BLOCKS_PER_READ, MAX_CHUNKS};
 use cloister_boundary::{
-    ConnId, Detail, FromEnclave, HaltCode, INITIAL_WINDOW, PeerOrigin, PublicStatus, ReadId, Record,
-    StartInfo, StorageFault, StoredLog, StoredSnapshot, ToEnclave,
+    ConnId, Detail, FromEnclave, HaltCode, INITIAL_WINDOW, PeerOrigin, PublicStatus, ReadId, Record, StartInfo,
+    StorageFault, StoredLog, StoredSnapshot, ToEnclave,
 };
 use cloister_primitives::{Height, Seq};
 use proptest::prelude::*;
@@ -33,12 +33,7 @@ fn seq() -> impl Strategy<Value = Seq> {
 }
 
 fn fault() -> impl Strategy<Value = StorageFault> {
-    prop::sample::select(vec![
-        StorageFault::NoSpace,
-        StorageFault::Io,
-        StorageFault::Corrupt,
-        StorageFault::Refused,
-    ])
+    prop::sample::select(vec![StorageFault::NoSpace, StorageFault::Io, StorageFault::Corrupt, StorageFault::Refused])
 }
 
 fn start() -> impl Strategy<Value = StartInfo> {
@@ -53,17 +48,15 @@ fn start() -> impl Strategy<Value = StartInfo> {
         prop::option::of(blob()),
         blob(),
     )
-        .prop_map(
-            |(now_ms, genesis, options, first, last, snapshots, meta, platform_key)| StartInfo {
-                now_ms,
-                genesis,
-                options,
-                log: StoredLog { first, last },
-                snapshots,
-                meta,
-                platform_key,
-            },
-        )
+        .prop_map(|(now_ms, genesis, options, first, last, snapshots, meta, platform_key)| StartInfo {
+            now_ms,
+            genesis,
+            options,
+            log: StoredLog { first, last },
+            snapshots,
+            meta,
+            platform_key,
+        })
 }
 
 /// Any message of the host.
@@ -78,10 +71,7 @@ pub(crate) fn to_enclave() -> impl Strategy<Value = ToEnclave> {
             .prop_map(|(id, blocks)| ToEnclave::Blocks { id, blocks }),
         (read(), prop::option::of(blob())).prop_map(|(id, bytes)| ToEnclave::Chunk { id, bytes }),
         (read(), fault()).prop_map(|(id, fault)| ToEnclave::ReadFailed { id, fault }),
-        (
-            conn(),
-            prop::sample::select(vec![PeerOrigin::Loopback, PeerOrigin::Remote])
-        )
+        (conn(), prop::sample::select(vec![PeerOrigin::Loopback, PeerOrigin::Remote]))
             .prop_map(|(conn, peer)| ToEnclave::Open { conn, peer }),
         (conn(), data()).prop_map(|(conn, bytes)| ToEnclave::Data { conn, bytes }),
         conn().prop_map(|conn| ToEnclave::Closed { conn }),
@@ -93,13 +83,8 @@ pub(crate) fn to_enclave() -> impl Strategy<Value = ToEnclave> {
 fn record() -> impl Strategy<Value = Record> {
     prop_oneof![
         (height(), blob()).prop_map(|(height, sealed)| Record::Block { height, sealed }),
-        (height(), 0..=MAX_CHUNKS, blob()).prop_map(|(snapshot, index, sealed)| {
-            Record::SnapshotChunk {
-                snapshot,
-                index,
-                sealed,
-            }
-        }),
+        (height(), 0..=MAX_CHUNKS, blob())
+            .prop_map(|(snapshot, index, sealed)| { Record::SnapshotChunk { snapshot, index, sealed } }),
         (height(), 0..=MAX_CHUNKS).prop_map(|(snapshot, chunks)| Record::SnapshotDone { snapshot, chunks }),
         height().prop_map(|snapshot| Record::DropSnapshot { snapshot }),
         height().prop_map(|last| Record::Truncate { last }),
@@ -111,13 +96,8 @@ fn record() -> impl Strategy<Value = Record> {
 pub(crate) fn from_enclave() -> impl Strategy<Value = FromEnclave> {
     prop_oneof![
         any::<u16>().prop_map(|version| FromEnclave::Hello { version }),
-        (any::<u64>(), any::<[u8; 32]>(), height()).prop_map(|(chain_id, genesis_hash, head)| {
-            FromEnclave::Ready {
-                chain_id,
-                genesis_hash,
-                head,
-            }
-        }),
+        (any::<u64>(), any::<[u8; 32]>(), height())
+            .prop_map(|(chain_id, genesis_hash, head)| { FromEnclave::Ready { chain_id, genesis_hash, head } }),
         (seq(), record()).prop_map(|(seq, record)| FromEnclave::Persist { seq, record }),
         (read(), height(), 1..=MAX_BLOCKS_PER_READ).prop_map(|(id, from, count)| FromEnclave::ReadBlocks {
             id,
@@ -130,19 +110,9 @@ pub(crate) fn from_enclave() -> impl Strategy<Value = FromEnclave> {
         conn().prop_map(|conn| FromEnclave::Close { conn }),
         (conn(), 1..=INITIAL_WINDOW).prop_map(|(conn, bytes)| FromEnclave::Credit { conn, bytes }),
         (height(), any::<u64>(), any::<u64>()).prop_map(|(head, head_time_s, transactions)| {
-            FromEnclave::Status(PublicStatus {
-                head,
-                head_time_s,
-                transactions,
-            })
+            FromEnclave::Status(PublicStatus { head, head_time_s, transactions })
         }),
-        (
-            prop::sample::select(HaltCode::ALL.to_vec()),
-            prop::sample::select(vec!["", "the log ends early", "größer"])
-        )
-            .prop_map(|(code, text)| FromEnclave::Halt {
-                code,
-                detail: Detail::constant(text)
-            }),
+        (prop::sample::select(HaltCode::ALL.to_vec()), prop::sample::select(vec!["", "the log ends early", "größer"]))
+            .prop_map(|(code, text)| FromEnclave::Halt { code, detail: Detail::constant(text) }),
     ]
 }

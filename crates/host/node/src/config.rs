@@ -36,11 +36,7 @@ pub struct ConnectionLimits {
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self {
-            max_connections: 5_000,
-            write_stall: Duration::from_secs(30),
-            linger: Duration::from_secs(1),
-        }
+        Self { max_connections: 5_000, write_stall: Duration::from_secs(30), linger: Duration::from_secs(1) }
     }
 }
 

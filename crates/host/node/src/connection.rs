@@ -83,11 +83,7 @@ impl Connection {
         violations: UnboundedSender<Violation>,
         limits: ConnectionLimits,
     ) -> Self {
-        let Registration {
-            conn,
-            events,
-            outgoing,
-        } = registration;
+        let Registration { conn, events, outgoing } = registration;
         Self {
             conn,
             stream,

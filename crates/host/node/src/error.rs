@@ -123,9 +123,7 @@ impl HostError {
                 StoreError::Locked { .. } => ExitCode::FolderLocked,
                 StoreError::ForeignChain { .. } => ExitCode::ForeignChain,
                 StoreError::Format { .. } | StoreError::Corrupt { .. } => ExitCode::Damaged,
-                StoreError::NoSpace { .. } | StoreError::Io { .. } | StoreError::Refused(_) => {
-                    ExitCode::Storage
-                }
+                StoreError::NoSpace { .. } | StoreError::Io { .. } | StoreError::Refused(_) => ExitCode::Storage,
             },
             Self::Key(_) => ExitCode::SealingKey,
             Self::Halted { code, .. } => match code {

@@ -14,10 +14,7 @@ pub fn raise_open_files(wanted: u64) -> u64 {
         return current;
     }
     let raised = wanted.min(limit.maximum.unwrap_or(u64::MAX));
-    let new = Rlimit {
-        current: Some(raised),
-        maximum: limit.maximum,
-    };
+    let new = Rlimit { current: Some(raised), maximum: limit.maximum };
     match setrlimit(Resource::Nofile, new) {
         Ok(()) => raised,
         Err(_) => current,

@@ -90,10 +90,7 @@ pub struct Host {
 
 impl core::fmt::Debug for Host {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Host")
-            .field("config", &self.config)
-            .field("listener", &self.listener)
-            .finish_non_exhaustive()
+        f.debug_struct("Host").field("config", &self.config).field("listener", &self.listener).finish_non_exhaustive()
     }
 }
 
@@ -110,16 +107,7 @@ impl Host {
             status: status_seen,
             table: Arc::default(),
         };
-        Self {
-            config,
-            link,
-            store: store.into(),
-            listener,
-            process: None,
-            handle,
-            ready,
-            status,
-        }
+        Self { config, link, store: store.into(), listener, process: None, handle, ready, status }
     }
 
     /// The process at the other end, to be watched and stopped with the host.
@@ -142,16 +130,7 @@ impl Host {
     /// # Errors
     /// Why it ended before it was asked to.
     pub async fn run(self) -> Result<(), HostError> {
-        let Self {
-            config,
-            link,
-            store,
-            listener,
-            mut process,
-            handle,
-            ready,
-            status,
-        } = self;
+        let Self { config, link, store, listener, mut process, handle, ready, status } = self;
         let HostLink { send, mut recv } = link;
         let patience = config.shutdown_grace;
         let ended = match greet(&config, &send, &mut recv).await {
@@ -188,14 +167,10 @@ async fn greet(
     send: &Sender<ToEnclave>,
     recv: &mut Receiver<FromEnclave>,
 ) -> Result<(), HostError> {
-    let hello = ToEnclave::Hello {
-        version: PROTOCOL_VERSION,
-    };
+    let hello = ToEnclave::Hello { version: PROTOCOL_VERSION };
     send.send(hello).await.map_err(HostError::Link)?;
     let answer = timeout(config.handshake, recv.recv()).await;
-    match answer.map_err(|_| HostError::NoGreeting {
-        seconds: config.handshake.as_secs(),
-    })? {
+    match answer.map_err(|_| HostError::NoGreeting { seconds: config.handshake.as_secs() })? {
         Ok(FromEnclave::Hello { version }) if version == PROTOCOL_VERSION => Ok(()),
         Ok(FromEnclave::Hello { version }) => Err(HostError::Version { found: version }),
         Ok(FromEnclave::Halt { code, detail }) => Err(HostError::Halted { code, detail }),
@@ -259,8 +234,8 @@ impl Dispatch {
             platform_key: start.platform_key,
         };
         send.send(ToEnclave::Start(info)).await.map_err(HostError::Link)?;
-        let store_task = StoreTask::start(Arc::clone(store), send.clone(), violations.clone())
-            .map_err(HostError::Thread)?;
+        let store_task =
+            StoreTask::start(Arc::clone(store), send.clone(), violations.clone()).map_err(HostError::Thread)?;
         let ticking = tick(clock, config.tick, Arc::clone(&handle.tick), send.clone());
         let serving = serving(&config, &handle, send, violations);
         let dispatch = Self {
@@ -338,21 +313,12 @@ impl Dispatch {
             FromEnclave::ReadBlocks { id, from, count } => {
                 self.store_task.read_blocks(id, from, count)?;
             }
-            FromEnclave::ReadChunk { id, snapshot, index } => {
-                self.store_task.read_chunk(id, snapshot, index)?
-            }
+            FromEnclave::ReadChunk { id, snapshot, index } => self.store_task.read_chunk(id, snapshot, index)?,
             FromEnclave::Status(status) => {
                 self.status.send_replace(status);
             }
-            FromEnclave::Ready {
-                chain_id,
-                genesis_hash,
-                head,
-            } => {
-                let chain = ChainIdentity {
-                    chain_id,
-                    genesis_hash,
-                };
+            FromEnclave::Ready { chain_id, genesis_hash, head } => {
+                let chain = ChainIdentity { chain_id, genesis_hash };
                 self.let_clients_in(Ready { chain, head })?;
             }
             FromEnclave::Hello { .. } | FromEnclave::Halt { .. } => {
@@ -394,10 +360,5 @@ fn serving(
     send: &Sender<ToEnclave>,
     violations: UnboundedSender<Violation>,
 ) -> Serving {
-    Serving {
-        table: Arc::clone(&handle.table),
-        link: send.clone(),
-        violations,
-        limits: config.connections,
-    }
+    Serving { table: Arc::clone(&handle.table), link: send.clone(), violations, limits: config.connections }
 }

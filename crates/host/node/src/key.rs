@@ -67,9 +67,7 @@ impl SealingKey {
     pub fn ephemeral() -> Result<Self, KeyError> {
         let path = Path::new("/dev/urandom");
         let mut key = [0; KEY_LEN];
-        File::open(path)
-            .and_then(|mut source| source.read_exact(&mut key))
-            .map_err(|error| io(path, error))?;
+        File::open(path).and_then(|mut source| source.read_exact(&mut key)).map_err(|error| io(path, error))?;
         Ok(Self(key))
     }
 
@@ -88,11 +86,7 @@ impl SealingKey {
             return Err(KeyError::Missing { path });
         }
         let key = Self::ephemeral()?;
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|error| io(folder, error))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| io(folder, error))?;
         match key.create(folder, &path) {
             Ok(()) => Ok(key),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -154,10 +148,7 @@ impl SealingKey {
 }
 
 fn io(path: &Path, error: std::io::Error) -> KeyError {
-    KeyError::Io {
-        path: path.to_owned(),
-        error,
-    }
+    KeyError::Io { path: path.to_owned(), error }
 }
 
 #[cfg(test)]
@@ -173,10 +164,7 @@ mod tests {
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
-        fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     #[test]
@@ -205,10 +193,7 @@ mod tests {
             let error = SealingKey::of_folder(folder.path(), &store).unwrap_err();
             assert!(matches!(error, KeyError::TooOpen { mode: found, .. } if found == mode));
             let text = error.to_string();
-            assert!(
-                text.ends_with(&format!("run: chmod 600 {}", path.display())),
-                "{text}"
-            );
+            assert!(text.ends_with(&format!("run: chmod 600 {}", path.display())), "{text}");
         }
         fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
         assert!(SealingKey::of_folder(folder.path(), &store).is_ok());
@@ -231,10 +216,7 @@ mod tests {
         assert!(matches!(error, KeyError::Mangled { .. }), "{error}");
         fs::remove_dir(&path).unwrap();
 
-        let block = Record::Block {
-            height: Height(0),
-            sealed: vec![1],
-        };
+        let block = Record::Block { height: Height(0), sealed: vec![1] };
         store.append(&[block]).unwrap();
         let error = SealingKey::of_folder(folder.path(), &store).unwrap_err();
         assert!(matches!(error, KeyError::Missing { .. }), "{error}");

@@ -154,16 +154,9 @@ pub(crate) async fn accept(listener: Listener, serving: Serving, mut stop: watch
 async fn serve(stream: TcpStream, peer: PeerOrigin, serving: Serving, _permit: OwnedSemaphorePermit) {
     // Only costs latency if refused.
     let _ = stream.set_nodelay(true);
-    let Serving {
-        table,
-        link,
-        violations,
-        limits,
-    } = serving;
+    let Serving { table, link, violations, limits } = serving;
     let registration = table.register();
-    Connection::new(registration, stream, link, violations, limits)
-        .run(peer)
-        .await;
+    Connection::new(registration, stream, link, violations, limits).run(peer).await;
 }
 
 async fn refuse(mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
@@ -177,11 +170,7 @@ async fn refuse(mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
 }
 
 fn origin(peer: SocketAddr) -> PeerOrigin {
-    if peer.ip().to_canonical().is_loopback() {
-        PeerOrigin::Loopback
-    } else {
-        PeerOrigin::Remote
-    }
+    if peer.ip().to_canonical().is_loopback() { PeerOrigin::Loopback } else { PeerOrigin::Remote }
 }
 
 #[cfg(test)]

@@ -60,9 +60,7 @@ impl StoreTask {
         let (jobs, job_queue) = unbounded_channel();
         let (answers, answer_queue) = unbounded_channel();
         let writer = Writer::new(Arc::clone(&store), answers, violations);
-        let writer = std::thread::Builder::new()
-            .name("store-write".to_owned())
-            .spawn(move || writer.run(job_queue))?;
+        let writer = std::thread::Builder::new().name("store-write".to_owned()).spawn(move || writer.run(job_queue))?;
         // The writer never waits for the enclave, so records and answers cannot block each other.
         // The answers that pile up are small and fewer than the records queued.
         tokio::spawn(forward(answer_queue, link.clone()));
@@ -70,16 +68,8 @@ impl StoreTask {
         let (reads, read_queue) = unbounded_channel();
         let (stop_reading, stopped) = watch::channel(());
         let reading = Arc::new(AtomicUsize::new(0));
-        let reader = Reader {
-            store,
-            link,
-            reading: Arc::clone(&reading),
-            runtime: Handle::current(),
-            stopped,
-        };
-        let reader = std::thread::Builder::new()
-            .name("store-read".to_owned())
-            .spawn(move || reader.run(read_queue))?;
+        let reader = Reader { store, link, reading: Arc::clone(&reading), runtime: Handle::current(), stopped };
+        let reader = std::thread::Builder::new().name("store-read".to_owned()).spawn(move || reader.run(read_queue))?;
         Ok(Self {
             room: Arc::new(Semaphore::new(MAX_QUEUED)),
             jobs,
@@ -96,11 +86,7 @@ impl StoreTask {
         let cost = u32::try_from(cost).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).acquire_many_owned(cost).await.ok();
         // The writer is gone only after a violation, which ends the host.
-        let _ = self.jobs.send(Job {
-            seq,
-            record,
-            _room: room,
-        });
+        let _ = self.jobs.send(Job { seq, record, _room: room });
     }
 
     /// Queues a read of blocks.
@@ -118,9 +104,7 @@ impl StoreTask {
 
     fn read(&self, id: ReadId, read: Read) -> Result<(), Violation> {
         if self.reading.fetch_add(1, Ordering::Relaxed) >= MAX_READS_IN_FLIGHT {
-            return Err(Violation::TooManyReads {
-                limit: MAX_READS_IN_FLIGHT,
-            });
+            return Err(Violation::TooManyReads { limit: MAX_READS_IN_FLIGHT });
         }
         // The reader is gone only when the link is.
         let _ = self.reads.send((id, read));
@@ -129,13 +113,7 @@ impl StoreTask {
 
     /// Stores what is queued, then ends both threads.
     pub(crate) async fn finish(self) {
-        let Self {
-            threads,
-            jobs,
-            reads,
-            stop_reading,
-            ..
-        } = self;
+        let Self { threads, jobs, reads, stop_reading, .. } = self;
         // The threads end when their queues do; an answer nobody takes is given up.
         drop((jobs, reads, stop_reading));
         let joined = tokio::task::spawn_blocking(move || threads.map(JoinHandle::join));
@@ -175,14 +153,7 @@ impl Writer {
         answers: UnboundedSender<ToEnclave>,
         violations: UnboundedSender<Violation>,
     ) -> Self {
-        Self {
-            store,
-            answers,
-            violations,
-            due: None,
-            failed: None,
-            reported: false,
-        }
+        Self { store, answers, violations, due: None, failed: None, reported: false }
     }
 
     fn run(mut self, mut queue: UnboundedReceiver<Job>) {
@@ -236,10 +207,7 @@ impl Writer {
                 self.answer_failed(job.seq, fault);
                 Ok(false)
             }
-            (Turn::Greater, None) => Err(Violation::RecordNumber {
-                expected: due,
-                found: job.seq,
-            }),
+            (Turn::Greater, None) => Err(Violation::RecordNumber { expected: due, found: job.seq }),
         }
     }
 
@@ -321,21 +289,16 @@ impl Reader {
 
     fn answer(&self, id: ReadId, read: &Read) -> ToEnclave {
         let answer = match *read {
-            Read::Blocks { from, count } => self
-                .store
-                .blocks(from, count)
-                .map(|blocks| ToEnclave::Blocks { id, blocks }),
-            Read::Chunk { snapshot, index } => self
-                .store
-                .chunk(snapshot, index)
-                .map(|bytes| ToEnclave::Chunk { id, bytes }),
+            Read::Blocks { from, count } => {
+                self.store.blocks(from, count).map(|blocks| ToEnclave::Blocks { id, blocks })
+            }
+            Read::Chunk { snapshot, index } => {
+                self.store.chunk(snapshot, index).map(|bytes| ToEnclave::Chunk { id, bytes })
+            }
         };
         answer.unwrap_or_else(|error| {
             tracing::error!(%error, "a read failed");
-            ToEnclave::ReadFailed {
-                id,
-                fault: error.fault(),
-            }
+            ToEnclave::ReadFailed { id, fault: error.fault() }
         })
     }
 }

@@ -60,16 +60,9 @@ impl Table {
         let mut entries = lock(&self.0);
         let conn = ConnId(entries.next);
         entries.next += 1;
-        let entry = Entry {
-            events: sender,
-            outgoing: Arc::clone(&outgoing),
-        };
+        let entry = Entry { events: sender, outgoing: Arc::clone(&outgoing) };
         entries.open.insert(conn, entry);
-        Registration {
-            conn,
-            events,
-            outgoing,
-        }
+        Registration { conn, events, outgoing }
     }
 
     /// Number of open connections.
@@ -85,13 +78,8 @@ impl Table {
     /// The enclave sent bytes.
     pub(crate) fn data(&self, conn: ConnId, bytes: Vec<u8>) -> Result<(), Violation> {
         let entries = lock(&self.0);
-        let entry = entries
-            .open
-            .get(&conn)
-            .ok_or(Violation::UnknownConnection { conn })?;
-        lock(&entry.outgoing)
-            .receive(bytes.len())
-            .map_err(|error| Violation::Window { conn, error })?;
+        let entry = entries.open.get(&conn).ok_or(Violation::UnknownConnection { conn })?;
+        lock(&entry.outgoing).receive(bytes.len()).map_err(|error| Violation::Window { conn, error })?;
         // A task that is gone needs the bytes no more.
         let _ = entry.events.send(Event::Data(bytes));
         Ok(())
@@ -99,10 +87,7 @@ impl Table {
 
     /// The enclave is done with a connection.
     pub(crate) fn close(&self, conn: ConnId) -> Result<(), Violation> {
-        let entry = lock(&self.0)
-            .open
-            .remove(&conn)
-            .ok_or(Violation::UnknownConnection { conn })?;
+        let entry = lock(&self.0).open.remove(&conn).ok_or(Violation::UnknownConnection { conn })?;
         let _ = entry.events.send(Event::Close);
         Ok(())
     }
@@ -157,10 +142,7 @@ mod tests {
         assert_eq!(table.data(conn, vec![0; window - 1]), Ok(()));
         assert_eq!(
             table.data(conn, vec![0; 3]),
-            Err(Violation::Window {
-                conn,
-                error: WindowError::Overrun { excess: 2 }
-            })
+            Err(Violation::Window { conn, error: WindowError::Overrun { excess: 2 } })
         );
     }
 }

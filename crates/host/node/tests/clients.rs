@@ -43,10 +43,7 @@ async fn bytes_come_back_in_order_many_windows_long() {
         write.shutdown().await.unwrap();
     });
     let mut found = Vec::new();
-    timeout(PATIENCE, read.read_to_end(&mut found))
-        .await
-        .unwrap()
-        .unwrap();
+    timeout(PATIENCE, read.read_to_end(&mut found)).await.unwrap().unwrap();
     writer.await.unwrap();
     assert!(found == sent, "{} of {} bytes", found.len(), sent.len());
     eventually("the connection is gone", || host.handle.connections() == 0).await;
@@ -74,17 +71,10 @@ async fn the_words_about_a_connection_come_in_order() {
     let bytes = b"answer".to_vec();
     link.send.send(FromEnclave::Data { conn, bytes }).await.unwrap();
     link.send.send(FromEnclave::Close { conn }).await.unwrap();
-    assert_eq!(
-        read_all(&mut client).await,
-        b"answer",
-        "half-closed, still answered"
-    );
+    assert_eq!(read_all(&mut client).await, b"answer", "half-closed, still answered");
 
     // Credit that crosses the close is ignored.
-    link.send
-        .send(FromEnclave::Credit { conn, bytes: 8 })
-        .await
-        .unwrap();
+    link.send.send(FromEnclave::Credit { conn, bytes: 8 }).await.unwrap();
     let _second = TcpStream::connect(host.address).await.unwrap();
     let conn = ConnId(1);
     assert_eq!(next(&mut link).await, ToEnclave::Open { conn, peer });
@@ -119,10 +109,7 @@ async fn an_enclave_that_closes_first_is_heard_to_the_end() {
     };
     let hears = async {
         let mut found = Vec::new();
-        timeout(PATIENCE, read.read_to_end(&mut found))
-            .await
-            .unwrap()
-            .unwrap();
+        timeout(PATIENCE, read.read_to_end(&mut found)).await.unwrap().unwrap();
         assert_eq!(found.len(), 200_000);
     };
     tokio::join!(asks, answers, hears);
@@ -149,10 +136,7 @@ async fn the_host_sends_no_more_than_its_credit() {
     let more = timeout(Duration::from_millis(200), next(&mut link)).await;
     assert!(more.is_err(), "sent without credit: {more:?}");
 
-    link.send
-        .send(FromEnclave::Credit { conn, bytes: 1_000 })
-        .await
-        .unwrap();
+    link.send.send(FromEnclave::Credit { conn, bytes: 1_000 }).await.unwrap();
     let mut received = 0;
     while received < 1_000 {
         match next(&mut link).await {
@@ -165,18 +149,9 @@ async fn the_host_sends_no_more_than_its_credit() {
     // Credit for what was never sent.
     let bytes = INITIAL_WINDOW;
     link.send.send(FromEnclave::Credit { conn, bytes }).await.unwrap();
-    link.send
-        .send(FromEnclave::Credit { conn, bytes: 1 })
-        .await
-        .unwrap();
+    link.send.send(FromEnclave::Credit { conn, bytes: 1 }).await.unwrap();
     let error = host.end().await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            HostError::Violation(Violation::Window { conn: ConnId(0), .. })
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, HostError::Violation(Violation::Window { conn: ConnId(0), .. })), "{error}");
 }
 
 /// A client whose own buffer is small, so that it fills at once.
@@ -252,10 +227,7 @@ async fn a_client_that_takes_nothing_is_dropped() {
     let begun = Instant::now();
     let mut window = SendWindow::default();
     // More than the system's buffers hold, as far as credit goes.
-    assert_eq!(
-        flood(&mut link, &mut window, usize::MAX).await,
-        ToEnclave::Closed { conn }
-    );
+    assert_eq!(flood(&mut link, &mut window, usize::MAX).await, ToEnclave::Closed { conn });
     assert!(begun.elapsed() >= Duration::from_millis(300));
     // What still comes for it is swallowed and its credit returned, many windows long.
     let swallowed = flood(&mut link, &mut window, 4 << 20).await;
@@ -294,10 +266,7 @@ async fn clients_that_vanish_or_say_nothing_do_no_harm() {
     good.shutdown().await.unwrap();
     assert_eq!(read_all(&mut good).await, b"hello");
     let quiet = silent.len() / 2;
-    eventually("only the silent are left", || {
-        host.handle.connections() <= quiet + 1
-    })
-    .await;
+    eventually("only the silent are left", || host.handle.connections() <= quiet + 1).await;
     host.shut_down().await;
 }
 
@@ -319,10 +288,7 @@ async fn clients_over_the_limit_are_told_so() {
             answer.extend_from_slice(&buffer[..len]);
         }
         let answer = String::from_utf8(answer).unwrap();
-        assert!(
-            answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"),
-            "{answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
         assert!(answer.ends_with("too many connections\n"), "{answer}");
     }
     first.write_all(b"unharmed").await.unwrap();

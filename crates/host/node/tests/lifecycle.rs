@@ -41,19 +41,9 @@ async fn the_enclave_is_started_with_what_is_stored() {
     let sealed = vec![1];
     store
         .append(&[
-            Record::Block {
-                height: Height(3),
-                sealed: sealed.clone(),
-            },
-            Record::Block {
-                height: Height(4),
-                sealed: sealed.clone(),
-            },
-            Record::SnapshotChunk {
-                snapshot,
-                index: 0,
-                sealed,
-            },
+            Record::Block { height: Height(3), sealed: sealed.clone() },
+            Record::Block { height: Height(4), sealed: sealed.clone() },
+            Record::SnapshotChunk { snapshot, index: 0, sealed },
             Record::SnapshotDone { snapshot, chunks: 1 },
             Record::Meta { sealed: vec![8] },
         ])
@@ -63,20 +53,12 @@ async fn the_enclave_is_started_with_what_is_stored() {
     assert_eq!(start.genesis, b"{}");
     assert_eq!(start.options, b"[]");
     assert_eq!(start.platform_key, [7; 32]);
-    let log = StoredLog {
-        first: Some(Height(3)),
-        last: Some(Height(4)),
-    };
+    let log = StoredLog { first: Some(Height(3)), last: Some(Height(4)) };
     assert_eq!(start.log, log);
-    let snapshots = [StoredSnapshot {
-        height: Height(3),
-        chunks: 1,
-    }];
+    let snapshots = [StoredSnapshot { height: Height(3), chunks: 1 }];
     assert_eq!(start.snapshots, snapshots);
     assert_eq!(start.meta, Some(vec![8]));
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     assert!(now.as_millis() as u64 - start.now_ms < 60_000);
 }
 
@@ -115,16 +97,9 @@ async fn readiness_and_status_are_seen_from_elsewhere() {
     greet(&mut link).await;
     link.send.send(ready()).await.unwrap();
     let seen = host.handle.ready().await.unwrap();
-    let chain = ChainIdentity {
-        chain_id: CHAIN_ID,
-        genesis_hash: GENESIS_HASH,
-    };
+    let chain = ChainIdentity { chain_id: CHAIN_ID, genesis_hash: GENESIS_HASH };
     assert_eq!((seen.chain, seen.head), (chain, Height(0)));
-    let status = PublicStatus {
-        head: Height(5),
-        head_time_s: 1_700_000_000,
-        transactions: 12,
-    };
+    let status = PublicStatus { head: Height(5), head_time_s: 1_700_000_000, transactions: 12 };
     let mut follow = host.handle.status();
     link.send.send(FromEnclave::Status(status)).await.unwrap();
     follow.changed().await.unwrap();
@@ -148,11 +123,7 @@ async fn a_shutdown_asks_the_enclave_and_flushes_the_last_answers() {
     assert_eq!(next(&mut link).await, ToEnclave::Shutdown);
     let conn = ConnId(0);
     let bytes = b"last words".to_vec();
-    for message in [
-        FromEnclave::Data { conn, bytes },
-        FromEnclave::Close { conn },
-        halt(HaltCode::ShutDown),
-    ] {
+    for message in [FromEnclave::Data { conn, bytes }, FromEnclave::Close { conn }, halt(HaltCode::ShutDown)] {
         link.send.send(message).await.unwrap();
     }
     let mut found = Vec::new();
@@ -220,19 +191,11 @@ async fn an_enclave_of_another_version_is_named() {
     let version = PROTOCOL_VERSION + 1;
     link.send.send(FromEnclave::Hello { version }).await.unwrap();
     let error = host.end().await.unwrap_err();
-    assert!(
-        matches!(error, HostError::Version { found } if found == version),
-        "{error}"
-    );
+    assert!(matches!(error, HostError::Version { found } if found == version), "{error}");
 
     // Over a socket the frame itself already tells.
     let (ours, mut theirs) = UnixStream::pair().unwrap();
-    let host = Host::new(
-        config(),
-        HostLink::over(ours),
-        Box::new(MemoryStore::new()),
-        listener(),
-    );
+    let host = Host::new(config(), HostLink::over(ours), Box::new(MemoryStore::new()), listener());
     let mut frame = Vec::new();
     cloister_boundary::encode(&FromEnclave::Hello { version: 2 }, &mut frame).unwrap();
     frame[3] = 2;
@@ -253,19 +216,13 @@ async fn an_enclave_that_says_nothing_is_given_up() {
 #[tokio::test]
 async fn a_store_of_another_chain_is_named_when_the_enclave_is_ready() {
     let store = MemoryStore::new();
-    let found = ChainIdentity {
-        chain_id: 1,
-        genesis_hash: [1; 32],
-    };
+    let found = ChainIdentity { chain_id: 1, genesis_hash: [1; 32] };
     store.claim(found).unwrap();
     let (host, mut link) = host_with(config(), Box::new(store));
     greet(&mut link).await;
     link.send.send(ready()).await.unwrap();
     let error = host.end().await.unwrap_err();
-    assert!(
-        matches!(error, HostError::Store(StoreError::ForeignChain { .. })),
-        "{error}"
-    );
+    assert!(matches!(error, HostError::Store(StoreError::ForeignChain { .. })), "{error}");
     assert_eq!(error.exit_code(), ExitCode::ForeignChain);
 }
 
@@ -283,35 +240,17 @@ async fn every_violation_has_its_name_and_ends_the_host() {
         (vec![FromEnclave::Close { conn }], unknown(conn)),
         (vec![FromEnclave::Data { conn, bytes: vec![1] }], unknown(conn)),
         (vec![FromEnclave::Credit { conn, bytes: 1 }], unknown(conn)),
+        (vec![FromEnclave::ReadBlocks { id, from, count: 0 }], Violation::ReadLength { count: 0 }),
         (
-            vec![FromEnclave::ReadBlocks { id, from, count: 0 }],
-            Violation::ReadLength { count: 0 },
-        ),
-        (
-            vec![FromEnclave::ReadBlocks {
-                id,
-                from,
-                count: MAX_BLOCKS_PER_READ + 1,
-            }],
-            Violation::ReadLength {
-                count: MAX_BLOCKS_PER_READ + 1,
-            },
+            vec![FromEnclave::ReadBlocks { id, from, count: MAX_BLOCKS_PER_READ + 1 }],
+            Violation::ReadLength { count: MAX_BLOCKS_PER_READ + 1 },
         ),
         (
             vec![
-                FromEnclave::Persist {
-                    seq: Seq(5),
-                    record: record(),
-                },
-                FromEnclave::Persist {
-                    seq: Seq(7),
-                    record: record(),
-                },
+                FromEnclave::Persist { seq: Seq(5), record: record() },
+                FromEnclave::Persist { seq: Seq(7), record: record() },
             ],
-            Violation::RecordNumber {
-                expected: Seq(6),
-                found: Seq(7),
-            },
+            Violation::RecordNumber { expected: Seq(6), found: Seq(7) },
         ),
     ];
     for (messages, expected) in cases {
@@ -331,31 +270,18 @@ async fn every_violation_has_its_name_and_ends_the_host() {
 #[tokio::test]
 async fn garbage_instead_of_frames_ends_the_host() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
-    let host = Host::new(
-        config(),
-        HostLink::over(ours),
-        Box::new(MemoryStore::new()),
-        listener(),
-    );
+    let host = Host::new(config(), HostLink::over(ours), Box::new(MemoryStore::new()), listener());
     theirs.write_all(b"panicked at src/main.rs").await.unwrap();
     let error = host.run().await.unwrap_err();
-    let expected = cloister_boundary::link::LinkClosed::BadFrame(FrameError::BadMagic {
-        found: u16::from_be_bytes(*b"pa"),
-    });
-    assert!(
-        matches!(error, HostError::Link(found) if found == expected),
-        "{error}"
-    );
+    let expected =
+        cloister_boundary::link::LinkClosed::BadFrame(FrameError::BadMagic { found: u16::from_be_bytes(*b"pa") });
+    assert!(matches!(error, HostError::Link(found) if found == expected), "{error}");
 }
 
 /// Runs this test program again as an enclave process that does what the named test does.
 async fn process_host(
     behaviour: &str,
-) -> (
-    cloister_node::HostHandle,
-    std::net::SocketAddr,
-    tokio::task::JoinHandle<Result<(), HostError>>,
-) {
+) -> (cloister_node::HostHandle, std::net::SocketAddr, tokio::task::JoinHandle<Result<(), HostError>>) {
     let program = std::env::current_exe().unwrap();
     let arguments = ["--ignored", "--exact", behaviour, "--nocapture"];
     let (process, link) = EnclaveProcess::spawn(&program, arguments).unwrap();
@@ -415,10 +341,7 @@ async fn an_enclave_process_that_ends_is_named_with_its_status() {
     ] {
         let (_, _, run) = process_host(behaviour).await;
         let error = run.await.unwrap().unwrap_err();
-        assert!(
-            matches!(error, HostError::Exited(found) if found == expected),
-            "{error}"
-        );
+        assert!(matches!(error, HostError::Exited(found) if found == expected), "{error}");
         assert_eq!(error.to_string(), format!("the enclave process ended: {text}"));
         assert_eq!(error.exit_code(), ExitCode::Enclave);
     }

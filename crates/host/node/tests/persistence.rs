@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 
 use cloister_boundary::limits::MAX_READS_IN_FLIGHT;
 use cloister_boundary::link::EnclaveLink;
-use cloister_boundary::{
-    FromEnclave, HaltCode, ReadId, Record, StorageFault, StoredLog, StoredSnapshot, ToEnclave,
-};
+use cloister_boundary::{FromEnclave, HaltCode, ReadId, Record, StorageFault, StoredLog, StoredSnapshot, ToEnclave};
 use cloister_node::{HostError, Violation};
 use cloister_primitives::{Height, Seq};
 use cloister_storage::{BlobStore, ChainIdentity, MemoryStore, Store, StoreError, StoreOptions};
@@ -34,9 +32,7 @@ impl BlobStore for Shaky {
         let pause = *self.pause.lock().unwrap();
         std::thread::sleep(pause);
         if self.full.load(Ordering::SeqCst) {
-            return Err(StoreError::NoSpace {
-                path: PathBuf::from("test"),
-            });
+            return Err(StoreError::NoSpace { path: PathBuf::from("test") });
         }
         self.inner.append(records)
     }
@@ -50,10 +46,7 @@ impl BlobStore for Shaky {
 
     fn chunk(&self, snapshot: Height, index: u32) -> Result<Option<Vec<u8>>, StoreError> {
         if index == 99 {
-            return Err(StoreError::Corrupt {
-                path: PathBuf::from("test"),
-                detail: "as the test says".to_owned(),
-            });
+            return Err(StoreError::Corrupt { path: PathBuf::from("test"), detail: "as the test says".to_owned() });
         }
         self.inner.chunk(snapshot, index)
     }
@@ -80,13 +73,7 @@ impl BlobStore for Shaky {
 }
 
 fn block(n: u64) -> FromEnclave {
-    FromEnclave::Persist {
-        seq: Seq(n),
-        record: Record::Block {
-            height: Height(n),
-            sealed: vec![n as u8; 100],
-        },
-    }
+    FromEnclave::Persist { seq: Seq(n), record: Record::Block { height: Height(n), sealed: vec![n as u8; 100] } }
 }
 
 async fn send(link: &EnclaveLink, messages: impl IntoIterator<Item = FromEnclave>) {
@@ -135,10 +122,7 @@ async fn after_a_full_disk_nothing_is_stored_until_the_failed_record_comes_again
     expect_failed(&mut link, 4..=6, StorageFault::NoSpace).await;
     store.full.store(false, Ordering::SeqCst);
     // Sent before the enclave could know: no hole may come of them.
-    let meta = FromEnclave::Persist {
-        seq: Seq(8),
-        record: Record::Meta { sealed: vec![1] },
-    };
+    let meta = FromEnclave::Persist { seq: Seq(8), record: Record::Meta { sealed: vec![1] } };
     send(&link, [block(7), meta]).await;
     expect_failed(&mut link, 7..=8, StorageFault::NoSpace).await;
     assert_eq!(store.bounds().last, Some(Height(3)));
@@ -176,17 +160,8 @@ async fn a_record_that_does_not_fit_spares_those_before_it() {
     *store.pause.lock().unwrap() = Duration::from_millis(20);
     let (_host, mut link) = host_with(config(), Box::new(store.clone()));
     greet(&mut link).await;
-    let misfit = FromEnclave::Persist {
-        seq: Seq(3),
-        record: Record::Block {
-            height: Height(77),
-            sealed: vec![],
-        },
-    };
-    let late = FromEnclave::Persist {
-        seq: Seq(4),
-        record: Record::Meta { sealed: vec![1] },
-    };
+    let misfit = FromEnclave::Persist { seq: Seq(3), record: Record::Block { height: Height(77), sealed: vec![] } };
+    let late = FromEnclave::Persist { seq: Seq(4), record: Record::Meta { sealed: vec![1] } };
     send(&link, [block(1), block(2), misfit, late]).await;
     expect_stored(&mut link, 1..=2).await;
     expect_failed(&mut link, 3..=4, StorageFault::Refused).await;
@@ -200,17 +175,9 @@ async fn a_truncation_among_other_records_is_carried_out_in_its_place() {
     *store.pause.lock().unwrap() = Duration::from_millis(20);
     let (_host, mut link) = host_with(config(), Box::new(store.clone()));
     greet(&mut link).await;
-    let truncate = FromEnclave::Persist {
-        seq: Seq(5),
-        record: Record::Truncate { last: Height(2) },
-    };
-    let anew = FromEnclave::Persist {
-        seq: Seq(6),
-        record: Record::Block {
-            height: Height(3),
-            sealed: b"other".to_vec(),
-        },
-    };
+    let truncate = FromEnclave::Persist { seq: Seq(5), record: Record::Truncate { last: Height(2) } };
+    let anew =
+        FromEnclave::Persist { seq: Seq(6), record: Record::Block { height: Height(3), sealed: b"other".to_vec() } };
     send(&link, (1..=4).map(block).chain([truncate, anew])).await;
     expect_stored(&mut link, 1..=6).await;
     assert_eq!(store.bounds().last, Some(Height(3)));
@@ -230,21 +197,9 @@ async fn reads_do_not_wait_for_the_disk() {
     let (id, count) = (ReadId(1), 2);
     let reads = [
         block(2),
-        FromEnclave::ReadBlocks {
-            id,
-            from: Height(1),
-            count,
-        },
-        FromEnclave::ReadChunk {
-            id: ReadId(2),
-            snapshot: Height(1),
-            index: 0,
-        },
-        FromEnclave::ReadChunk {
-            id: ReadId(3),
-            snapshot: Height(1),
-            index: 99,
-        },
+        FromEnclave::ReadBlocks { id, from: Height(1), count },
+        FromEnclave::ReadChunk { id: ReadId(2), snapshot: Height(1), index: 0 },
+        FromEnclave::ReadChunk { id: ReadId(3), snapshot: Height(1), index: 99 },
     ];
     send(&link, reads).await;
     let blocks = vec![Some(vec![1; 100]), None];
@@ -253,11 +208,7 @@ async fn reads_do_not_wait_for_the_disk() {
     assert_eq!(next(&mut link).await, ToEnclave::Chunk { id, bytes: None });
     let (id, fault) = (ReadId(3), StorageFault::Corrupt);
     assert_eq!(next(&mut link).await, ToEnclave::ReadFailed { id, fault });
-    assert!(
-        begun.elapsed() < Duration::from_millis(2_000),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_millis(2_000), "{:?}", begun.elapsed());
     expect_stored(&mut link, [2]).await;
 }
 
@@ -266,11 +217,7 @@ async fn more_reads_than_allowed_are_a_violation_and_as_many_are_not() {
     let store = Shaky::default();
     let (host, mut link) = host_with(config(), Box::new(store.clone()));
     greet(&mut link).await;
-    let read = |n: usize| FromEnclave::ReadBlocks {
-        id: ReadId(n as u64),
-        from: Height(0),
-        count: 1,
-    };
+    let read = |n: usize| FromEnclave::ReadBlocks { id: ReadId(n as u64), from: Height(0), count: 1 };
     send(&link, (0..MAX_READS_IN_FLIGHT).map(read)).await;
     for n in 0..MAX_READS_IN_FLIGHT {
         let (id, blocks) = (ReadId(n as u64), vec![None]);
@@ -282,12 +229,7 @@ async fn more_reads_than_allowed_are_a_violation_and_as_many_are_not() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     store.hold_reads.store(false, Ordering::SeqCst);
     match host.end().await.unwrap_err() {
-        HostError::Violation(found) => assert_eq!(
-            found,
-            Violation::TooManyReads {
-                limit: MAX_READS_IN_FLIGHT
-            }
-        ),
+        HostError::Violation(found) => assert_eq!(found, Violation::TooManyReads { limit: MAX_READS_IN_FLIGHT }),
         other => panic!("{other}"),
     }
 }
@@ -303,9 +245,7 @@ async fn an_enclave_that_stops_reading_cannot_block_the_host() {
             link.send.send(block(n)).await.unwrap();
         }
     };
-    tokio::time::timeout(common::PATIENCE, sent)
-        .await
-        .expect("the host goes on reading");
+    tokio::time::timeout(common::PATIENCE, sent).await.expect("the host goes on reading");
     let reads = (0..MAX_READS_IN_FLIGHT as u64).map(|n| FromEnclave::ReadBlocks {
         id: ReadId(n),
         from: Height(0),

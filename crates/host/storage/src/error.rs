@@ -122,13 +122,10 @@ impl StoreError {
 
     pub(crate) fn io(path: &Path, error: &std::io::Error) -> Self {
         match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::NoSpace {
-                path: path.to_owned(),
-            },
-            _ => Self::Io {
-                path: path.to_owned(),
-                detail: error.to_string(),
-            },
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                Self::NoSpace { path: path.to_owned() }
+            }
+            _ => Self::Io { path: path.to_owned(), detail: error.to_string() },
         }
     }
 
@@ -144,9 +141,7 @@ impl StoreError {
         // Files that the database's own list names and the folder lacks.
         let missing = text.contains("No such file or directory");
         match error.kind() {
-            ErrorKind::Corruption | ErrorKind::InvalidArgument | ErrorKind::NotFound => {
-                Self::Corrupt { path, detail }
-            }
+            ErrorKind::Corruption | ErrorKind::InvalidArgument | ErrorKind::NotFound => Self::Corrupt { path, detail },
             _ if missing => Self::Corrupt { path, detail },
             _ => Self::Io { path, detail },
         }

@@ -57,25 +57,15 @@ pub(crate) struct Reconciled {
 
 impl Index {
     pub(crate) fn new(blocks: Option<(Height, Height)>, complete: BTreeMap<Height, u32>) -> Self {
-        Self {
-            blocks,
-            complete,
-            partial: BTreeMap::new(),
-        }
+        Self { blocks, complete, partial: BTreeMap::new() }
     }
 
     pub(crate) fn bounds(&self) -> StoredLog {
-        StoredLog {
-            first: self.blocks.map(|(first, _)| first),
-            last: self.blocks.map(|(_, last)| last),
-        }
+        StoredLog { first: self.blocks.map(|(first, _)| first), last: self.blocks.map(|(_, last)| last) }
     }
 
     pub(crate) fn snapshots(&self) -> Vec<StoredSnapshot> {
-        self.complete
-            .iter()
-            .map(|(&height, &chunks)| StoredSnapshot { height, chunks })
-            .collect()
+        self.complete.iter().map(|(&height, &chunks)| StoredSnapshot { height, chunks }).collect()
     }
 
     /// What is stored once these records are, or why they do not fit.
@@ -101,23 +91,14 @@ impl Index {
         {
             self.truncate(keep);
         }
-        self.complete
-            .retain(|height, _| found.complete.contains_key(height));
+        self.complete.retain(|height, _| found.complete.contains_key(height));
         let gone = match (self.blocks, found.blocks) {
             (Some(known), Some(found)) => found.0 != known.0 || found.1 < known.1,
             (Some(_), None) => true,
             (None, _) => false,
         };
-        let snapshots = found
-            .complete
-            .keys()
-            .filter(|height| !self.complete.contains_key(height))
-            .copied()
-            .collect();
-        (!gone).then_some(Reconciled {
-            index: self,
-            snapshots,
-        })
+        let snapshots = found.complete.keys().filter(|height| !self.complete.contains_key(height)).copied().collect();
+        (!gone).then_some(Reconciled { index: self, snapshots })
     }
 
     /// Takes a record into account, or says why it does not fit. A refused record changes nothing.
@@ -169,16 +150,9 @@ impl Index {
         if self.complete.contains_key(&snapshot) {
             return Err(Refusal::SnapshotComplete { snapshot });
         }
-        let (found, end) = self
-            .partial
-            .get(&snapshot)
-            .map_or((0, 0), |stored| (stored.count, stored.end()));
+        let (found, end) = self.partial.get(&snapshot).map_or((0, 0), |stored| (stored.count, stored.end()));
         if chunks == 0 || found != chunks || end != chunks {
-            return Err(Refusal::ChunkCount {
-                snapshot,
-                chunks,
-                found,
-            });
+            return Err(Refusal::ChunkCount { snapshot, chunks, found });
         }
         self.partial.remove(&snapshot);
         self.complete.insert(snapshot, chunks);
@@ -186,10 +160,7 @@ impl Index {
     }
 
     fn truncate(&mut self, keep: Height) {
-        self.blocks = self
-            .blocks
-            .filter(|(first, _)| *first <= keep)
-            .map(|(first, last)| (first, last.min(keep)));
+        self.blocks = self.blocks.filter(|(first, _)| *first <= keep).map(|(first, last)| (first, last.min(keep)));
         self.complete.retain(|height, _| *height <= keep);
         self.partial.retain(|height, _| *height <= keep);
     }
@@ -201,18 +172,11 @@ mod tests {
     use super::*;
 
     fn chunk(index: u32) -> Record {
-        Record::SnapshotChunk {
-            snapshot: Height(9),
-            index,
-            sealed: vec![],
-        }
+        Record::SnapshotChunk { snapshot: Height(9), index, sealed: vec![] }
     }
 
     fn done(chunks: u32) -> Record {
-        Record::SnapshotDone {
-            snapshot: Height(9),
-            chunks,
-        }
+        Record::SnapshotDone { snapshot: Height(9), chunks }
     }
 
     #[test]
@@ -222,23 +186,13 @@ mod tests {
             index.admit(&chunk(n)).unwrap();
         }
         for chunks in [0, 2, 3, 130, 131] {
-            assert_eq!(
-                index.admit(&done(chunks)),
-                Err(Refusal::ChunkCount {
-                    snapshot: Height(9),
-                    chunks,
-                    found: 3
-                })
-            );
+            assert_eq!(index.admit(&done(chunks)), Err(Refusal::ChunkCount { snapshot: Height(9), chunks, found: 3 }));
         }
         for n in 0..131 {
             index.admit(&chunk(n)).unwrap();
         }
         assert_eq!(index.admit(&done(131)), Ok(()));
-        assert_eq!(
-            index.admit(&chunk(5)),
-            Err(Refusal::SnapshotComplete { snapshot: Height(9) })
-        );
+        assert_eq!(index.admit(&chunk(5)), Err(Refusal::SnapshotComplete { snapshot: Height(9) }));
     }
 
     #[test]
@@ -246,28 +200,15 @@ mod tests {
         let mut index = Index::default();
         assert_eq!(
             index.admit(&chunk(MAX_CHUNKS)),
-            Err(Refusal::ChunkLimit {
-                snapshot: Height(9),
-                index: MAX_CHUNKS
-            })
+            Err(Refusal::ChunkLimit { snapshot: Height(9), index: MAX_CHUNKS })
         );
         for n in 0..MAX_SNAPSHOTS as u64 {
-            let record = Record::SnapshotChunk {
-                snapshot: Height(100 + n),
-                index: 0,
-                sealed: vec![],
-            };
+            let record = Record::SnapshotChunk { snapshot: Height(100 + n), index: 0, sealed: vec![] };
             index.admit(&record).unwrap();
         }
-        assert_eq!(
-            index.admit(&chunk(0)),
-            Err(Refusal::SnapshotLimit { count: MAX_SNAPSHOTS })
-        );
+        assert_eq!(index.admit(&chunk(0)), Err(Refusal::SnapshotLimit { count: MAX_SNAPSHOTS }));
         let last = Height(u64::MAX);
-        let block = Record::Block {
-            height: last,
-            sealed: vec![],
-        };
+        let block = Record::Block { height: last, sealed: vec![] };
         index.admit(&block).unwrap();
         assert_eq!(
             index.admit(&block),

@@ -43,9 +43,7 @@ pub struct ChainIdentity {
 impl core::fmt::Display for ChainIdentity {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "chain {} with genesis 0x", self.chain_id)?;
-        self.genesis_hash[..4]
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        self.genesis_hash[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
         f.write_str("…")
     }
 }

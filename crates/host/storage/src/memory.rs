@@ -45,11 +45,7 @@ impl Content {
             Record::Block { height, sealed } => {
                 self.blocks.insert(*height, sealed.clone());
             }
-            Record::SnapshotChunk {
-                snapshot,
-                index,
-                sealed,
-            } => {
+            Record::SnapshotChunk { snapshot, index, sealed } => {
                 self.chunks.insert((*snapshot, *index), sealed.clone());
             }
             Record::SnapshotDone { .. } => {}
@@ -102,11 +98,7 @@ impl BlobStore for MemoryStore {
     fn claim(&self, chain: ChainIdentity) -> Result<(), StoreError> {
         let found = *self.content().chain.get_or_insert(chain);
         if found != chain {
-            return Err(StoreError::ForeignChain {
-                path: PathBuf::from("memory"),
-                expected: chain,
-                found,
-            });
+            return Err(StoreError::ForeignChain { path: PathBuf::from("memory"), expected: chain, found });
         }
         Ok(())
     }

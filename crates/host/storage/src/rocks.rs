@@ -59,9 +59,7 @@ enum Health {
 
 impl core::fmt::Debug for Store {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Store")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
+        f.debug_struct("Store").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -87,10 +85,7 @@ impl Store {
         let folder_lock = lock_folder(&path)?;
         let database = Database::open(&path)?;
         let (index, partial) = database.index(&path)?;
-        let forget: Vec<_> = partial
-            .into_iter()
-            .map(|snapshot| Record::DropSnapshot { snapshot })
-            .collect();
+        let forget: Vec<_> = partial.into_iter().map(|snapshot| Record::DropSnapshot { snapshot }).collect();
         if !forget.is_empty() {
             database.write(&path, &forget)?;
         }
@@ -111,10 +106,7 @@ impl Store {
         self.database.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with_database<T>(
-        &self,
-        run: impl FnOnce(&Database, &Path) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+    fn with_database<T>(&self, run: impl FnOnce(&Database, &Path) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match self.database().as_ref() {
             Some(database) => run(database, &self.path),
             None => Err(StoreError::Io {
@@ -149,9 +141,7 @@ impl Store {
             }
         }
         if free < needed {
-            return Err(StoreError::NoSpace {
-                path: self.path.clone(),
-            });
+            return Err(StoreError::NoSpace { path: self.path.clone() });
         }
         Ok(())
     }
@@ -185,9 +175,7 @@ fn lock_folder(path: &Path) -> Result<File, StoreError> {
         .map_err(|error| StoreError::io(path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
-            path: path.to_owned(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: path.to_owned() }),
         Err(TryLockError::Error(error)) => Err(StoreError::io(path, &error)),
     }
 }
@@ -244,11 +232,7 @@ impl BlobStore for Store {
         let mut owner = lock(&self.chain);
         match *owner {
             Some(found) if found == chain => Ok(()),
-            Some(found) => Err(StoreError::ForeignChain {
-                path: self.path.clone(),
-                expected: chain,
-                found,
-            }),
+            Some(found) => Err(StoreError::ForeignChain { path: self.path.clone(), expected: chain, found }),
             None => {
                 self.with_database(|database, path| database.set_chain(path, &chain))?;
                 *owner = Some(chain);
@@ -264,37 +248,22 @@ mod tests {
     use super::*;
 
     fn block(height: u64) -> Record {
-        Record::Block {
-            height: Height(height),
-            sealed: vec![height as u8],
-        }
+        Record::Block { height: Height(height), sealed: vec![height as u8] }
     }
 
     fn snapshot(height: u64) -> [Record; 2] {
         let snapshot = Height(height);
-        [
-            Record::SnapshotChunk {
-                snapshot,
-                index: 0,
-                sealed: vec![1],
-            },
-            Record::SnapshotDone { snapshot, chunks: 1 },
-        ]
+        [Record::SnapshotChunk { snapshot, index: 0, sealed: vec![1] }, Record::SnapshotDone { snapshot, chunks: 1 }]
     }
 
     /// A store whose last write is in the database although its sync was reported to have failed.
     fn unacknowledged(store: &Store, records: &[Record], truncate: Option<Height>) {
-        store
-            .with_database(|database, path| database.write(path, records))
-            .unwrap();
+        store.with_database(|database, path| database.write(path, records)).unwrap();
         *lock(&store.health) = Health::Suspect { truncate };
     }
 
     fn heights(store: &Store) -> (Option<u64>, Vec<u64>) {
-        (
-            store.bounds().last.map(|height| height.0),
-            store.snapshots().iter().map(|s| s.height.0).collect(),
-        )
+        (store.bounds().last.map(|height| height.0), store.snapshots().iter().map(|s| s.height.0).collect())
     }
 
     #[test]
@@ -307,12 +276,7 @@ mod tests {
         assert_eq!(heights(&store), (Some(7), vec![7]));
 
         let [chunk, done] = snapshot(8);
-        let batch = [
-            block(8),
-            chunk,
-            done,
-            Record::DropSnapshot { snapshot: Height(7) },
-        ];
+        let batch = [block(8), chunk, done, Record::DropSnapshot { snapshot: Height(7) }];
         unacknowledged(&store, &batch, None);
         store.append(&batch).unwrap();
         assert_eq!(heights(&store), (Some(8), vec![8]));
@@ -320,10 +284,7 @@ mod tests {
         drop(store);
         let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
         assert_eq!(heights(&store), (Some(8), vec![8]));
-        assert_eq!(
-            store.blocks(Height(7), 3).unwrap(),
-            [Some(vec![7]), Some(vec![8]), None]
-        );
+        assert_eq!(store.blocks(Height(7), 3).unwrap(), [Some(vec![7]), Some(vec![8]), None]);
     }
 
     #[test]
@@ -345,9 +306,6 @@ mod tests {
         store.append(&[block(1), block(2)]).unwrap();
         unacknowledged(&store, &[Record::Truncate { last: Height(1) }], None);
         let error = store.append(&[block(3)]).unwrap_err();
-        assert!(
-            matches!(&error, StoreError::Corrupt { detail, .. } if detail.contains("gone")),
-            "{error}"
-        );
+        assert!(matches!(&error, StoreError::Corrupt { detail, .. } if detail.contains("gone")), "{error}");
     }
 }

@@ -18,8 +18,8 @@ use std::path::Path;
 use cloister_boundary::Record;
 use cloister_primitives::Height;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
-    Direction, IteratorMode, LogLevel, Options, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction,
+    IteratorMode, LogLevel, Options, WriteBatch, WriteOptions,
 };
 
 use crate::error::StoreError;
@@ -120,13 +120,14 @@ impl Database {
     /// Opens or creates the database in `path`.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let existed = path.join("CURRENT").exists();
-        let database = DB::open_cf_descriptors(&options(), path, families())
-            .map(Self)
-            .map_err(|error| match StoreError::rocks(path, &error) {
-                // Without an old database nothing can be damaged.
-                StoreError::Corrupt { path, detail } if !existed => StoreError::Io { path, detail },
-                other => other,
-            })?;
+        let database =
+            DB::open_cf_descriptors(&options(), path, families()).map(Self).map_err(
+                |error| match StoreError::rocks(path, &error) {
+                    // Without an old database nothing can be damaged.
+                    StoreError::Corrupt { path, detail } if !existed => StoreError::Io { path, detail },
+                    other => other,
+                },
+            )?;
         database.check_format(path)?;
         Ok(database)
     }
@@ -136,10 +137,7 @@ impl Database {
         match self.get(path, META, FORMAT_KEY)? {
             Some(found) if found == expected => Ok(()),
             Some(found) => match <[u8; 4]>::try_from(found) {
-                Ok(found) => Err(StoreError::Format {
-                    path: path.to_owned(),
-                    found: u32::from_be_bytes(found),
-                }),
+                Ok(found) => Err(StoreError::Format { path: path.to_owned(), found: u32::from_be_bytes(found) }),
                 Err(_) => Err(corrupt(path, "its format version is unreadable")),
             },
             None if self.edge(path, BLOCKS, IteratorMode::Start)?.is_some() => {
@@ -150,15 +148,11 @@ impl Database {
     }
 
     fn family(&self, path: &Path, name: &'static str) -> Result<&ColumnFamily, StoreError> {
-        self.0
-            .cf_handle(name)
-            .ok_or_else(|| corrupt(path, "a column family is missing"))
+        self.0.cf_handle(name).ok_or_else(|| corrupt(path, "a column family is missing"))
     }
 
     fn get(&self, path: &Path, family: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0
-            .get_cf(self.family(path, family)?, key)
-            .map_err(|error| StoreError::rocks(path, &error))
+        self.0.get_cf(self.family(path, family)?, key).map_err(|error| StoreError::rocks(path, &error))
     }
 
     fn put_meta(&self, path: &Path, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
@@ -168,12 +162,7 @@ impl Database {
     }
 
     /// The first key from a position on.
-    fn edge(
-        &self,
-        path: &Path,
-        family: &'static str,
-        mode: IteratorMode<'_>,
-    ) -> Result<Option<Box<[u8]>>, StoreError> {
+    fn edge(&self, path: &Path, family: &'static str, mode: IteratorMode<'_>) -> Result<Option<Box<[u8]>>, StoreError> {
         self.0
             .iterator_cf(self.family(path, family)?, mode)
             .next()
@@ -186,12 +175,7 @@ impl Database {
         self.get(path, BLOCKS, &height_key(height))
     }
 
-    pub(crate) fn chunk(
-        &self,
-        path: &Path,
-        snapshot: Height,
-        index: u32,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(crate) fn chunk(&self, path: &Path, snapshot: Height, index: u32) -> Result<Option<Vec<u8>>, StoreError> {
         self.get(path, SNAPSHOTS, &chunk_key(snapshot, index))
     }
 
@@ -204,10 +188,7 @@ impl Database {
             return Ok(None);
         };
         let identity = value.split_first_chunk::<8>().and_then(|(id, hash)| {
-            Some(ChainIdentity {
-                chain_id: u64::from_be_bytes(*id),
-                genesis_hash: hash.try_into().ok()?,
-            })
+            Some(ChainIdentity { chain_id: u64::from_be_bytes(*id), genesis_hash: hash.try_into().ok()? })
         });
         match identity {
             Some(identity) => Ok(Some(identity)),
@@ -232,11 +213,9 @@ impl Database {
                 Record::Block { height, sealed } => {
                     batch.put_cf(blocks, height_key(*height), sealed);
                 }
-                Record::SnapshotChunk {
-                    snapshot,
-                    index,
-                    sealed,
-                } => batch.put_cf(snapshots, chunk_key(*snapshot, *index), sealed),
+                Record::SnapshotChunk { snapshot, index, sealed } => {
+                    batch.put_cf(snapshots, chunk_key(*snapshot, *index), sealed)
+                }
                 Record::SnapshotDone { snapshot, chunks } => {
                     batch.put_cf(snapshots, height_key(*snapshot), chunks.to_be_bytes());
                 }
@@ -250,18 +229,11 @@ impl Database {
                 Record::Meta { sealed } => batch.put_cf(meta, SEALED_KEY, sealed),
             }
         }
-        self.0
-            .write_opt(batch, &durable())
-            .map_err(|error| StoreError::rocks(path, &error))
+        self.0.write_opt(batch, &durable()).map_err(|error| StoreError::rocks(path, &error))
     }
 
     /// Removes blocks above `last` (all for `None`) and the given snapshots.
-    pub(crate) fn forget(
-        &self,
-        path: &Path,
-        last: Option<Height>,
-        snapshots: &[Height],
-    ) -> Result<(), StoreError> {
+    pub(crate) fn forget(&self, path: &Path, last: Option<Height>, snapshots: &[Height]) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
         let from = last.map_or_else(Vec::new, end_of);
         batch.delete_range_cf(self.family(path, BLOCKS)?, from, END.to_vec());
@@ -269,9 +241,7 @@ impl Database {
             let from = height_key(snapshot).to_vec();
             batch.delete_range_cf(self.family(path, SNAPSHOTS)?, from, end_of(snapshot));
         }
-        self.0
-            .write_opt(batch, &durable())
-            .map_err(|error| StoreError::rocks(path, &error))
+        self.0.write_opt(batch, &durable()).map_err(|error| StoreError::rocks(path, &error))
     }
 
     /// Reads what is stored. Also returns the heights of snapshots that were never finished.
@@ -287,9 +257,8 @@ impl Database {
         let (mut complete, mut partial) = (BTreeMap::new(), Vec::new());
         let mut from = Vec::new();
         while let Some(key) = self.edge(path, SNAPSHOTS, IteratorMode::From(&from, Direction::Forward))? {
-            let (height, rest) = key
-                .split_first_chunk::<8>()
-                .ok_or_else(|| corrupt(path, "a snapshot has a key that is no height"))?;
+            let (height, rest) =
+                key.split_first_chunk::<8>().ok_or_else(|| corrupt(path, "a snapshot has a key that is no height"))?;
             let height = Height(u64::from_be_bytes(*height));
             // The mark of a complete snapshot sorts before its chunks.
             if rest.is_empty() {
@@ -307,8 +276,5 @@ impl Database {
 }
 
 fn corrupt(path: &Path, detail: &str) -> StoreError {
-    StoreError::Corrupt {
-        path: path.to_owned(),
-        detail: detail.to_owned(),
-    }
+    StoreError::Corrupt { path: path.to_owned(), detail: detail.to_owned() }
 }

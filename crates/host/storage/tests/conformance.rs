@@ -15,41 +15,23 @@ fn on_both(case: impl Fn(&dyn BlobStore)) {
 }
 
 fn block(height: u64, sealed: &[u8]) -> Record {
-    Record::Block {
-        height: Height(height),
-        sealed: sealed.to_vec(),
-    }
+    Record::Block { height: Height(height), sealed: sealed.to_vec() }
 }
 
 fn chunk(snapshot: u64, index: u32, sealed: &[u8]) -> Record {
-    Record::SnapshotChunk {
-        snapshot: Height(snapshot),
-        index,
-        sealed: sealed.to_vec(),
-    }
+    Record::SnapshotChunk { snapshot: Height(snapshot), index, sealed: sealed.to_vec() }
 }
 
 fn done(snapshot: u64, chunks: u32) -> Record {
-    Record::SnapshotDone {
-        snapshot: Height(snapshot),
-        chunks,
-    }
+    Record::SnapshotDone { snapshot: Height(snapshot), chunks }
 }
 
 fn log(first: u64, last: u64) -> StoredLog {
-    StoredLog {
-        first: Some(Height(first)),
-        last: Some(Height(last)),
-    }
+    StoredLog { first: Some(Height(first)), last: Some(Height(last)) }
 }
 
 fn snapshot_list(list: &[(u64, u32)]) -> Vec<StoredSnapshot> {
-    list.iter()
-        .map(|&(height, chunks)| StoredSnapshot {
-            height: Height(height),
-            chunks,
-        })
-        .collect()
+    list.iter().map(|&(height, chunks)| StoredSnapshot { height: Height(height), chunks }).collect()
 }
 
 #[test]
@@ -73,18 +55,10 @@ fn blocks_come_back_as_they_were() {
         assert_eq!(store.bounds(), log(0, 2));
         assert_eq!(
             store.blocks(Height(0), 4),
-            Ok(vec![
-                Some(b"genesis".to_vec()),
-                Some(vec![]),
-                Some(vec![2; 100_000]),
-                None
-            ])
+            Ok(vec![Some(b"genesis".to_vec()), Some(vec![]), Some(vec![2; 100_000]), None])
         );
         assert_eq!(store.blocks(Height(u64::MAX), 2), Ok(vec![None, None]));
-        assert_eq!(
-            store.blocks(Height(0), u32::MAX).unwrap().len(),
-            MAX_BLOCKS_PER_READ as usize
-        );
+        assert_eq!(store.blocks(Height(0), u32::MAX).unwrap().len(), MAX_BLOCKS_PER_READ as usize);
     });
 }
 
@@ -103,13 +77,7 @@ fn a_hole_is_refused_with_everything_beside_it() {
         for found in [4, 5, 7] {
             let batch = [Record::Meta { sealed: vec![1] }, block(found, b"b")];
             let error = store.append(&batch).unwrap_err();
-            assert_eq!(
-                error,
-                StoreError::Refused(Refusal::OutOfOrder {
-                    last: Height(5),
-                    found: Height(found)
-                })
-            );
+            assert_eq!(error, StoreError::Refused(Refusal::OutOfOrder { last: Height(5), found: Height(found) }));
             assert_eq!(error.fault(), StorageFault::Refused);
         }
         assert_eq!(store.bounds(), log(5, 5));
@@ -122,9 +90,7 @@ fn a_hole_is_refused_with_everything_beside_it() {
 fn an_answer_ends_before_it_grows_too_large() {
     on_both(|store| {
         let large = vec![7; MAX_BLOCKS_ANSWER / 2];
-        store
-            .append(&[block(0, &vec![1; MAX_BLOCKS_ANSWER + 1])])
-            .unwrap();
+        store.append(&[block(0, &vec![1; MAX_BLOCKS_ANSWER + 1])]).unwrap();
         for height in 1..=3 {
             store.append(&[block(height, &large)]).unwrap();
         }
@@ -145,15 +111,9 @@ fn snapshots_are_offered_only_when_complete() {
         assert_eq!(store.snapshots(), []);
         assert_eq!(
             store.append(&[done(9, 2)]),
-            Err(StoreError::Refused(Refusal::ChunkCount {
-                snapshot: Height(9),
-                chunks: 2,
-                found: 1
-            }))
+            Err(StoreError::Refused(Refusal::ChunkCount { snapshot: Height(9), chunks: 2, found: 1 }))
         );
-        store
-            .append(&[chunk(9, 0, b"zero"), chunk(9, 1, b"uno"), done(9, 2)])
-            .unwrap();
+        store.append(&[chunk(9, 0, b"zero"), chunk(9, 1, b"uno"), done(9, 2)]).unwrap();
         store.append(&[chunk(12, 0, b"later"), done(12, 1)]).unwrap();
         assert_eq!(store.snapshots(), snapshot_list(&[(9, 2), (12, 1)]));
         assert_eq!(store.chunk(Height(9), 0), Ok(Some(b"zero".to_vec())));
@@ -161,14 +121,10 @@ fn snapshots_are_offered_only_when_complete() {
         assert_eq!(store.chunk(Height(9), 2), Ok(None));
         assert_eq!(
             store.append(&[chunk(9, 0, b"again")]),
-            Err(StoreError::Refused(Refusal::SnapshotComplete {
-                snapshot: Height(9)
-            }))
+            Err(StoreError::Refused(Refusal::SnapshotComplete { snapshot: Height(9) }))
         );
 
-        store
-            .append(&[Record::DropSnapshot { snapshot: Height(9) }])
-            .unwrap();
+        store.append(&[Record::DropSnapshot { snapshot: Height(9) }]).unwrap();
         assert_eq!(store.snapshots(), snapshot_list(&[(12, 1)]));
         assert_eq!(store.chunk(Height(9), 0), Ok(None));
         assert_eq!(store.chunk(Height(12), 0), Ok(Some(b"later".to_vec())));
@@ -183,20 +139,9 @@ fn truncation_takes_blocks_and_snapshots_above() {
         for height in 3..=9 {
             store.append(&[block(height, &[height as u8])]).unwrap();
         }
-        store
-            .append(&[
-                chunk(5, 0, b"5"),
-                done(5, 1),
-                chunk(7, 0, b"7"),
-                done(7, 1),
-                chunk(8, 0, b"8"),
-            ])
-            .unwrap();
+        store.append(&[chunk(5, 0, b"5"), done(5, 1), chunk(7, 0, b"7"), done(7, 1), chunk(8, 0, b"8")]).unwrap();
         let truncate = |last| Record::Truncate { last: Height(last) };
-        assert_eq!(
-            store.append(&[truncate(5), block(6, b"x")]),
-            Err(StoreError::Refused(Refusal::TruncateNotAlone))
-        );
+        assert_eq!(store.append(&[truncate(5), block(6, b"x")]), Err(StoreError::Refused(Refusal::TruncateNotAlone)));
         store.append(&[truncate(5)]).unwrap();
         assert_eq!(store.bounds(), log(3, 5));
         assert_eq!(store.snapshots(), snapshot_list(&[(5, 1)]));
@@ -207,10 +152,7 @@ fn truncation_takes_blocks_and_snapshots_above() {
         store.append(&[block(6, b"other")]).unwrap();
         store.append(&[truncate(100)]).unwrap();
         assert_eq!(store.bounds(), log(3, 6));
-        assert_eq!(
-            store.blocks(Height(6), 2),
-            Ok(vec![Some(b"other".to_vec()), None])
-        );
+        assert_eq!(store.blocks(Height(6), 2), Ok(vec![Some(b"other".to_vec()), None]));
         store.append(&[truncate(2)]).unwrap();
         assert_eq!(store.bounds(), StoredLog::default());
         assert_eq!(store.snapshots(), []);
@@ -222,9 +164,7 @@ fn truncation_takes_blocks_and_snapshots_above() {
 #[test]
 fn metadata_is_the_newest() {
     on_both(|store| {
-        let meta = |sealed: &[u8]| Record::Meta {
-            sealed: sealed.to_vec(),
-        };
+        let meta = |sealed: &[u8]| Record::Meta { sealed: sealed.to_vec() };
         store.append(&[meta(b"one"), meta(b"two")]).unwrap();
         assert_eq!(store.meta(), Ok(Some(b"two".to_vec())));
         store.append(&[meta(b"three")]).unwrap();
@@ -235,31 +175,18 @@ fn metadata_is_the_newest() {
 #[test]
 fn a_store_belongs_to_one_chain() {
     on_both(|store| {
-        let ours = ChainIdentity {
-            chain_id: 31337,
-            genesis_hash: [0xab; 32],
-        };
+        let ours = ChainIdentity { chain_id: 31337, genesis_hash: [0xab; 32] };
         assert_eq!(store.claim(ours), Ok(()));
         assert_eq!(store.claim(ours), Ok(()));
         assert_eq!(store.chain(), Some(ours));
-        for other in [
-            ChainIdentity { chain_id: 1, ..ours },
-            ChainIdentity {
-                genesis_hash: [0xcd; 32],
-                ..ours
-            },
-        ] {
+        for other in [ChainIdentity { chain_id: 1, ..ours }, ChainIdentity { genesis_hash: [0xcd; 32], ..ours }] {
             let error = store.claim(other).unwrap_err();
             assert!(
                 matches!(error, StoreError::ForeignChain { expected, found, .. }
                     if expected == other && found == ours),
                 "{error}"
             );
-            assert!(
-                error
-                    .to_string()
-                    .contains("found chain 31337 with genesis 0xabababab…")
-            );
+            assert!(error.to_string().contains("found chain 31337 with genesis 0xabababab…"));
         }
     });
 }
@@ -306,13 +233,7 @@ fn content(store: &dyn BlobStore) -> impl PartialEq + std::fmt::Debug + use<> {
         .flat_map(|height| (0..3).map(move |index| (Height(height), index)))
         .map(|(height, index)| store.chunk(height, index))
         .collect();
-    (
-        store.bounds(),
-        store.snapshots(),
-        store.blocks(Height(0), 9),
-        chunks,
-        store.meta(),
-    )
+    (store.bounds(), store.snapshots(), store.blocks(Height(0), 9), chunks, store.meta())
 }
 
 proptest! {

@@ -12,10 +12,7 @@ use cloister_primitives::Height;
 use cloister_storage::{BlobStore, ChainIdentity, Store, StoreError, StoreOptions};
 
 fn block(height: u64, len: usize) -> Record {
-    Record::Block {
-        height: Height(height),
-        sealed: vec![height as u8; len],
-    }
+    Record::Block { height: Height(height), sealed: vec![height as u8; len] }
 }
 
 fn open(path: &Path) -> Result<Store, StoreError> {
@@ -56,24 +53,14 @@ fn a_locked_folder_is_named() {
 #[test]
 fn the_folder_of_another_chain_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let ours = ChainIdentity {
-        chain_id: 31337,
-        genesis_hash: [1; 32],
-    };
-    let theirs = ChainIdentity {
-        chain_id: 2026,
-        genesis_hash: [2; 32],
-    };
+    let ours = ChainIdentity { chain_id: 31337, genesis_hash: [1; 32] };
+    let theirs = ChainIdentity { chain_id: 2026, genesis_hash: [2; 32] };
     let with = |chain| Store::open(folder.path(), StoreOptions { chain: Some(chain) });
     with(ours).unwrap().append(&[block(0, 10)]).unwrap();
     assert_eq!(with(ours).unwrap().chain(), Some(ours), "kept on disk");
     assert_eq!(
         with(theirs).unwrap_err(),
-        StoreError::ForeignChain {
-            path: folder.path().to_owned(),
-            expected: theirs,
-            found: ours
-        }
+        StoreError::ForeignChain { path: folder.path().to_owned(), expected: theirs, found: ours }
     );
     assert_eq!(open(folder.path()).unwrap().chain(), Some(ours));
 }
@@ -136,10 +123,8 @@ fn with_tables() -> tempfile::TempDir {
 #[test]
 fn a_flipped_bit_in_a_table_is_damage_when_read() {
     let folder = with_tables();
-    let largest = files(folder.path(), ".sst")
-        .into_iter()
-        .max_by_key(|path| fs::metadata(path).unwrap().len())
-        .unwrap();
+    let largest =
+        files(folder.path(), ".sst").into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
     flip_byte(&largest, 220_000);
     // Whether opening already sees it is up to the database.
     let found = open(folder.path()).and_then(|store| store.blocks(Height(0), 20));
@@ -174,35 +159,17 @@ fn missing_and_mangled_files_are_damage() {
         let folder = with_tables();
         damage(folder.path());
         let found = open(folder.path());
-        assert!(
-            matches!(found, Err(StoreError::Corrupt { .. })),
-            "{what}: {found:?}"
-        );
+        assert!(matches!(found, Err(StoreError::Corrupt { .. })), "{what}: {found:?}");
     }
 }
 
 #[test]
 fn snapshots_left_unfinished_are_forgotten_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
-    let chunk = |snapshot, index| Record::SnapshotChunk {
-        snapshot: Height(snapshot),
-        index,
-        sealed: vec![1],
-    };
-    let done = |snapshot, chunks| Record::SnapshotDone {
-        snapshot: Height(snapshot),
-        chunks,
-    };
+    let chunk = |snapshot, index| Record::SnapshotChunk { snapshot: Height(snapshot), index, sealed: vec![1] };
+    let done = |snapshot, chunks| Record::SnapshotDone { snapshot: Height(snapshot), chunks };
     let store = open(folder.path()).unwrap();
-    store
-        .append(&[
-            chunk(3, 0),
-            chunk(3, 1),
-            chunk(5, 0),
-            done(5, 1),
-            chunk(u64::MAX, 0),
-        ])
-        .unwrap();
+    store.append(&[chunk(3, 0), chunk(3, 1), chunk(5, 0), done(5, 1), chunk(u64::MAX, 0)]).unwrap();
     drop(store);
     let store = open(folder.path()).unwrap();
     let heights: Vec<_> = store.snapshots().iter().map(|s| s.height.0).collect();
@@ -227,9 +194,8 @@ fn appends_until_killed() {
     let mut height = store.bounds().last.map_or(0, |last| last.0 + 1);
     let mut out = std::io::stdout();
     loop {
-        let batch: Vec<_> = (height..height + 3)
-            .map(|height| block(height, 20_000 + (height as usize * 7_919) % 50_000))
-            .collect();
+        let batch: Vec<_> =
+            (height..height + 3).map(|height| block(height, 20_000 + (height as usize * 7_919) % 50_000)).collect();
         store.append(&batch).unwrap();
         height += 3;
         writeln!(out, "durable {}", height - 1).unwrap();
@@ -264,10 +230,7 @@ fn a_killed_process_loses_nothing_acknowledged() {
         assert_eq!(last % 3, 2, "batches are whole");
         for height in (0..=last).rev().take(200) {
             let len = 20_000 + (height as usize * 7_919) % 50_000;
-            assert_eq!(
-                store.blocks(Height(height), 1),
-                Ok(vec![Some(vec![height as u8; len])])
-            );
+            assert_eq!(store.blocks(Height(height), 1), Ok(vec![Some(vec![height as u8; len])]));
         }
     }
     assert!(acknowledged > Some(100), "the writer hardly wrote");

@@ -20,10 +20,7 @@ pub(super) struct Warnings {
 impl Warnings {
     pub(super) fn add(&mut self, path: String, message: &str) {
         if self.kept.len() < MAX_GENESIS_WARNINGS {
-            self.kept.push(GenesisWarning {
-                path,
-                message: message.to_owned(),
-            });
+            self.kept.push(GenesisWarning { path, message: message.to_owned() });
         } else {
             self.dropped += 1;
         }
@@ -89,18 +86,13 @@ impl<'a> Object<'a> {
             if error.is_data() {
                 unexpected(shown, "an object", json)
             } else {
-                GenesisError::Json {
-                    path: shown.to_owned(),
-                    reason: error.to_string(),
-                }
+                GenesisError::Json { path: shown.to_owned(), reason: error.to_string() }
             }
         })?;
         let mut seen = BTreeSet::new();
         for (key, _) in &entries {
             if !seen.insert(key.as_str()) {
-                return Err(GenesisError::Duplicate {
-                    path: join(&path, key),
-                });
+                return Err(GenesisError::Duplicate { path: join(&path, key) });
             }
         }
         Ok(Self { path, entries })
@@ -115,28 +107,19 @@ impl<'a> Object<'a> {
     pub(super) fn take(&mut self, key: &str) -> Option<Field<'a>> {
         let index = self.entries.iter().position(|(name, _)| name == key)?;
         let (_, raw) = self.entries.swap_remove(index);
-        (raw.get() != "null").then(|| Field {
-            path: join(&self.path, key),
-            raw,
-        })
+        (raw.get() != "null").then(|| Field { path: join(&self.path, key), raw })
     }
 
     /// Takes a key that must be there.
     pub(super) fn require(&mut self, key: &str, expected: &'static str) -> Result<Field<'a>, GenesisError> {
-        self.take(key).ok_or_else(|| GenesisError::Missing {
-            path: join(&self.path, key),
-            expected,
-        })
+        self.take(key).ok_or_else(|| GenesisError::Missing { path: join(&self.path, key), expected })
     }
 
     /// Every key and value, for objects whose keys are data.
     pub(super) fn into_fields(self) -> impl Iterator<Item = (String, Field<'a>)> {
         let path = self.path;
         self.entries.into_iter().map(move |(key, raw)| {
-            let field = Field {
-                path: join(&path, &key),
-                raw,
-            };
+            let field = Field { path: join(&path, &key), raw };
             (key, field)
         })
     }
@@ -199,9 +182,7 @@ impl<'a> Field<'a> {
     pub(super) fn u64(&self) -> Result<u64, GenesisError> {
         const EXPECTED: &str = "a quantity of up to 64 bits: decimal, or hexadecimal with 0x";
         let text = self.scalar(EXPECTED)?;
-        quantity(&text)
-            .and_then(|value| u64::try_from(value).ok())
-            .ok_or_else(|| self.error(EXPECTED))
+        quantity(&text).and_then(|value| u64::try_from(value).ok()).ok_or_else(|| self.error(EXPECTED))
     }
 
     /// A number between `least` and `most`.
@@ -221,9 +202,7 @@ impl<'a> Field<'a> {
         const EXPECTED: &str = "32 bytes in hexadecimal with 0x";
         let text = self.text(EXPECTED)?;
         let digits = text.strip_prefix("0x").ok_or_else(|| self.error(EXPECTED))?;
-        hex_exact::<32>(digits)
-            .map(B256::new)
-            .ok_or_else(|| self.error(EXPECTED))
+        hex_exact::<32>(digits).map(B256::new).ok_or_else(|| self.error(EXPECTED))
     }
 
     pub(super) fn bytes(&self, most: usize) -> Result<Bytes, GenesisError> {
@@ -231,18 +210,12 @@ impl<'a> Field<'a> {
         let text = self.text("bytes in hexadecimal with 0x")?;
         let Some(digits) = text.strip_prefix("0x") else {
             // geth writes an empty string for no bytes.
-            return if text.is_empty() {
-                Ok(Bytes::new())
-            } else {
-                Err(self.error(expected()))
-            };
+            return if text.is_empty() { Ok(Bytes::new()) } else { Err(self.error(expected())) };
         };
         if digits.len() > most.saturating_mul(2) || digits.starts_with("0x") {
             return Err(self.error(expected()));
         }
-        hex::decode(digits)
-            .map(Bytes::from)
-            .map_err(|_| self.error(expected()))
+        hex::decode(digits).map(Bytes::from).map_err(|_| self.error(expected()))
     }
 }
 
@@ -292,19 +265,11 @@ pub(super) fn unexpected(path: &str, expected: impl Into<String>, found: &str) -
     if shown.len() < found.len() {
         shown.push('…');
     }
-    GenesisError::Value {
-        path: path.to_owned(),
-        expected: expected.into(),
-        found: shown,
-    }
+    GenesisError::Value { path: path.to_owned(), expected: expected.into(), found: shown }
 }
 
 /// `path.key`; a key is shown shortened, because it is as hostile as the rest of the file.
 fn join(path: &str, key: &str) -> String {
     let key: String = key.chars().take(80).collect();
-    if path.is_empty() {
-        key
-    } else {
-        format!("{path}.{key}")
-    }
+    if path.is_empty() { key } else { format!("{path}.{key}") }
 }

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 
 use alloy_eips::eip7840::BlobParams;
-use alloy_hardforks::{
-    EthereumHardfork, ForkCondition, mainnet::MAINNET_PARIS_BLOCK, sepolia::SEPOLIA_PARIS_BLOCK,
-};
+use alloy_hardforks::{EthereumHardfork, ForkCondition, mainnet::MAINNET_PARIS_BLOCK, sepolia::SEPOLIA_PARIS_BLOCK};
 use alloy_primitives::{Address, U256};
 
 use super::json::{self, Field, Object, Warnings};
 use super::{
-    ChainConfig, CloisterConfig, Genesis, GenesisAccount, GenesisError, MAX_GENESIS_ACCOUNTS,
-    MAX_GENESIS_CODE_BYTES, MAX_GENESIS_EXTRA_DATA_BYTES,
+    ChainConfig, CloisterConfig, Genesis, GenesisAccount, GenesisError, MAX_GENESIS_ACCOUNTS, MAX_GENESIS_CODE_BYTES,
+    MAX_GENESIS_EXTRA_DATA_BYTES,
 };
 use crate::forks::ForkSchedule;
 
@@ -88,18 +86,13 @@ pub(super) fn genesis(text: &str, warnings: &mut Warnings) -> Result<Genesis, Ge
             .unwrap_or_default(),
         gas_limit: top.require("gasLimit", "a quantity of gas")?.u64()?,
         difficulty: optional(top.take("difficulty"), Field::u256)?.unwrap_or_default(),
-        mix_hash: optional(top.take("mixHash").or_else(|| top.take("mixhash")), Field::b256)?
-            .unwrap_or_default(),
+        mix_hash: optional(top.take("mixHash").or_else(|| top.take("mixhash")), Field::b256)?.unwrap_or_default(),
         coinbase: optional(top.take("coinbase"), Field::address)?.unwrap_or_default(),
         parent_hash: optional(top.take("parentHash"), Field::b256)?.unwrap_or_default(),
         base_fee_per_gas: optional(top.take("baseFeePerGas"), Field::u64)?,
         excess_blob_gas: optional(top.take("excessBlobGas"), Field::u64)?,
         blob_gas_used: optional(top.take("blobGasUsed"), Field::u64)?,
-        alloc: alloc(
-            top.require("alloc", "an object of accounts by address")?
-                .object()?,
-            warnings,
-        )?,
+        alloc: alloc(top.require("alloc", "an object of accounts by address")?.object()?, warnings)?,
     };
     top.finish(warnings);
     Ok(genesis)
@@ -113,15 +106,10 @@ fn optional<'a, T>(
 }
 
 fn chain_config(mut config: Object<'_>, warnings: &mut Warnings) -> Result<ChainConfig, GenesisError> {
-    let chain_id = config
-        .require("chainId", "a number above zero")?
-        .within(1, u64::MAX / 2 - 36)?;
+    let chain_id = config.require("chainId", "a number above zero")?.within(1, u64::MAX / 2 - 36)?;
     for key in UNSUPPORTED_FORKS {
         if let Some(field) = config.take(key) {
-            return Err(GenesisError::Unsupported {
-                path: field.path,
-                what: "this fork".to_owned(),
-            });
+            return Err(GenesisError::Unsupported { path: field.path, what: "this fork".to_owned() });
         }
     }
     let forks = fork_schedule(&mut config, chain_id, warnings)?;
@@ -138,27 +126,15 @@ fn chain_config(mut config: Object<'_>, warnings: &mut Warnings) -> Result<Chain
         config.take(key);
     }
     if let Some(field) = config.take("clique") {
-        warnings.add(
-            field.path,
-            "proof of authority has no effect: blocks are ordered by this client's own consensus",
-        );
+        warnings.add(field.path, "proof of authority has no effect: blocks are ordered by this client's own consensus");
     }
     if let Some(field) = config.take("enableVerkleAtGenesis")
         && field.boolean()?
     {
-        return Err(GenesisError::Unsupported {
-            path: field.path,
-            what: "a verkle state".to_owned(),
-        });
+        return Err(GenesisError::Unsupported { path: field.path, what: "a verkle state".to_owned() });
     }
     config.finish(warnings);
-    Ok(ChainConfig {
-        chain_id,
-        forks,
-        blob_schedule,
-        deposit_contract,
-        cloister,
-    })
+    Ok(ChainConfig { chain_id, forks, blob_schedule, deposit_contract, cloister })
 }
 
 fn fork_schedule(
@@ -185,10 +161,7 @@ fn fork_schedule(
     }
     // Petersburg undoes the one part of Constantinople that was unsafe; geth lets it come along unsaid.
     if forks.condition(EthereumHardfork::Petersburg) == ForkCondition::Never {
-        forks.set(
-            EthereumHardfork::Petersburg,
-            forks.condition(EthereumHardfork::Constantinople),
-        );
+        forks.set(EthereumHardfork::Petersburg, forks.condition(EthereumHardfork::Constantinople));
     }
     dao_fork(config, &mut forks, warnings)?;
     let mut any_time_fork = false;
@@ -203,11 +176,7 @@ fn fork_schedule(
     Ok(forks)
 }
 
-fn dao_fork(
-    config: &mut Object<'_>,
-    forks: &mut ForkSchedule,
-    warnings: &mut Warnings,
-) -> Result<(), GenesisError> {
+fn dao_fork(config: &mut Object<'_>, forks: &mut ForkSchedule, warnings: &mut Warnings) -> Result<(), GenesisError> {
     let supported = optional(config.take("daoForkSupport"), Field::boolean)?.unwrap_or(false);
     if let Some(field) = config.take("daoForkBlock") {
         let block = field.u64()?;
@@ -238,10 +207,7 @@ fn paris(
             (11_155_111, _) => ForkCondition::Block(SEPOLIA_PARIS_BLOCK),
             (_, Some(block)) => ForkCondition::Block(block),
             (_, None) => {
-                warnings.add(
-                    path,
-                    "without proof of work the chain never reaches it, and so never merges",
-                );
+                warnings.add(path, "without proof of work the chain never reaches it, and so never merges");
                 ForkCondition::Never
             }
         }),
@@ -259,39 +225,23 @@ fn blob_schedule(
 ) -> Result<BTreeMap<EthereumHardfork, BlobParams>, GenesisError> {
     let mut entries = BTreeMap::new();
     for (key, field) in schedule.into_fields() {
-        let known = TIME_FORKS
-            .iter()
-            .find(|(_, name, _)| !name.is_empty() && *name == key);
+        let known = TIME_FORKS.iter().find(|(_, name, _)| !name.is_empty() && *name == key);
         let Some((_, _, fork)) = known else {
             warnings.add(field.path, "unknown fork, without effect");
             continue;
         };
         let mut entry = field.object()?;
         let most = 4096;
-        let max = entry
-            .require("max", "blobs in a block at most")?
-            .within(0, most)?;
-        let target = entry
-            .require("target", "blobs in a block on average")?
-            .within(0, max)?;
-        let update_fraction = entry
-            .require("baseFeeUpdateFraction", "a number above zero")?
-            .within(1, u64::MAX)?;
+        let max = entry.require("max", "blobs in a block at most")?.within(0, most)?;
+        let target = entry.require("target", "blobs in a block on average")?.within(0, max)?;
+        let update_fraction = entry.require("baseFeeUpdateFraction", "a number above zero")?.within(1, u64::MAX)?;
         entry.finish(warnings);
-        let base = if *fork >= EthereumHardfork::Osaka {
-            BlobParams::osaka()
-        } else {
-            BlobParams::cancun()
-        };
+        let base = if *fork >= EthereumHardfork::Osaka { BlobParams::osaka() } else { BlobParams::cancun() };
         let params = BlobParams {
             target_blob_count: target,
             max_blob_count: max,
             update_fraction: u128::from(update_fraction),
-            max_blobs_per_tx: if *fork >= EthereumHardfork::Osaka {
-                base.max_blobs_per_tx
-            } else {
-                max
-            },
+            max_blobs_per_tx: if *fork >= EthereumHardfork::Osaka { base.max_blobs_per_tx } else { max },
             ..base
         };
         entries.insert(*fork, params);
@@ -305,10 +255,7 @@ fn cloister(mut object: Object<'_>, warnings: &mut Warnings) -> Result<CloisterC
         match field.text(EXPECTED)?.as_str() {
             "off" => {}
             "on" => {
-                return Err(GenesisError::Unsupported {
-                    path: field.path,
-                    what: "confidentiality \"on\"".to_owned(),
-                });
+                return Err(GenesisError::Unsupported { path: field.path, what: "confidentiality \"on\"".to_owned() });
             }
             _ => return Err(field.error(EXPECTED)),
         }
@@ -325,8 +272,7 @@ fn cloister(mut object: Object<'_>, warnings: &mut Warnings) -> Result<CloisterC
     };
     let config = CloisterConfig {
         fixed_base_fee,
-        allow_equal_timestamps: optional(object.take("allowEqualTimestamps"), Field::boolean)?
-            .unwrap_or(false),
+        allow_equal_timestamps: optional(object.take("allowEqualTimestamps"), Field::boolean)?.unwrap_or(false),
         max_transactions_per_block: count(object.take("maxTransactionsPerBlock"), 1, 1_000_000)?,
         max_code_size: count(object.take("maxCodeSize"), 1, 16 * 1024 * 1024)?,
         development: optional(object.take("development"), Field::boolean)?.unwrap_or(false),
@@ -350,10 +296,7 @@ fn base_fee(field: &Field<'_>, warnings: &mut Warnings) -> Result<Option<u64>, G
     }
 }
 
-fn alloc(
-    accounts: Object<'_>,
-    warnings: &mut Warnings,
-) -> Result<BTreeMap<Address, GenesisAccount>, GenesisError> {
+fn alloc(accounts: Object<'_>, warnings: &mut Warnings) -> Result<BTreeMap<Address, GenesisAccount>, GenesisError> {
     if accounts.len() > MAX_GENESIS_ACCOUNTS {
         return Err(GenesisError::Value {
             path: "alloc".to_owned(),
@@ -364,11 +307,7 @@ fn alloc(
     let mut alloc = BTreeMap::new();
     for (key, field) in accounts.into_fields() {
         let Some(address) = json::address(&key) else {
-            return Err(json::unexpected(
-                "alloc",
-                "addresses of 20 bytes in hexadecimal",
-                &key,
-            ));
+            return Err(json::unexpected("alloc", "addresses of 20 bytes in hexadecimal", &key));
         };
         let account = account(field.object()?, warnings)?;
         if alloc.insert(address, account).is_some() {
@@ -383,8 +322,7 @@ fn account(mut object: Object<'_>, warnings: &mut Warnings) -> Result<GenesisAcc
     if let Some(field) = object.take("storage") {
         for (key, value) in field.object()?.into_fields() {
             const EXPECTED: &str = "up to 32 bytes in hexadecimal";
-            let slot =
-                json::storage_word(&key).ok_or_else(|| json::unexpected(&field.path, EXPECTED, &key))?;
+            let slot = json::storage_word(&key).ok_or_else(|| json::unexpected(&field.path, EXPECTED, &key))?;
             let word = json::storage_word(&value.text(EXPECTED)?).ok_or_else(|| value.error(EXPECTED))?;
             if storage.insert(slot, word).is_some() {
                 return Err(GenesisError::Duplicate { path: value.path });
@@ -398,11 +336,7 @@ fn account(mut object: Object<'_>, warnings: &mut Warnings) -> Result<GenesisAcc
     let account = GenesisAccount {
         nonce: optional(object.take("nonce"), Field::u64)?.unwrap_or(0),
         balance: optional(object.take("balance"), Field::u256)?.unwrap_or_default(),
-        code: object
-            .take("code")
-            .map(|field| field.bytes(MAX_GENESIS_CODE_BYTES))
-            .transpose()?
-            .unwrap_or_default(),
+        code: object.take("code").map(|field| field.bytes(MAX_GENESIS_CODE_BYTES)).transpose()?.unwrap_or_default(),
         storage,
     };
     object.finish(warnings);

@@ -53,9 +53,7 @@ impl ChainConfig {
             EthereumHardfork::Prague,
             EthereumHardfork::Cancun,
         ];
-        let fork = NEWEST_FIRST
-            .into_iter()
-            .find(|fork| self.forks.condition(*fork).active_at_timestamp(timestamp))?;
+        let fork = NEWEST_FIRST.into_iter().find(|fork| self.forks.condition(*fork).active_at_timestamp(timestamp))?;
         self.blob_params_of(fork)
     }
 
@@ -85,11 +83,9 @@ impl ChainConfig {
 
     /// BPO1 and BPO2 have Ethereum's numbers; those after have none unless genesis gives them.
     fn check_blob_schedule(&self) -> Result<(), GenesisError> {
-        for (fork, key) in [
-            (EthereumHardfork::Bpo3, "bpo3"),
-            (EthereumHardfork::Bpo4, "bpo4"),
-            (EthereumHardfork::Bpo5, "bpo5"),
-        ] {
+        for (fork, key) in
+            [(EthereumHardfork::Bpo3, "bpo3"), (EthereumHardfork::Bpo4, "bpo4"), (EthereumHardfork::Bpo5, "bpo5")]
+        {
             if self.forks.condition(fork).is_timestamp() && !self.blob_schedule.contains_key(&fork) {
                 return Err(GenesisError::Missing {
                     path: format!("config.blobSchedule.{key}"),

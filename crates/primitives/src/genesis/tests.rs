@@ -7,9 +7,7 @@ use proptest::prelude::*;
 
 /// A minimal genesis with `config` and top-level keys spliced in.
 fn genesis_json(config: &str, top: &str) -> String {
-    format!(
-        r#"{{"config":{{"chainId":7{config}}},"gasLimit":"0x1c9c380","difficulty":"0","alloc":{{}}{top}}}"#
-    )
+    format!(r#"{{"config":{{"chainId":7{config}}},"gasLimit":"0x1c9c380","difficulty":"0","alloc":{{}}{top}}}"#)
 }
 
 const MERGED: &str = r#","homesteadBlock":0,"eip150Block":0,"eip155Block":0,"eip158Block":0,
@@ -21,9 +19,7 @@ fn parsed(config: &str, top: &str) -> (Genesis, Vec<GenesisWarning>) {
 }
 
 fn error(config: &str, top: &str) -> String {
-    Genesis::parse(&genesis_json(config, top))
-        .unwrap_err()
-        .to_string()
+    Genesis::parse(&genesis_json(config, top)).unwrap_err().to_string()
 }
 
 #[test]
@@ -40,10 +36,7 @@ fn quantities_are_numbers_decimal_or_hexadecimal() {
     assert_eq!(genesis.base_fee_per_gas, Some(1000));
     assert_eq!(genesis.extra_data.as_ref(), [0xab, 0xcd]);
     assert_eq!(genesis.mix_hash, B256::with_last_byte(0xff));
-    assert_eq!(
-        genesis.coinbase,
-        address!("00000000000000000000000000000000000000aa")
-    );
+    assert_eq!(genesis.coinbase, address!("00000000000000000000000000000000000000aa"));
     assert_eq!(genesis.excess_blob_gas, None);
     assert_eq!(genesis.config.chain_id, 7);
 }
@@ -74,12 +67,7 @@ fn unknown_keys_are_named_wherever_they_are() {
     let paths: Vec<_> = warnings.iter().map(|w| w.path.as_str()).collect();
     assert_eq!(
         paths,
-        [
-            "config.cloister.x",
-            "config.parlia",
-            "alloc.0x0000000000000000000000000000000000000001.colour",
-            "gaslimit",
-        ]
+        ["config.cloister.x", "config.parlia", "alloc.0x0000000000000000000000000000000000000001.colour", "gaslimit",]
     );
     assert_eq!(warnings[3].to_string(), "gaslimit: unknown key, without effect");
 }
@@ -95,66 +83,27 @@ fn warnings_are_bounded() {
 #[test]
 fn errors_name_the_key_and_what_was_expected() {
     let cases = [
-        (
-            error("", r#","timestamp":"1x""#),
-            "timestamp: expected a quantity of up to 64 bits",
-        ),
+        (error("", r#","timestamp":"1x""#), "timestamp: expected a quantity of up to 64 bits"),
         (error("", r#","timestamp":-1"#), "timestamp: expected a quantity"),
-        (
-            error("", r#","nonce":"0x10000000000000000""#),
-            "nonce: expected a quantity of up to 64",
-        ),
-        (
-            error("", r#","extraData":"0xabc""#),
-            "extraData: expected at most 65536 bytes",
-        ),
-        (
-            error("", r#","coinbase":"0x12""#),
-            "coinbase: expected an address",
-        ),
+        (error("", r#","nonce":"0x10000000000000000""#), "nonce: expected a quantity of up to 64"),
+        (error("", r#","extraData":"0xabc""#), "extraData: expected at most 65536 bytes"),
+        (error("", r#","coinbase":"0x12""#), "coinbase: expected an address"),
         (error("", r#","mixHash":"12""#), "mixHash: expected 32 bytes"),
         (error("", r#","number":5"#), "number: expected 0"),
         (error("", r#","gasLimit":5000"#), "gasLimit: given twice"),
+        (error(r#","londonBlock":"soon""#, ""), "config.londonBlock: expected a quantity"),
+        (error(r#","amsterdamTime":9"#, ""), "config.amsterdamTime: this fork is not supported"),
+        (error(r#","eip155Block":1,"eip158Block":2"#, ""), "config.eip158Block: must equal"),
+        (error(r#","cloister":[]"#, ""), "config.cloister: expected an object"),
+        (Genesis::parse(r#"{"config":{"chainId":1},"alloc":{}}"#).unwrap_err().to_string(), "gasLimit: missing"),
         (
-            error(r#","londonBlock":"soon""#, ""),
-            "config.londonBlock: expected a quantity",
-        ),
-        (
-            error(r#","amsterdamTime":9"#, ""),
-            "config.amsterdamTime: this fork is not supported",
-        ),
-        (
-            error(r#","eip155Block":1,"eip158Block":2"#, ""),
-            "config.eip158Block: must equal",
-        ),
-        (
-            error(r#","cloister":[]"#, ""),
-            "config.cloister: expected an object",
-        ),
-        (
-            Genesis::parse(r#"{"config":{"chainId":1},"alloc":{}}"#)
-                .unwrap_err()
-                .to_string(),
-            "gasLimit: missing",
-        ),
-        (
-            Genesis::parse(r#"{"config":{},"alloc":{},"gasLimit":1}"#)
-                .unwrap_err()
-                .to_string(),
+            Genesis::parse(r#"{"config":{},"alloc":{},"gasLimit":1}"#).unwrap_err().to_string(),
             "config.chainId: missing",
         ),
+        (Genesis::parse("{").unwrap_err().to_string(), "genesis: not valid JSON"),
+        (Genesis::parse("[]").unwrap_err().to_string(), "genesis: expected an object"),
         (
-            Genesis::parse("{").unwrap_err().to_string(),
-            "genesis: not valid JSON",
-        ),
-        (
-            Genesis::parse("[]").unwrap_err().to_string(),
-            "genesis: expected an object",
-        ),
-        (
-            Genesis::parse(r#"{"config":{"chainId":1},"gasLimit":5000,"alloc":{"0x1":{}}}"#)
-                .unwrap_err()
-                .to_string(),
+            Genesis::parse(r#"{"config":{"chainId":1},"gasLimit":5000,"alloc":{"0x1":{}}}"#).unwrap_err().to_string(),
             "alloc: expected addresses of 20 bytes",
         ),
     ];
@@ -169,10 +118,7 @@ fn the_same_account_twice_is_refused() {
         "0x00000000000000000000000000000000000000Aa":{"balance":"1"},
         "00000000000000000000000000000000000000aa":{"balance":"2"}}}"#;
     let error = Genesis::parse(json).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "alloc.00000000000000000000000000000000000000aa: given twice"
-    );
+    assert_eq!(error, "alloc.00000000000000000000000000000000000000aa: given twice");
 }
 
 #[test]
@@ -211,8 +157,7 @@ fn a_schedule_out_of_order_names_both_forks() {
     let gap = r#","homesteadBlock":0,"londonBlock":5"#;
     let message = error(gap, "");
     assert!(message.contains("London activates at block 5"), "{message}");
-    let bpo =
-        format!(r#"{MERGED},"shanghaiTime":0,"cancunTime":0,"pragueTime":0,"osakaTime":0,"bpo3Time":1"#);
+    let bpo = format!(r#"{MERGED},"shanghaiTime":0,"cancunTime":0,"pragueTime":0,"osakaTime":0,"bpo3Time":1"#);
     assert!(error(&bpo, "").starts_with("config.blobSchedule.bpo3: missing"));
 }
 
@@ -221,10 +166,7 @@ fn the_merge_is_at_genesis_or_never() {
     let (genesis, _) = parsed(MERGED, "");
     let paris = |genesis: &Genesis| genesis.config.forks.condition(EthereumHardfork::Paris);
     assert_eq!(paris(&genesis), ForkCondition::Block(0));
-    let (genesis, warnings) = parsed(
-        &MERGED.replace("Difficulty\":0", "Difficulty\":58750000000000000000000"),
-        "",
-    );
+    let (genesis, warnings) = parsed(&MERGED.replace("Difficulty\":0", "Difficulty\":58750000000000000000000"), "");
     assert_eq!(paris(&genesis), ForkCondition::Never);
     assert_eq!(warnings[0].path, "config.terminalTotalDifficulty");
     let (genesis, _) = parsed(r#","homesteadBlock":0"#, "");
@@ -260,15 +202,9 @@ fn our_extension() {
         "config.cloister.confidentiality: confidentiality \"on\" is not supported by this build"
     );
     let message = error(r#","cloister":{"baseFee":"free"}"#, "");
-    assert!(
-        message.starts_with("config.cloister.baseFee: expected \"eip1559\" or"),
-        "{message}"
-    );
+    assert!(message.starts_with("config.cloister.baseFee: expected \"eip1559\" or"), "{message}");
     let message = error(r#","cloister":{"maxTransactionsPerBlock":0}"#, "");
-    assert!(
-        message.contains("expected a number from 1 to 1000000"),
-        "{message}"
-    );
+    assert!(message.contains("expected a number from 1 to 1000000"), "{message}");
     let message = error(r#","cloister":{"baseFee":{"fixed":7}}"#, r#","baseFeePerGas":8"#);
     assert!(message.starts_with("baseFeePerGas: is 8, but"), "{message}");
 }
@@ -281,10 +217,7 @@ fn mainnets_own_difficulty_is_not_rounded() {
     let (exact, _) = Genesis::parse(&json).unwrap();
     assert_ne!(exact.difficulty, genesis.difficulty);
     assert_eq!(exact.difficulty.to_string(), "58750000000000000000001");
-    assert_ne!(
-        exact.mix_hash,
-        b256!("0x00000000000000000000000000000000000000000000000000000000000000ff")
-    );
+    assert_ne!(exact.mix_hash, b256!("0x00000000000000000000000000000000000000000000000000000000000000ff"));
 }
 
 proptest! {

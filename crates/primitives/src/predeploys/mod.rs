@@ -22,11 +22,10 @@ pub const MULTICALL3_ADDRESS: Address = address!("0xcA11bde05977b3631167028862bE
 
 const MULTICALL3_LENGTH: usize = 3808;
 
-static MULTICALL3: [u8; MULTICALL3_LENGTH] =
-    match hex::const_decode_to_array(include_bytes!("multicall3.hex")) {
-        Ok(code) => code,
-        Err(_) => panic!("multicall3.hex is not 3,808 bytes of hex"),
-    };
+static MULTICALL3: [u8; MULTICALL3_LENGTH] = match hex::const_decode_to_array(include_bytes!("multicall3.hex")) {
+    Ok(code) => code,
+    Err(_) => panic!("multicall3.hex is not 3,808 bytes of hex"),
+};
 
 /// Runtime code of Multicall3, as deployed on Ethereum.
 pub static MULTICALL3_CODE: Bytes = Bytes::from_static(&MULTICALL3);
@@ -40,14 +39,8 @@ pub fn system_contracts() -> [(Address, GenesisAccount); 4] {
     [
         (eip4788::BEACON_ROOTS_ADDRESS, &eip4788::BEACON_ROOTS_CODE),
         (eip2935::HISTORY_STORAGE_ADDRESS, &eip2935::HISTORY_STORAGE_CODE),
-        (
-            eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
-            &eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_CODE,
-        ),
-        (
-            eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
-            &eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_CODE,
-        ),
+        (eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, &eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_CODE),
+        (eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, &eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_CODE),
     ]
     .map(|(address, code)| (address, contract(code)))
 }
@@ -56,21 +49,13 @@ pub fn system_contracts() -> [(Address, GenesisAccount); 4] {
 #[must_use]
 pub fn development_contracts() -> [(Address, GenesisAccount); 2] {
     [
-        (
-            DETERMINISTIC_DEPLOYER_ADDRESS,
-            contract(&DETERMINISTIC_DEPLOYER_CODE),
-        ),
+        (DETERMINISTIC_DEPLOYER_ADDRESS, contract(&DETERMINISTIC_DEPLOYER_CODE)),
         (MULTICALL3_ADDRESS, contract(&MULTICALL3_CODE)),
     ]
 }
 
 fn contract(code: &Bytes) -> GenesisAccount {
-    GenesisAccount {
-        nonce: 1,
-        balance: U256::ZERO,
-        code: code.clone(),
-        ..GenesisAccount::default()
-    }
+    GenesisAccount { nonce: 1, balance: U256::ZERO, code: code.clone(), ..GenesisAccount::default() }
 }
 
 #[cfg(test)]

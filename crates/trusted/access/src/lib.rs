@@ -128,10 +128,7 @@ impl Access {
     /// Rules of a chain whose confidentiality is off.
     #[must_use]
     pub const fn open(development: Development) -> Self {
-        Self {
-            policy: Policy::Open,
-            development,
-        }
+        Self { policy: Policy::Open, development }
     }
 
     /// Decides how `resource` is shown to `caller`.
@@ -154,10 +151,7 @@ mod tests {
     #[test]
     fn open_rules_show_everything_but_development_methods_to_everyone() {
         let access = Access::open(Development::Refused);
-        let facts = TransactionFacts {
-            sender: Address::ZERO,
-            recipient: None,
-        };
+        let facts = TransactionFacts { sender: Address::ZERO, recipient: None };
         for caller in [Caller::Anonymous, Caller::Development] {
             for resource in [
                 Resource::Header,
@@ -175,13 +169,7 @@ mod tests {
     #[test]
     fn development_methods_need_both_the_network_and_the_caller() {
         let access = Access::open(Development::Allowed);
-        assert_eq!(
-            access.view(&Caller::Development, Resource::Development),
-            Visibility::Full
-        );
-        assert_eq!(
-            access.view(&Caller::Anonymous, Resource::Development),
-            Visibility::Absent
-        );
+        assert_eq!(access.view(&Caller::Development, Resource::Development), Visibility::Full);
+        assert_eq!(access.view(&Caller::Anonymous, Resource::Development), Visibility::Absent);
     }
 }

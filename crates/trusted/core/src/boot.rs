@@ -46,16 +46,10 @@ impl Boot {
             Development::Allowed if origin.spec.is_development() => Development::Allowed,
             _ => Development::Refused,
         };
-        let ledger = Ledger::new(
-            origin.spec.clone(),
-            origin.state.clone(),
-            Access::open(development),
-            options.resident,
-        );
-        let snapshot = info
-            .snapshots
-            .last()
-            .map(|snapshot| SnapshotReplay::new(origin.keys.clone(), *snapshot, options.history));
+        let ledger =
+            Ledger::new(origin.spec.clone(), origin.state.clone(), Access::open(development), options.resident);
+        let snapshot =
+            info.snapshots.last().map(|snapshot| SnapshotReplay::new(origin.keys.clone(), *snapshot, options.history));
         Ok(Self {
             executor: Arc::new(Executor::new(origin.spec.clone(), Arc::new(Open))),
             replay: Replay::new(origin.keys.clone(), origin.genesis.block.header.parent_hash),
@@ -81,11 +75,7 @@ impl Boot {
         // The snapshot is loaded right after its own block, before anything later is applied.
         let request = match &self.snapshot {
             Some(snapshot) if next > snapshot.height() => match snapshot.expected() {
-                Some(index) => FromEnclave::ReadChunk {
-                    id,
-                    snapshot: snapshot.height(),
-                    index,
-                },
+                Some(index) => FromEnclave::ReadChunk { id, snapshot: snapshot.height(), index },
                 None => {
                     self.take_snapshot()?;
                     return self.advance(step);
@@ -95,11 +85,7 @@ impl Boot {
             snapshot => {
                 let upto = snapshot.as_ref().map_or(last, SnapshotReplay::height);
                 let count = (upto.0 - next.0 + 1).min(BLOCKS_PER_READ);
-                FromEnclave::ReadBlocks {
-                    id,
-                    from: next,
-                    count: u32::try_from(count).unwrap_or(u32::MAX),
-                }
+                FromEnclave::ReadBlocks { id, from: next, count: u32::try_from(count).unwrap_or(u32::MAX) }
             }
         };
         self.read = id;
@@ -108,11 +94,7 @@ impl Boot {
         Ok(None)
     }
 
-    pub(crate) fn on_host(
-        &mut self,
-        message: ToEnclave,
-        step: &mut Step<'_>,
-    ) -> Result<Option<Running>, Fatal> {
+    pub(crate) fn on_host(&mut self, message: ToEnclave, step: &mut Step<'_>) -> Result<Option<Running>, Fatal> {
         match message {
             ToEnclave::Blocks { id, blocks } if self.expects(id) => self.on_blocks(blocks)?,
             ToEnclave::Chunk { id, bytes } if self.expects(id) => {
@@ -121,10 +103,7 @@ impl Boot {
                 }
             }
             ToEnclave::ReadFailed { id, .. } if self.expects(id) => {
-                return Err(Fatal::new(
-                    HaltCode::StorageFailed,
-                    "the host could not read the stored log",
-                ));
+                return Err(Fatal::new(HaltCode::StorageFailed, "the host could not read the stored log"));
             }
             ToEnclave::Blocks { .. } | ToEnclave::Chunk { .. } | ToEnclave::ReadFailed { .. } => {
                 step.warn("the host answered a read that was not asked for");
@@ -145,10 +124,7 @@ impl Boot {
 
     fn on_blocks(&mut self, blocks: Vec<Option<Vec<u8>>>) -> Result<(), Fatal> {
         if blocks.is_empty() {
-            return Err(Fatal::new(
-                HaltCode::HostMisbehaved,
-                "the host answered a read with nothing",
-            ));
+            return Err(Fatal::new(HaltCode::HostMisbehaved, "the host answered a read with nothing"));
         }
         for blob in blocks {
             self.on_block(blob)?;
@@ -163,13 +139,9 @@ impl Boot {
             None => self.last,
         };
         if last.is_none_or(|last| height > last) {
-            return Err(Fatal::new(
-                HaltCode::HostMisbehaved,
-                "the host answered a read with more than was asked for",
-            ));
+            return Err(Fatal::new(HaltCode::HostMisbehaved, "the host answered a read with more than was asked for"));
         }
-        let blob =
-            blob.ok_or_else(|| Fatal::at(HaltCode::DamagedLog, "a stored block is missing", height.0))?;
+        let blob = blob.ok_or_else(|| Fatal::at(HaltCode::DamagedLog, "a stored block is missing", height.0))?;
         let record = self.replay.next(blob)?;
         if height == Height::GENESIS {
             self.origin.check_genesis(&record)?;
@@ -205,10 +177,8 @@ impl Boot {
             snapshots: self.snapshots.clone(),
         };
         let running = Running::start(parts, fresh, step)?;
-        step.out.push(crate::CoreEffect::Opened(Opened {
-            ledger: self.ledger.clone(),
-            executor: self.executor.clone(),
-        }));
+        step.out
+            .push(crate::CoreEffect::Opened(Opened { ledger: self.ledger.clone(), executor: self.executor.clone() }));
         step.host(FromEnclave::Ready {
             chain_id: self.origin.spec.chain_id(),
             genesis_hash: self.origin.genesis.block.hash.0,
@@ -226,9 +196,7 @@ fn check_bounds(info: &StartInfo) -> Result<(), Fatal> {
         (None, None) => damaged("there are snapshots but no blocks"),
         (Some(Height::GENESIS), Some(last)) => {
             let beyond = info.snapshots.iter().any(|snapshot| snapshot.height > last);
-            let ordered = info
-                .snapshots
-                .is_sorted_by(|one, other| one.height < other.height);
+            let ordered = info.snapshots.is_sorted_by(|one, other| one.height < other.height);
             if beyond || !ordered {
                 return damaged("a snapshot is newer than the newest block");
             }

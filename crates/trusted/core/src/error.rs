@@ -45,18 +45,10 @@ pub struct Fatal {
 
 impl Fatal {
     pub(crate) const fn new(code: HaltCode, detail: &'static str) -> Self {
-        Self {
-            code,
-            detail,
-            height: None,
-        }
+        Self { code, detail, height: None }
     }
 
     pub(crate) const fn at(code: HaltCode, detail: &'static str, height: u64) -> Self {
-        Self {
-            code,
-            detail,
-            height: Some(height),
-        }
+        Self { code, detail, height: Some(height) }
     }
 }

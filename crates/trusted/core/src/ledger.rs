@@ -50,10 +50,7 @@ struct HashIndex<T> {
 
 impl<T> Default for HashIndex<T> {
     fn default() -> Self {
-        Self {
-            places: HashMap::new(),
-            overflow: HashMap::new(),
-        }
+        Self { places: HashMap::new(), overflow: HashMap::new() }
     }
 }
 
@@ -84,10 +81,7 @@ impl<T: Copy> HashIndex<T> {
     /// The place, if the hash was inserted; possibly the place of another hash with the same
     /// prefix, which the caller sees when it looks there.
     fn get(&self, hash: &B256) -> Option<T> {
-        self.overflow
-            .get(hash)
-            .or_else(|| self.places.get(&Self::prefix(hash)))
-            .copied()
+        self.overflow.get(hash).or_else(|| self.places.get(&Self::prefix(hash))).copied()
     }
 }
 
@@ -115,13 +109,7 @@ pub struct Ledger {
 
 impl Ledger {
     pub(crate) fn new(spec: Arc<ChainSpec>, state: State, access: Access, limits: ResidentLimits) -> Self {
-        Self {
-            inner: Arc::default(),
-            spec,
-            state,
-            access,
-            limits,
-        }
+        Self { inner: Arc::default(), spec, state, access, limits }
     }
 
     /// What `caller` may read, and nothing else.
@@ -139,10 +127,7 @@ impl Ledger {
     /// The committed head.
     #[must_use]
     pub fn head(&self) -> Height {
-        self.read()
-            .blocks
-            .back()
-            .map_or(Height(0), |block| block.height())
+        self.read().blocks.back().map_or(Height(0), |block| block.height())
     }
 
     /// Transactions in committed blocks since genesis.
@@ -158,9 +143,7 @@ impl Ledger {
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
-        self.inner
-            .write()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.inner.write().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     pub(crate) fn head_block(&self) -> Option<Arc<Block>> {
@@ -209,9 +192,7 @@ impl Ledger {
     pub(crate) fn hashes_up_to(&self, last: Height, count: u64) -> (Height, Vec<B256>) {
         let first = Height((last.0 + 1).saturating_sub(count));
         let inner = self.read();
-        let hashes = (first.0..=last.0)
-            .map_while(|height| inner.hash_at(Height(height)))
-            .collect();
+        let hashes = (first.0..=last.0).map_while(|height| inner.hash_at(Height(height))).collect();
         (first, hashes)
     }
 
@@ -234,13 +215,7 @@ impl Inner {
         self.heights.insert(block.hash, block.height());
         self.hashes.push(block.hash);
         for (index, transaction) in (0..).zip(&block.transactions) {
-            self.transactions.insert(
-                *transaction.tx_hash(),
-                Position {
-                    height: block.height(),
-                    index,
-                },
-            );
+            self.transactions.insert(*transaction.tx_hash(), Position { height: block.height(), index });
         }
         self.transaction_count += block.transactions.len() as u64;
     }
@@ -251,30 +226,18 @@ impl Inner {
         for transaction in &block.transactions {
             self.transactions.remove(transaction.tx_hash());
         }
-        self.transaction_count = self
-            .transaction_count
-            .saturating_sub(block.transactions.len() as u64);
+        self.transaction_count = self.transaction_count.saturating_sub(block.transactions.len() as u64);
     }
 }
 
 /// What a block costs in memory, roughly: headers and bookkeeping, calldata, logs.
 fn resident_bytes(block: &Block) -> usize {
     use alloy_consensus::Transaction as _;
-    let transactions: usize = block
-        .transactions
-        .iter()
-        .map(|transaction| 512 + transaction.input().len())
-        .sum();
+    let transactions: usize = block.transactions.iter().map(|transaction| 512 + transaction.input().len()).sum();
     let receipts: usize = block
         .receipts
         .iter()
-        .map(|receipt| {
-            320 + receipt
-                .logs()
-                .iter()
-                .map(|log| 128 + log.data.data.len())
-                .sum::<usize>()
-        })
+        .map(|receipt| 320 + receipt.logs().iter().map(|log| 128 + log.data.data.len()).sum::<usize>())
         .sum();
     1_024 + transactions + receipts
 }

@@ -32,11 +32,9 @@ pub use error::{CoreError, Fatal};
 pub use ledger::{Ledger, MIN_RESIDENT_BLOCKS, Position, ResidentLimits};
 pub use machine::{Archive, Core, CoreOptions, Opened, RefuseTails};
 pub use message::{
-    AnswerAt, CommittedBlock, CoreEffect, CoreMessage, DevelopmentRequest, Event, PatchChange, Request,
-    RequestBody, RequestId, Response, StatePatch, Tick, WorkId,
+    AnswerAt, CommittedBlock, CoreEffect, CoreMessage, DevelopmentRequest, Event, PatchChange, Request, RequestBody,
+    RequestId, Response, StatePatch, Tick, WorkId,
 };
-pub use reader::{
-    Lookup, Reader, ReplayedState, SeenBlock, SeenLog, SeenState, SeenTransaction, StoredBlock,
-};
+pub use reader::{Lookup, Reader, ReplayedState, SeenBlock, SeenLog, SeenState, SeenTransaction, StoredBlock};
 pub use record::{BlockRecord, RecordError};
 pub use verify::{VerifiedBlock, Verifier};

@@ -10,9 +10,7 @@ use cloister_ordering::Pace;
 use cloister_pool::PoolLimits;
 use cloister_state::HistoryLimits;
 
-use crate::{
-    CoreEffect, CoreError, CoreMessage, Fatal, Ledger, ResidentLimits, Tick, boot::Boot, running::Running,
-};
+use crate::{CoreEffect, CoreError, CoreMessage, Fatal, Ledger, ResidentLimits, Tick, boot::Boot, running::Running};
 
 /// What the operator may choose about a node; none of it changes what a block means.
 #[derive(Clone, Debug)]
@@ -119,11 +117,7 @@ impl Core {
     /// A core that waits for the host's [`ToEnclave::Start`].
     #[must_use]
     pub const fn new(options: CoreOptions) -> Self {
-        Self {
-            options,
-            now_ms: 0,
-            phase: Phase::Waiting,
-        }
+        Self { options, now_ms: 0, phase: Phase::Waiting }
     }
 
     /// The only door: takes one message, appends what is to be done, in order.
@@ -136,11 +130,7 @@ impl Core {
     ) {
         // The host's clock may jump; the core's never runs backwards.
         self.now_ms = self.now_ms.max(now.now_ms);
-        let mut step = Step {
-            now_ms: self.now_ms,
-            entropy,
-            out,
-        };
+        let mut step = Step { now_ms: self.now_ms, entropy, out };
         if let Err(fatal) = Self::dispatch(&mut self.phase, &self.options, message, &mut step) {
             self.phase = Phase::Halted;
             out.push(CoreEffect::Halt(fatal));
@@ -176,10 +166,9 @@ impl Core {
                 }
                 Ok(())
             }
-            (Phase::Waiting, CoreMessage::Host(ToEnclave::Shutdown)) => Err(Fatal::new(
-                HaltCode::ShutDown,
-                "asked to stop before it was started",
-            )),
+            (Phase::Waiting, CoreMessage::Host(ToEnclave::Shutdown)) => {
+                Err(Fatal::new(HaltCode::ShutDown, "asked to stop before it was started"))
+            }
             _ => Ok(()),
         }
     }

@@ -55,9 +55,7 @@ impl<'a> Reader<'a> {
         self.ledger
             .head_block()
             .map(|block| self.see(block))
-            .ok_or(StateError::NotYetApplied {
-                height: Height::GENESIS,
-            })
+            .ok_or(StateError::NotYetApplied { height: Height::GENESIS })
     }
 
     /// The block at a height.
@@ -125,38 +123,23 @@ impl<'a> Reader<'a> {
     /// A state that was rebuilt from the sealed log.
     #[must_use]
     pub fn replayed(&self, replayed: ReplayedState) -> SeenState {
-        SeenState {
-            view: replayed.0,
-            access: self.ledger.access.clone(),
-            caller: self.caller.clone(),
-        }
+        SeenState { view: replayed.0, access: self.ledger.access.clone(), caller: self.caller.clone() }
     }
 
     /// Whether the caller may see pending transactions of `sender`.
     #[must_use]
     pub fn sees_pool_of(&self, sender: Address) -> bool {
-        self.ledger
-            .access
-            .view(self.caller, Resource::Pool { sender })
-            .is_visible()
+        self.ledger.access.view(self.caller, Resource::Pool { sender }).is_visible()
     }
 
     /// Whether the development methods exist for the caller.
     #[must_use]
     pub fn sees_development(&self) -> bool {
-        self.ledger
-            .access
-            .view(self.caller, Resource::Development)
-            .is_visible()
+        self.ledger.access.view(self.caller, Resource::Development).is_visible()
     }
 
     fn see(&self, block: Arc<Block>) -> SeenBlock {
-        SeenBlock {
-            block,
-            first_logs: Arc::default(),
-            access: self.ledger.access.clone(),
-            caller: self.caller.clone(),
-        }
+        SeenBlock { block, first_logs: Arc::default(), access: self.ledger.access.clone(), caller: self.caller.clone() }
     }
 }
 
@@ -226,10 +209,7 @@ impl SeenBlock {
 
     /// All transaction hashes in order; public.
     pub fn transaction_hashes(&self) -> impl Iterator<Item = B256> {
-        self.block
-            .transactions
-            .iter()
-            .map(|transaction| *transaction.tx_hash())
+        self.block.transactions.iter().map(|transaction| *transaction.tx_hash())
     }
 
     /// The transaction at an index, if there is one and the caller may see it.
@@ -239,34 +219,22 @@ impl SeenBlock {
         let facts = facts(transaction);
         match self.access.view(&self.caller, Resource::Transaction(facts)) {
             Visibility::Absent => None,
-            visibility => Some(SeenTransaction {
-                block: self.clone(),
-                index,
-                visibility,
-            }),
+            visibility => Some(SeenTransaction { block: self.clone(), index, visibility }),
         }
     }
 
     /// The transactions the caller may see, in order.
     pub fn transactions(&self) -> impl Iterator<Item = SeenTransaction> {
-        (0..)
-            .take(self.block.transactions.len())
-            .filter_map(|index| self.transaction(index))
+        (0..).take(self.block.transactions.len()).filter_map(|index| self.transaction(index))
     }
 
     /// The block as Ethereum encodes it, where everything in it is visible to the caller.
     #[must_use]
     pub fn whole(&self) -> Option<&Block> {
         let visible = |transaction: &RecoveredTransaction| {
-            self.access
-                .view(&self.caller, Resource::Transaction(facts(transaction)))
-                == Visibility::Full
+            self.access.view(&self.caller, Resource::Transaction(facts(transaction))) == Visibility::Full
         };
-        self.block
-            .transactions
-            .iter()
-            .all(visible)
-            .then_some(&*self.block)
+        self.block.transactions.iter().all(visible).then_some(&*self.block)
     }
 }
 
@@ -349,11 +317,7 @@ impl SeenTransaction {
     #[must_use]
     pub fn gas_used(&self) -> u64 {
         let receipts = &self.block.block.receipts;
-        let cumulative = |index: usize| {
-            receipts
-                .get(index)
-                .map_or(0, |receipt| receipt.cumulative_gas_used())
-        };
+        let cumulative = |index: usize| receipts.get(index).map_or(0, |receipt| receipt.cumulative_gas_used());
         let index = self.index as usize;
         let before = index.checked_sub(1).map_or(0, cumulative);
         cumulative(index).saturating_sub(before)
@@ -371,11 +335,7 @@ impl SeenTransaction {
             .iter()
             .zip(self.block.first_log(index)..)
             .filter(move |(log, _)| {
-                let resource = Resource::Log {
-                    address: log.address,
-                    topics: log.topics(),
-                    height,
-                };
+                let resource = Resource::Log { address: log.address, topics: log.topics(), height };
                 self.block.access.view(&self.block.caller, resource).is_visible()
             })
             .map(|(log, log_index)| SeenLog { log, log_index })

@@ -4,9 +4,7 @@
 //! delta]`. Senders stand beside the transactions so that reading a block back costs no signature
 //! recovery; receipts leave out their bloom filters, which follow from the logs.
 
-use alloy_consensus::{
-    Eip658Value, Header, ReceiptEnvelope, ReceiptWithBloom, Typed2718 as _, transaction::Recovered,
-};
+use alloy_consensus::{Eip658Value, Header, ReceiptEnvelope, ReceiptWithBloom, Typed2718 as _, transaction::Recovered};
 use alloy_eips::{
     eip2718::{Decodable2718 as _, Encodable2718 as _},
     eip4895::Withdrawals,
@@ -69,19 +67,13 @@ struct Stored {
 impl StoredReceipt {
     fn of(receipt: &Receipt) -> Self {
         let body = receipt.as_receipt();
-        let (status, cumulative_gas_used) = body.map_or((Eip658Value::default(), 0), |body| {
-            (body.status, body.cumulative_gas_used)
-        });
+        let (status, cumulative_gas_used) =
+            body.map_or((Eip658Value::default(), 0), |body| (body.status, body.cumulative_gas_used));
         let outcome = match status {
             Eip658Value::Eip658(success) => Bytes::copy_from_slice(&[u8::from(success)]),
             Eip658Value::PostState(root) => Bytes::copy_from_slice(root.as_slice()),
         };
-        Self {
-            kind: receipt.ty(),
-            outcome,
-            cumulative_gas_used,
-            logs: receipt.logs().to_vec(),
-        }
+        Self { kind: receipt.ty(), outcome, cumulative_gas_used, logs: receipt.logs().to_vec() }
     }
 
     fn into_receipt(self) -> Result<Receipt, RecordError> {
@@ -91,12 +83,8 @@ impl StoredReceipt {
             root if root.len() == 32 => Eip658Value::PostState(B256::from_slice(root)),
             _ => return Err(RecordError::Inconsistent),
         };
-        let receipt: ReceiptWithBloom<_> = alloy_consensus::Receipt {
-            status,
-            cumulative_gas_used: self.cumulative_gas_used,
-            logs: self.logs,
-        }
-        .into();
+        let receipt: ReceiptWithBloom<_> =
+            alloy_consensus::Receipt { status, cumulative_gas_used: self.cumulative_gas_used, logs: self.logs }.into();
         Ok(match self.kind {
             0 => ReceiptEnvelope::Legacy(receipt),
             1 => ReceiptEnvelope::Eip2930(receipt),
@@ -122,11 +110,7 @@ impl BlockRecord {
                 .iter()
                 .map(|transaction| transaction.inner().encoded_2718().into())
                 .collect(),
-            senders: block
-                .transactions
-                .iter()
-                .map(|transaction| transaction.signer())
-                .collect(),
+            senders: block.transactions.iter().map(|transaction| transaction.signer()).collect(),
             receipts: block.receipts.iter().map(StoredReceipt::of).collect(),
             withdrawals: block.withdrawals.iter().cloned().collect(),
             patches: self.patches.clone(),
@@ -161,11 +145,7 @@ impl BlockRecord {
             .zip(&stored.senders)
             .map(|(raw, sender)| decode_transaction(raw, *sender))
             .collect::<Result<_, _>>()?;
-        let receipts = stored
-            .receipts
-            .into_iter()
-            .map(StoredReceipt::into_receipt)
-            .collect::<Result<_, _>>()?;
+        let receipts = stored.receipts.into_iter().map(StoredReceipt::into_receipt).collect::<Result<_, _>>()?;
         let block = Block {
             hash: stored.header.hash_slow(),
             header: stored.header,
@@ -174,11 +154,7 @@ impl BlockRecord {
             receipts,
             withdrawals: stored.withdrawals.into_iter().next(),
         };
-        Ok(Self {
-            block: Arc::new(block),
-            patches: stored.patches,
-            delta: stored.delta,
-        })
+        Ok(Self { block: Arc::new(block), patches: stored.patches, delta: stored.delta })
     }
 }
 

@@ -9,8 +9,7 @@ use alloy_primitives::B256;
 use cloister_boundary::{HaltCode, StoredSnapshot};
 use cloister_execution::{genesis_block, genesis_delta};
 use cloister_keys::{
-    BlockAad, BlockBlob, Epoch, Incarnation, LedgerKeys, OpenError, PlatformKey, Sealed, SnapshotAad,
-    SnapshotChunk,
+    BlockAad, BlockBlob, Epoch, Incarnation, LedgerKeys, OpenError, PlatformKey, Sealed, SnapshotAad, SnapshotChunk,
 };
 use cloister_primitives::{ChainSpec, Genesis, Height};
 use cloister_state::{HistoryLimits, SnapshotLoader, State, StateDelta};
@@ -36,18 +35,8 @@ impl Origin {
             .map_err(|_| Fatal::new(HaltCode::WrongKey, "the sealing key is damaged"))?;
         let state = State::new(history);
         let genesis = genesis_record(&spec, &state)?;
-        let keys = Arc::new(LedgerKeys::derive(
-            &platform_key,
-            spec.chain_id(),
-            genesis.block.hash,
-            Epoch(0),
-        ));
-        Ok(Self {
-            spec,
-            keys,
-            state,
-            genesis,
-        })
+        let keys = Arc::new(LedgerKeys::derive(&platform_key, spec.chain_id(), genesis.block.hash, Epoch(0)));
+        Ok(Self { spec, keys, state, genesis })
     }
 
     /// Checks that the log's first block is this chain's.
@@ -55,10 +44,7 @@ impl Origin {
         if record.block.hash == self.genesis.block.hash {
             return Ok(());
         }
-        Err(Fatal::new(
-            HaltCode::ForeignLog,
-            "the stored log starts with another genesis block",
-        ))
+        Err(Fatal::new(HaltCode::ForeignLog, "the stored log starts with another genesis block"))
     }
 }
 
@@ -86,10 +72,7 @@ pub(crate) struct Replay {
 impl Replay {
     /// Starts below the genesis block, whose parent hash is whatever the genesis file says.
     pub(crate) const fn new(keys: Arc<LedgerKeys>, genesis_parent_hash: B256) -> Self {
-        Self {
-            keys,
-            expected: (Height::GENESIS, genesis_parent_hash),
-        }
+        Self { keys, expected: (Height::GENESIS, genesis_parent_hash) }
     }
 
     /// Opens the next blob and checks that it continues the chain.
@@ -128,19 +111,15 @@ pub(crate) fn open_block(
         OpenError::UnknownVersion(_) => damaged("a stored block has an unknown format version"),
         _ => damaged("a stored block is malformed"),
     })?;
-    let aad = BlockAad {
-        height,
-        incarnation: sealed.incarnation(),
-        parent_hash,
-    };
+    let aad = BlockAad { height, incarnation: sealed.incarnation(), parent_hash };
     let plaintext = keys.open_block(&aad, sealed).map_err(|_| {
         damaged(
             "a stored block is not authentic: it was changed, moved, belongs to another chain, or \
              the sealing key is another one",
         )
     })?;
-    let record = BlockRecord::decode(&plaintext)
-        .map_err(|_| damaged("a stored block cannot be read by this version"))?;
+    let record =
+        BlockRecord::decode(&plaintext).map_err(|_| damaged("a stored block cannot be read by this version"))?;
     let header = &record.block.header;
     if header.number != height.0 || header.parent_hash != parent_hash {
         return Err(damaged("a stored block does not continue the chain"));
@@ -153,13 +132,9 @@ pub(crate) fn apply_record(state: &State, record: &BlockRecord) -> Result<(), Fa
     let height = record.block.height();
     let damaged = |detail| Fatal::at(HaltCode::DamagedLog, detail, height.0);
     if !record.patches.is_empty() {
-        state
-            .patch(&record.patches)
-            .map_err(|_| damaged("a stored change to the state does not apply"))?;
+        state.patch(&record.patches).map_err(|_| damaged("a stored change to the state does not apply"))?;
     }
-    let root = state
-        .apply(height, &record.delta)
-        .map_err(|_| damaged("a stored block's changes do not apply"))?;
+    let root = state.apply(height, &record.delta).map_err(|_| damaged("a stored block's changes do not apply"))?;
     if root != record.block.commitments.state.root {
         return Err(damaged("a stored block leads to another state root"));
     }
@@ -178,13 +153,7 @@ pub struct SnapshotReplay {
 
 impl SnapshotReplay {
     pub(crate) fn new(keys: Arc<LedgerKeys>, snapshot: StoredSnapshot, history: HistoryLimits) -> Self {
-        Self {
-            keys,
-            snapshot,
-            index: 0,
-            incarnation: None,
-            loader: SnapshotLoader::new(history),
-        }
+        Self { keys, snapshot, index: 0, incarnation: None, loader: SnapshotLoader::new(history) }
     }
 
     pub(crate) const fn height(&self) -> Height {
@@ -206,18 +175,10 @@ impl SnapshotReplay {
         let sealed = Sealed::<SnapshotChunk>::from_bytes(bytes)
             .map_err(|_| self.damaged("a stored snapshot chunk is malformed"))?;
         let incarnation = *self.incarnation.get_or_insert(sealed.incarnation());
-        let aad = SnapshotAad {
-            snapshot: self.snapshot.height,
-            index: self.index,
-            incarnation,
-        };
-        let chunk = self
-            .keys
-            .open_chunk(&aad, sealed)
-            .map_err(|_| self.damaged("a stored snapshot chunk is not authentic"))?;
-        self.loader
-            .push(&chunk)
-            .map_err(|_| self.damaged("a stored snapshot chunk cannot be read by this version"))?;
+        let aad = SnapshotAad { snapshot: self.snapshot.height, index: self.index, incarnation };
+        let chunk =
+            self.keys.open_chunk(&aad, sealed).map_err(|_| self.damaged("a stored snapshot chunk is not authentic"))?;
+        self.loader.push(&chunk).map_err(|_| self.damaged("a stored snapshot chunk cannot be read by this version"))?;
         self.index += 1;
         Ok(())
     }
@@ -225,8 +186,6 @@ impl SnapshotReplay {
     /// The state, if it is the one whose root the block at its height names.
     pub(crate) fn finish(self, state_root: B256) -> Result<State, Fatal> {
         let damaged = self.damaged("a stored snapshot leads to another state root");
-        self.loader
-            .finish(self.snapshot.height, state_root)
-            .map_err(|_| damaged)
+        self.loader.finish(self.snapshot.height, state_root).map_err(|_| damaged)
     }
 }

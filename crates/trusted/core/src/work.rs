@@ -155,20 +155,14 @@ impl Work {
             Self::Seal(job) => WorkResult::Sealed(job.run()),
             Self::Cut(job) => WorkResult::Cut(Box::new(job.run())),
             Self::Open(job) => WorkResult::Opened(Box::new(job.run())),
-            Self::Rebuild(job) => WorkResult::Rebuilt(Box::new(RebuildOutcome {
-                so_far: job.run().ok(),
-            })),
+            Self::Rebuild(job) => WorkResult::Rebuilt(Box::new(RebuildOutcome { so_far: job.run().ok() })),
         }
     }
 }
 
 impl BuildOutcome {
     const fn fault(fault: &'static str) -> Self {
-        Self {
-            block: None,
-            evicted: Vec::new(),
-            fault: Some(fault),
-        }
+        Self { block: None, evicted: Vec::new(), fault: Some(fault) }
     }
 }
 
@@ -178,48 +172,28 @@ impl BuildJob {
         let Ok(view) = self.state.view(Height(self.parent.number)) else {
             return BuildOutcome::fault("the parent's state is gone");
         };
-        let parent = Parent {
-            header: &self.parent,
-            hash: self.parent_hash,
-        };
-        let built = match self
-            .executor
-            .build(parent, self.attributes, &view, &self.hashes, self.candidates)
-        {
+        let parent = Parent { header: &self.parent, hash: self.parent_hash };
+        let built = match self.executor.build(parent, self.attributes, &view, &self.hashes, self.candidates) {
             Ok(built) => built,
             Err(_) => return BuildOutcome::fault("a block could not be executed"),
         };
-        let evicted = built
-            .evicted
-            .iter()
-            .map(|(transaction, rejected)| (*transaction.tx_hash(), rejected.clone()))
-            .collect();
+        let evicted =
+            built.evicted.iter().map(|(transaction, rejected)| (*transaction.tx_hash(), rejected.clone())).collect();
         if built.transactions.is_empty() && self.empty == Empty::Skip {
-            return BuildOutcome {
-                block: None,
-                evicted,
-                fault: None,
-            };
+            return BuildOutcome { block: None, evicted, fault: None };
         }
         let Ok(state_root) = self.state.apply(height, &built.delta) else {
             return BuildOutcome::fault("a block's delta does not fit the state");
         };
         let (block, delta) = built.seal(state_root).into_block();
-        BuildOutcome {
-            block: Some((Arc::new(block), Arc::new(delta))),
-            evicted,
-            fault: None,
-        }
+        BuildOutcome { block: Some((Arc::new(block), Arc::new(delta))), evicted, fault: None }
     }
 }
 
 impl SealJob {
     fn run(self) -> Option<Vec<u8>> {
         let plaintext = self.record.encode();
-        self.keys
-            .seal_block(self.nonce, &self.aad, plaintext)
-            .ok()
-            .map(cloister_keys::Sealed::into_bytes)
+        self.keys.seal_block(self.nonce, &self.aad, plaintext).ok().map(cloister_keys::Sealed::into_bytes)
     }
 }
 
@@ -233,11 +207,7 @@ impl CutJob {
             },
             Err(_) => (None, true),
         };
-        CutOutcome {
-            cut: self.cut,
-            sealed,
-            failed,
-        }
+        CutOutcome { cut: self.cut, sealed, failed }
     }
 }
 

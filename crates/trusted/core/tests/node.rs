@@ -7,8 +7,8 @@ mod support;
 use alloy_primitives::{Address, Bytes, U256};
 use cloister_boundary::{HaltCode, StorageFault, ToEnclave};
 use cloister_core::{
-    AnswerAt, Archive, CoreError, CoreMessage, CoreOptions, DevelopmentRequest, PatchChange, RefuseTails,
-    RequestBody, ResidentLimits, Response, StatePatch,
+    AnswerAt, Archive, CoreError, CoreMessage, CoreOptions, DevelopmentRequest, PatchChange, RefuseTails, RequestBody,
+    ResidentLimits, Response, StatePatch,
 };
 use cloister_ordering::Pace;
 use cloister_primitives::{Height, Seq};
@@ -42,14 +42,7 @@ fn a_transaction_is_visible_once_its_block_is_durable_and_not_before() {
     node.run();
     assert!(node.sees(&raws[0]));
     assert_eq!(node.balance(TO), U256::from(1));
-    assert!(matches!(
-        node.heard.replies[&ids[0]],
-        Ok(Response::Included {
-            height: Height(1),
-            index: 0,
-            ..
-        })
-    ));
+    assert!(matches!(node.heard.replies[&ids[0]], Ok(Response::Included { height: Height(1), index: 0, .. })));
 }
 
 #[test]
@@ -89,10 +82,7 @@ fn a_restart_brings_back_what_was_committed() {
 fn a_restart_goes_on_from_the_newest_snapshot() {
     let alice = Account::new(1);
     let genesis = genesis(&[&alice]);
-    let options = CoreOptions {
-        snapshot_every_blocks: 4,
-        ..options()
-    };
+    let options = CoreOptions { snapshot_every_blocks: 4, ..options() };
     let mut node = Node::start(&genesis, options.clone(), 1, Disk::default());
     for nonce in 0..18 {
         node.submit(vec![alice.transfer(nonce, TO, 1)], AnswerAt::Admission);
@@ -119,19 +109,12 @@ fn refused_tails_lose_nothing_and_show_nothing_early() {
     for seed in 0..30 {
         let alice = Account::new(1);
         let bob = Account::new(2);
-        let options = CoreOptions {
-            refuse_tails: Some(RefuseTails { seed, one_in: 3 }),
-            ..options()
-        };
+        let options = CoreOptions { refuse_tails: Some(RefuseTails { seed, one_in: 3 }), ..options() };
         let genesis = genesis(&[&alice, &bob]);
         let mut node = Node::start(&genesis, options, seed, Disk::default());
         let mut raws = Vec::new();
         for round in 0..20_u64 {
-            node.answers = if round.is_multiple_of(3) {
-                Answers::Never
-            } else {
-                Answers::AtOnce
-            };
+            node.answers = if round.is_multiple_of(3) { Answers::Never } else { Answers::AtOnce };
             let mut batch = transfers(&alice, round * 3..round * 3 + 3);
             batch.extend(transfers(&bob, round..round + 1));
             raws.extend(batch.clone());
@@ -145,10 +128,7 @@ fn refused_tails_lose_nothing_and_show_nothing_early() {
         assert_eq!(node.balance(TO), U256::from(80));
         assert!(node.heard.committed.is_sorted());
         let again = Node::start(&genesis, support::options(), 99, node.disk.clone());
-        assert_eq!(
-            again.heard.halted, None,
-            "seed {seed}: what is stored is one chain"
-        );
+        assert_eq!(again.heard.halted, None, "seed {seed}: what is stored is one chain");
         assert_eq!(again.balance(TO), U256::from(80));
     }
 }
@@ -191,16 +171,10 @@ fn a_full_disk_refuses_writes_loses_nothing_and_recovers() {
     assert_eq!(node.head(), Height(0), "still full");
     node.answers = Answers::AtOnce;
     node.wait(600);
-    assert!(matches!(
-        node.heard.replies[&first[0]],
-        Ok(Response::Included { .. })
-    ));
+    assert!(matches!(node.heard.replies[&first[0]], Ok(Response::Included { .. })));
     let third = node.submit(transfers(&alice, 1..2), AnswerAt::Commit);
     node.run();
-    assert!(matches!(
-        node.heard.replies[&third[0]],
-        Ok(Response::Included { .. })
-    ));
+    assert!(matches!(node.heard.replies[&third[0]], Ok(Response::Included { .. })));
 }
 
 #[test]
@@ -210,18 +184,9 @@ fn a_host_that_answers_wrongly_twice_or_late_is_named_and_survived() {
     for message in [
         ToEnclave::Persisted { seq: Seq(0) },
         ToEnclave::Persisted { seq: Seq(77) },
-        ToEnclave::PersistFailed {
-            seq: Seq(0),
-            fault: StorageFault::Io,
-        },
-        ToEnclave::Blocks {
-            id: cloister_boundary::ReadId(9),
-            blocks: vec![None],
-        },
-        ToEnclave::Chunk {
-            id: cloister_boundary::ReadId(9),
-            bytes: None,
-        },
+        ToEnclave::PersistFailed { seq: Seq(0), fault: StorageFault::Io },
+        ToEnclave::Blocks { id: cloister_boundary::ReadId(9), blocks: vec![None] },
+        ToEnclave::Chunk { id: cloister_boundary::ReadId(9), bytes: None },
     ] {
         let before = node.heard.warnings.len();
         node.give(CoreMessage::Host(message));
@@ -264,15 +229,8 @@ fn damage_to_a_stored_block_is_named_with_its_height_and_never_served() {
             None => disk.blocks.remove(&Height(3)),
         };
         let refused = Node::start(&genesis, options(), 2, disk);
-        let fatal = refused
-            .heard
-            .halted
-            .unwrap_or_else(|| panic!("{name} was accepted"));
-        assert_eq!(
-            (fatal.code, fatal.height),
-            (HaltCode::DamagedLog, Some(3)),
-            "{name}"
-        );
+        let fatal = refused.heard.halted.unwrap_or_else(|| panic!("{name} was accepted"));
+        assert_eq!((fatal.code, fatal.height), (HaltCode::DamagedLog, Some(3)), "{name}");
         assert!(refused.ledger.is_none(), "{name}: nothing is served");
     }
     let mallory = Account::new(9);
@@ -298,10 +256,7 @@ fn a_snapshot_is_reverted_to_over_restarts_of_the_same_chain() {
     assert_eq!(node.balance(TO), U256::from(7));
     let reverted = node.request(development(DevelopmentRequest::Revert { id }));
     node.run();
-    assert!(matches!(
-        node.heard.replies[&reverted[0]],
-        Ok(Response::Flag(true))
-    ));
+    assert!(matches!(node.heard.replies[&reverted[0]], Ok(Response::Flag(true))));
     assert_eq!((node.head(), node.balance(TO)), (head, U256::from(2)));
     node.submit(vec![alice.transfer(2, TO, 9)], AnswerAt::Admission);
     node.run();
@@ -315,10 +270,7 @@ fn patches_are_part_of_the_next_block_and_survive_a_restart() {
     let alice = Account::new(1);
     let genesis = genesis(&[&alice]);
     let mut node = Node::start(&genesis, options(), 1, Disk::default());
-    let patch = StatePatch {
-        address: TO,
-        change: PatchChange::Balance(U256::from(1_000)),
-    };
+    let patch = StatePatch { address: TO, change: PatchChange::Balance(U256::from(1_000)) };
     node.request(development(DevelopmentRequest::Patch(patch)));
     node.run();
     assert_eq!(node.balance(TO), U256::from(1_000));
@@ -361,11 +313,7 @@ fn a_revert_undoes_patches_made_after_the_snapshot_and_keeps_those_before() {
     assert_eq!(node.balance(TO), U256::from(101));
     let again = Node::start(&genesis, options(), 2, node.disk.clone());
     assert_eq!(again.heard.halted, None);
-    assert_eq!(
-        again.balance(TO),
-        U256::from(101),
-        "the next block carries the first patch"
-    );
+    assert_eq!(again.balance(TO), U256::from(101), "the next block carries the first patch");
     node.request(development(DevelopmentRequest::Reset));
     node.run();
     assert_eq!((node.head(), node.balance(TO)), (Height(0), U256::ZERO));
@@ -374,17 +322,11 @@ fn a_revert_undoes_patches_made_after_the_snapshot_and_keeps_those_before() {
 #[test]
 fn mining_on_demand_makes_as_many_blocks_as_asked_with_their_times() {
     let alice = Account::new(1);
-    let options = CoreOptions {
-        pace: Pace::Manual,
-        ..options()
-    };
+    let options = CoreOptions { pace: Pace::Manual, ..options() };
     let mut node = Node::start(&genesis(&[&alice]), options, 1, Disk::default());
     let ids = node.submit(transfers(&alice, 0..1), AnswerAt::CommitIfInstant);
     node.run();
-    assert!(matches!(
-        node.heard.replies[&ids[0]],
-        Ok(Response::Admitted { .. })
-    ));
+    assert!(matches!(node.heard.replies[&ids[0]], Ok(Response::Admitted { .. })));
     assert_eq!(node.head(), Height(0));
     let mined = node.request(development(DevelopmentRequest::Mine {
         blocks: 10,
@@ -408,10 +350,7 @@ fn with_full_history_every_old_state_can_be_read_and_without_it_recent_ones() {
     let options = CoreOptions {
         archive: Archive::Full,
         snapshot_every_blocks: 60,
-        history: HistoryLimits {
-            blocks: 128,
-            bytes: 0,
-        },
+        history: HistoryLimits { blocks: 128, bytes: 0 },
         ..options()
     };
     let mut node = Node::start(&genesis, options.clone(), 1, Disk::default());
@@ -431,32 +370,19 @@ fn with_full_history_every_old_state_can_be_read_and_without_it_recent_ones() {
         let ledger = node.ledger.clone().unwrap();
         let caller = cloister_access::Caller::Development;
         let state = ledger.reader(&caller).replayed(view.clone());
-        assert_eq!(
-            state.account(TO).unwrap().balance,
-            U256::from(height.0),
-            "at {height}"
-        );
+        assert_eq!(state.account(TO).unwrap().balance, U256::from(height.0), "at {height}");
     }
-    let recent = CoreOptions {
-        archive: Archive::Recent,
-        ..options
-    };
+    let recent = CoreOptions { archive: Archive::Recent, ..options };
     let mut node = Node::start(&genesis, recent, 2, node.disk.clone());
     let ids = node.request(vec![RequestBody::Replay { height: Height(1) }]);
     node.run();
-    assert!(matches!(
-        &node.heard.replies[&ids[0]],
-        Err(CoreError::Rejected(_))
-    ));
+    assert!(matches!(&node.heard.replies[&ids[0]], Err(CoreError::Rejected(_))));
 }
 
 #[test]
 fn old_blocks_come_back_in_whole_sections() {
     let alice = Account::new(1);
-    let options = CoreOptions {
-        resident: ResidentLimits { bytes: 0 },
-        ..options()
-    };
+    let options = CoreOptions { resident: ResidentLimits { bytes: 0 }, ..options() };
     let mut node = Node::start(&genesis(&[&alice]), options, 1, Disk::default());
     let raws = transfers(&alice, 0..340);
     for raw in &raws {
@@ -474,28 +400,18 @@ fn old_blocks_come_back_in_whole_sections() {
     let caller = cloister_access::Caller::Development;
     let block = ledger.reader(&caller).open(&blocks[10]);
     assert_eq!(block.height(), Height(10));
-    assert!(
-        block
-            .transaction_hashes()
-            .eq([alloy_primitives::keccak256(&raws[9])])
-    );
+    assert!(block.transaction_hashes().eq([alloy_primitives::keccak256(&raws[9])]));
     node.disk.blocks.get_mut(&Height(5)).unwrap()[99] ^= 1;
     let ids = node.request(vec![RequestBody::Load { height: Height(10) }]);
     node.run();
-    assert!(matches!(
-        &node.heard.replies[&ids[0]],
-        Err(CoreError::Unavailable(_))
-    ));
+    assert!(matches!(&node.heard.replies[&ids[0]], Err(CoreError::Unavailable(_))));
 }
 
 #[test]
 fn a_crash_at_any_persist_point_loses_nothing_that_was_answered() {
     let alice = Account::new(1);
     let genesis = genesis(&[&alice]);
-    let options = CoreOptions {
-        snapshot_every_blocks: 3,
-        ..options()
-    };
+    let options = CoreOptions { snapshot_every_blocks: 3, ..options() };
     let mut died = 0;
     for point in 1..60 {
         let mut node = Node::start(&genesis, options.clone(), point, Disk::default());
@@ -512,19 +428,12 @@ fn a_crash_at_any_persist_point_loses_nothing_that_was_answered() {
         died += u32::from(node.answers == Answers::DiesAfter(0));
         let mut again = Node::start(&genesis, options.clone(), 1_000 + point, node.disk.clone());
         assert_eq!(again.heard.halted, None, "persist point {point}");
-        assert!(
-            answered.iter().all(|raw| again.sees(raw)),
-            "persist point {point}"
-        );
+        assert!(answered.iter().all(|raw| again.sees(raw)), "persist point {point}");
         let next = again.balance(TO).to::<u64>();
         assert!(next >= answered.len() as u64);
         again.submit(vec![alice.transfer(next, TO, 1)], AnswerAt::Commit);
         again.run();
-        assert_eq!(
-            again.balance(TO),
-            U256::from(next + 1),
-            "persist point {point}: it goes on"
-        );
+        assert_eq!(again.balance(TO), U256::from(next + 1), "persist point {point}: it goes on");
     }
     assert!(died > 30, "most points lie within the run");
 }

@@ -36,10 +36,7 @@ impl AeadKey {
     pub fn new(key: &Key) -> Self {
         let unbound = UnboundKey::new(&AES_256_GCM_SIV, key.expose())
             .expect("invariant: the key has the length of the algorithm");
-        Self {
-            key: LessSafeKey::new(unbound),
-            seals: AtomicU64::new(0),
-        }
+        Self { key: LessSafeKey::new(unbound), seals: AtomicU64::new(0) }
     }
 
     /// Replaces `in_out` by its ciphertext and returns the tag; the lengths are equal.
@@ -72,9 +69,7 @@ impl AeadKey {
         start: usize,
     ) -> Result<&'a mut [u8], CryptoError> {
         let nonce = LcNonce::assume_unique_for_key(nonce);
-        self.key
-            .open_within(nonce, Aad::from(aad), in_out, start..)
-            .map_err(|_| CryptoError::Authentication)
+        self.key.open_within(nonce, Aad::from(aad), in_out, start..).map_err(|_| CryptoError::Authentication)
     }
 
     /// How often this key has sealed, counting refused attempts.

@@ -66,24 +66,14 @@ mod tests {
 
     #[test]
     fn rfc_5869_case_1() {
-        let okm = hkdf_hex(
-            "000102030405060708090a0b0c",
-            &"0b".repeat(22),
-            "f0f1f2f3f4f5f6f7f8f9",
-            42,
-        );
+        let okm = hkdf_hex("000102030405060708090a0b0c", &"0b".repeat(22), "f0f1f2f3f4f5f6f7f8f9", 42);
         let expected = "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865";
         assert_eq!(okm, expected);
     }
 
     #[test]
     fn rfc_5869_case_2_long() {
-        let okm = hkdf_hex(
-            &counting(0x60, 0xaf),
-            &counting(0x00, 0x4f),
-            &counting(0xb0, 0xff),
-            82,
-        );
+        let okm = hkdf_hex(&counting(0x60, 0xaf), &counting(0x00, 0x4f), &counting(0xb0, 0xff), 82);
         let expected = "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c\
                         59045a99cac7827271cb41c65e590e09da3275600c2f09b8367793a9aca3db71\
                         cc30c58179ec3e87c14c01d5c1f3434f1d87";
@@ -108,10 +98,7 @@ mod tests {
     #[test]
     fn more_than_255_blocks_is_refused() {
         assert_eq!(hkdf_sha256(b"", b"", &[], &mut [0; 255 * 32]), Ok(()));
-        assert_eq!(
-            hkdf_sha256(b"", b"", &[], &mut [0; 255 * 32 + 1]),
-            Err(CryptoError::TooLong)
-        );
+        assert_eq!(hkdf_sha256(b"", b"", &[], &mut [0; 255 * 32 + 1]), Err(CryptoError::TooLong));
     }
 
     #[test]

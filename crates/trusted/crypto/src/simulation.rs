@@ -18,14 +18,8 @@ impl SeededEntropy {
     /// A source that starts over from `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        let key =
-            Secret::init(|key| *key = hmac_with(b"cloister simulation entropy", &[&seed.to_be_bytes()]));
-        Self {
-            key,
-            counter: 0,
-            block: [0; 32],
-            used: 32,
-        }
+        let key = Secret::init(|key| *key = hmac_with(b"cloister simulation entropy", &[&seed.to_be_bytes()]));
+        Self { key, counter: 0, block: [0; 32], used: 32 }
     }
 }
 

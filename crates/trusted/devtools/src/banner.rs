@@ -55,21 +55,14 @@ impl Banner<'_> {
         writeln!(f, "Accounts, each with {ether} ETH, and their private keys")?;
         for (index, account) in self.accounts.all().iter().enumerate() {
             let label = format!("({index})");
-            writeln!(
-                f,
-                "{label:>5} {}  {}",
-                account.address().to_checksum(None),
-                account.private_key_hex()
-            )?;
+            writeln!(f, "{label:>5} {}  {}", account.address().to_checksum(None), account.private_key_hex())?;
         }
         writeln!(f, "\nMnemonic         {}", self.accounts.mnemonic())?;
         writeln!(f, "Derivation path  {DERIVATION_PATH}<index>\n")
     }
 
     fn chain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kept = self
-            .datadir
-            .map_or("nowhere; it is gone when the node stops", |datadir| datadir);
+        let kept = self.datadir.map_or("nowhere; it is gone when the node stops", |datadir| datadir);
         let rows = [
             ("Chain id", self.chain_id.to_string()),
             ("Genesis hash", self.genesis_hash.to_string()),
@@ -90,12 +83,7 @@ impl Banner<'_> {
     }
 
     fn next_steps(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = self
-            .accounts
-            .all()
-            .first()
-            .map(|account| account.private_key_hex())
-            .unwrap_or_default();
+        let key = self.accounts.all().first().map(|account| account.private_key_hex()).unwrap_or_default();
         let url = format!("http://{}", self.endpoint);
         writeln!(
             f,

@@ -61,12 +61,7 @@ pub(crate) struct Replayed {
 
 /// Runs the transactions of a block up to the end of `watched` and tells about those in it. Empty
 /// where the block or the state before it is no longer at hand.
-pub(crate) fn replay(
-    context: &RpcContext,
-    caller: &Caller,
-    block: &SeenBlock,
-    watched: Range<usize>,
-) -> Vec<Replayed> {
+pub(crate) fn replay(context: &RpcContext, caller: &Caller, block: &SeenBlock, watched: Range<usize>) -> Vec<Replayed> {
     try_replay(context, caller, block, watched).unwrap_or_default()
 }
 
@@ -85,12 +80,7 @@ fn try_replay(
         Lookup::Found(block) => Some(block.hash()),
         Lookup::Stored(_) | Lookup::Absent => None,
     };
-    let replay = Replay {
-        header: block.header(),
-        transactions: &whole.transactions,
-        view,
-        hashes: &hashes,
-    };
+    let replay = Replay { header: block.header(), transactions: &whole.transactions, view, hashes: &hashes };
     let mut told = Vec::with_capacity(watched.len());
     let observe = |observed: Observed<'_, '_, ConsoleCalls>| {
         told.push(Replayed {
@@ -99,10 +89,7 @@ fn try_replay(
             logs: std::mem::take(&mut observed.inspector.logs),
         });
     };
-    context
-        .executor
-        .inspect_block(replay, watched, &mut ConsoleCalls::default(), observe)
-        .ok()?;
+    context.executor.inspect_block(replay, watched, &mut ConsoleCalls::default(), observe).ok()?;
     Some(told)
 }
 

@@ -40,10 +40,7 @@ impl Executor {
             let access_list = sorted(inspector.into_access_list());
             round += 1;
             if (round > 1 && access_list == given) || round == MAX_ROUNDS {
-                return Ok(AccessListOutcome {
-                    access_list,
-                    outcome: CallOutcome::new(result.result),
-                });
+                return Ok(AccessListOutcome { access_list, outcome: CallOutcome::new(result.result) });
             }
             request.access_list = Some(access_list);
         }

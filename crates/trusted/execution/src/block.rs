@@ -1,8 +1,6 @@
 //! A block on its way: built, then sealed with its state root.
 
-use alloy_consensus::proofs::{
-    calculate_receipt_root, calculate_transaction_root, calculate_withdrawals_root,
-};
+use alloy_consensus::proofs::{calculate_receipt_root, calculate_transaction_root, calculate_withdrawals_root};
 use alloy_consensus::{Header, TxReceipt};
 use alloy_eips::eip4895::{Withdrawal, Withdrawals};
 use alloy_eips::eip7685::Requests;
@@ -129,21 +127,11 @@ impl Built {
         header.state_root = state_root;
         header.transactions_root = calculate_transaction_root(&transactions);
         header.receipts_root = calculate_receipt_root(&self.receipts);
-        header.logs_bloom = self
-            .receipts
-            .iter()
-            .fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom());
-        header.withdrawals_root = self
-            .withdrawals
-            .as_ref()
-            .map(|withdrawals| calculate_withdrawals_root(withdrawals));
+        header.logs_bloom = self.receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom());
+        header.withdrawals_root = self.withdrawals.as_ref().map(|withdrawals| calculate_withdrawals_root(withdrawals));
         header.requests_hash = self.requests.as_ref().map(Requests::requests_hash);
         Executed {
-            commitments: Commitments::open(
-                state_root,
-                header.receipts_root,
-                header.requests_hash.unwrap_or_default(),
-            ),
+            commitments: Commitments::open(state_root, header.receipts_root, header.requests_hash.unwrap_or_default()),
             hash: header.hash_slow(),
             header,
             transactions: self.transactions,
@@ -177,11 +165,7 @@ impl Executed {
         let ours = &self.header;
         let fields: [(&'static str, String, String); 7] = [
             differ("gasUsed", &claimed.gas_used, &ours.gas_used),
-            differ(
-                "transactionsRoot",
-                &claimed.transactions_root,
-                &ours.transactions_root,
-            ),
+            differ("transactionsRoot", &claimed.transactions_root, &ours.transactions_root),
             differ("receiptsRoot", &claimed.receipts_root, &ours.receipts_root),
             differ("logsBloom", &claimed.logs_bloom, &ours.logs_bloom),
             differ("stateRoot", &claimed.state_root, &ours.state_root),
@@ -190,20 +174,11 @@ impl Executed {
         ];
         match fields.into_iter().find(|(_, claimed, ours)| claimed != ours) {
             None => Ok(()),
-            Some((field, claimed, computed)) => Err(Mismatch {
-                height: ours.number,
-                field,
-                claimed,
-                computed,
-            }),
+            Some((field, claimed, computed)) => Err(Mismatch { height: ours.number, field, claimed, computed }),
         }
     }
 }
 
-fn differ<T: core::fmt::Debug>(
-    field: &'static str,
-    claimed: &T,
-    computed: &T,
-) -> (&'static str, String, String) {
+fn differ<T: core::fmt::Debug>(field: &'static str, claimed: &T, computed: &T) -> (&'static str, String, String) {
     (field, format!("{claimed:?}"), format!("{computed:?}"))
 }

@@ -37,8 +37,7 @@ pub struct Executor {
     pub(crate) codes: Arc<CodeCache>,
 }
 
-pub(crate) type Blocks<'a, I> =
-    EthBlockExecutor<'a, CloisterEvm<BlockDatabase<'a>, I>, ExecutorSpec, Receipts>;
+pub(crate) type Blocks<'a, I> = EthBlockExecutor<'a, CloisterEvm<BlockDatabase<'a>, I>, ExecutorSpec, Receipts>;
 
 /// What became of a candidate.
 enum Fate {
@@ -51,11 +50,7 @@ impl Executor {
     /// An executor of the chain `spec` whose frames `guard` admits.
     #[must_use]
     pub fn new(spec: Arc<ChainSpec>, guard: Arc<dyn FrameGuard>) -> Self {
-        Self {
-            spec,
-            factory: CloisterEvmFactory::new(guard),
-            codes: Arc::default(),
-        }
+        Self { spec, factory: CloisterEvmFactory::new(guard), codes: Arc::default() }
     }
 
     /// The chain.
@@ -82,11 +77,7 @@ impl Executor {
     ) -> Result<Built, ExecutionError> {
         let withdrawals = attributes.withdrawals.clone();
         let header = self.draft(parent, attributes)?;
-        let body = Body {
-            ommers: &[],
-            withdrawals: &withdrawals,
-            transactions: candidates.len(),
-        };
+        let body = Body { ommers: &[], withdrawals: &withdrawals, transactions: candidates.len() };
         let mut run = self.start(&header, body, view, hashes)?;
         let mut built = Included::default();
         let mut gas_left = header.gas_limit;
@@ -115,11 +106,7 @@ impl Executor {
     }
 
     /// The header of the block after `parent`, as far as it is known before execution.
-    pub(crate) fn draft(
-        &self,
-        parent: Parent<'_>,
-        attributes: BlockAttributes,
-    ) -> Result<Header, ExecutionError> {
+    pub(crate) fn draft(&self, parent: Parent<'_>, attributes: BlockAttributes) -> Result<Header, ExecutionError> {
         let spec = &self.spec;
         let timestamp = attributes.timestamp;
         if !spec.timestamp_may_follow(parent.header.timestamp, timestamp) {
@@ -162,22 +149,12 @@ impl Executor {
         view: &'a StateView,
         hashes: &'a dyn BlockHashes,
     ) -> Result<Blocks<'a, NoOpInspector>, ExecutionError> {
-        let evm = self.factory.create_evm(
-            self.block_database(view, hashes),
-            block_environment(&self.spec, header),
-        );
+        let evm = self.factory.create_evm(self.block_database(view, hashes), block_environment(&self.spec, header));
         self.start_with(evm, header, body)
     }
 
-    pub(crate) fn block_database<'a>(
-        &'a self,
-        view: &'a StateView,
-        hashes: &'a dyn BlockHashes,
-    ) -> BlockDatabase<'a> {
-        State::builder()
-            .with_database(ViewDatabase::new(view, hashes, &self.codes))
-            .with_bundle_update()
-            .build()
+    pub(crate) fn block_database<'a>(&'a self, view: &'a StateView, hashes: &'a dyn BlockHashes) -> BlockDatabase<'a> {
+        State::builder().with_database(ViewDatabase::new(view, hashes, &self.codes)).with_bundle_update().build()
     }
 
     pub(crate) fn start_with<'a, I: Inspector<EvmContext<BlockDatabase<'a>>>>(
@@ -246,10 +223,7 @@ pub(crate) struct Body<'a> {
 pub(crate) struct Included(pub(crate) Vec<RecoveredTransaction>);
 
 /// Executes one candidate and commits it if it is valid.
-fn include(
-    run: &mut Blocks<'_, NoOpInspector>,
-    transaction: &RecoveredTransaction,
-) -> Result<Fate, ExecutionError> {
+fn include(run: &mut Blocks<'_, NoOpInspector>, transaction: &RecoveredTransaction) -> Result<Fate, ExecutionError> {
     let sender = transaction.signer();
     match execute(run, transaction) {
         Ok(output) => {
@@ -266,9 +240,9 @@ fn include(
                 _ => Fate::Evicted(reason),
             })
         }
-        Err(BlockExecutionError::Validation(
-            BlockValidationError::TransactionGasLimitMoreThanAvailableBlockGas { .. },
-        )) => Ok(Fate::Deferred),
+        Err(BlockExecutionError::Validation(BlockValidationError::TransactionGasLimitMoreThanAvailableBlockGas {
+            ..
+        })) => Ok(Fate::Deferred),
         Err(error) => Err(fatal(error)),
     }
 }

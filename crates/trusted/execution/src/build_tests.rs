@@ -12,8 +12,8 @@ use cloister_state::StorageCleared;
 use proptest::prelude::*;
 
 use crate::testing::{
-    ETHER, GWEI, TOKEN, World, access_list_tx, address, authorization, balance_slot, dynamic, initcode,
-    legacy, recovered, set_code, transfer_input,
+    ETHER, GWEI, TOKEN, World, access_list_tx, address, authorization, balance_slot, dynamic, initcode, legacy,
+    recovered, set_code, transfer_input,
 };
 use crate::{BlockAttributes, Claimed, ExecutionError, NoBlockHashes, Open, Parent};
 
@@ -38,11 +38,7 @@ fn every_type_executes() {
     assert!(executed.receipts.iter().all(|receipt| receipt.status()));
     let types: Vec<u8> = executed.receipts.iter().map(|r| r.tx_type() as u8).collect();
     assert_eq!(types, [0, 1, 2, 4]);
-    let used: Vec<u64> = executed
-        .receipts
-        .iter()
-        .map(|receipt| receipt.cumulative_gas_used())
-        .collect();
+    let used: Vec<u64> = executed.receipts.iter().map(|receipt| receipt.cumulative_gas_used()).collect();
     assert_eq!(used[..3], [21_000, 42_000, 63_000]);
     assert_eq!(executed.header.gas_used, used[3]);
     assert_eq!(world.balance(target), U256::from(3 * 7));
@@ -79,10 +75,7 @@ fn fees_go_to_the_beneficiary_and_the_base_fee_is_burned() {
 
 #[test]
 fn a_fixed_base_fee_stays() {
-    let chain = DevChain {
-        base_fee: DevBaseFee::Fixed(0),
-        ..DevChain::default()
-    };
+    let chain = DevChain { base_fee: DevBaseFee::Fixed(0), ..DevChain::default() };
     let mut world = World::with(chain, Arc::new(Open));
     let mut free = dynamic(0);
     (free.max_fee_per_gas, free.max_priority_fee_per_gas) = (0, 0);
@@ -110,23 +103,10 @@ fn tokens_move_and_log() {
     assert_eq!(log.address, TOKEN);
     assert_eq!(log.topics()[0], keccak256("Transfer(address,address,uint256)"));
     assert_eq!(log.topics()[1], address(1).into_word());
-    assert!(
-        executed
-            .header
-            .logs_bloom
-            .contains_raw_log(TOKEN, &[log.topics()[2]])
-    );
-    assert_eq!(
-        executed.header.receipts_root,
-        calculate_receipt_root(&executed.receipts)
-    );
+    assert!(executed.header.logs_bloom.contains_raw_log(TOKEN, &[log.topics()[2]]));
+    assert_eq!(executed.header.receipts_root, calculate_receipt_root(&executed.receipts));
     // Two slots of the token, and nothing else of it.
-    let delta = executed
-        .delta
-        .accounts
-        .iter()
-        .find(|a| a.address == TOKEN)
-        .unwrap();
+    let delta = executed.delta.accounts.iter().find(|a| a.address == TOKEN).unwrap();
     assert_eq!(delta.storage.len(), 3);
     assert_eq!(delta.storage_cleared, StorageCleared::No);
     executed.delta.check().unwrap();
@@ -136,10 +116,7 @@ fn tokens_move_and_log() {
 fn system_calls_write_their_slots() {
     let mut world = World::new();
     let genesis = world.head().hash;
-    let attributes = BlockAttributes {
-        parent_beacon_block_root: Some(B256::repeat_byte(0x42)),
-        ..world.attributes()
-    };
+    let attributes = BlockAttributes { parent_beacon_block_root: Some(B256::repeat_byte(0x42)), ..world.attributes() };
     let timestamp = attributes.timestamp;
     let built = world.build_with(attributes, vec![]);
     let executed = world.commit(built);
@@ -149,10 +126,7 @@ fn system_calls_write_their_slots() {
     // EIP-4788: the time at time mod 8191, the root 8191 slots behind.
     let beacon = |slot| world.storage(eip4788::BEACON_ROOTS_ADDRESS, U256::from(slot));
     assert_eq!(beacon(timestamp % 8191), U256::from(timestamp));
-    assert_eq!(
-        B256::from(beacon(timestamp % 8191 + 8191)),
-        B256::repeat_byte(0x42)
-    );
+    assert_eq!(B256::from(beacon(timestamp % 8191 + 8191)), B256::repeat_byte(0x42));
     assert_eq!(executed.header.requests_hash, Some(EMPTY_REQUESTS_HASH));
     assert_eq!(executed.header.blob_gas_used, Some(0));
 }
@@ -181,10 +155,7 @@ fn requests_come_out_of_the_block() {
     assert_eq!(requests[0].as_ref(), expected);
     let executed = world.commit(built);
     assert_ne!(executed.header.requests_hash, Some(EMPTY_REQUESTS_HASH));
-    assert_eq!(
-        executed.commitments.requests.root,
-        executed.header.requests_hash.unwrap()
-    );
+    assert_eq!(executed.commitments.requests.root, executed.header.requests_hash.unwrap());
 }
 
 #[test]
@@ -192,12 +163,7 @@ fn withdrawals_are_paid() {
     let mut world = World::new();
     let to = Address::repeat_byte(0x99);
     let attributes = BlockAttributes {
-        withdrawals: vec![Withdrawal {
-            index: 0,
-            validator_index: 1,
-            address: to,
-            amount: 5,
-        }],
+        withdrawals: vec![Withdrawal { index: 0, validator_index: 1, address: to, amount: 5 }],
         ..world.attributes()
     };
     let built = world.build_with(attributes, vec![]);
@@ -207,18 +173,9 @@ fn withdrawals_are_paid() {
     // No block before Shanghai has any.
     let paris = World::on("paris");
     assert!(paris.build(vec![]).withdrawals.is_none());
-    let attributes = BlockAttributes {
-        withdrawals: vec![Withdrawal::default()],
-        ..paris.attributes()
-    };
-    let parent = Parent {
-        header: &paris.head().header,
-        hash: paris.head().hash,
-    };
-    let error = paris
-        .executor
-        .build(parent, attributes, &paris.view(), &NoBlockHashes, vec![])
-        .unwrap_err();
+    let attributes = BlockAttributes { withdrawals: vec![Withdrawal::default()], ..paris.attributes() };
+    let parent = Parent { header: &paris.head().header, hash: paris.head().hash };
+    let error = paris.executor.build(parent, attributes, &paris.view(), &NoBlockHashes, vec![]).unwrap_err();
     assert_eq!(error.code(), Code::InvalidParams);
 }
 
@@ -245,10 +202,7 @@ fn the_unusable_is_evicted_and_the_untimely_deferred() {
     assert_eq!(senders, [address(1), address(1), address(4)]);
     let evicted: Vec<Code> = built.evicted.iter().map(|(_, why)| why.code()).collect();
     assert_eq!(evicted, [Code::NonceTooLow, Code::InsufficientFunds]);
-    assert_eq!(
-        built.evicted[0].1.to_string(),
-        format!("nonce too low: address {}, tx: 0 state: 1", address(1))
-    );
+    assert_eq!(built.evicted[0].1.to_string(), format!("nonce too low: address {}, tx: 0 state: 1", address(1)));
     let deferred: Vec<_> = built.deferred.iter().map(|tx| tx.sender()).collect();
     assert_eq!(deferred, [address(2), address(3)]);
     assert_eq!(built.receipts.len(), 3);
@@ -263,12 +217,7 @@ fn blocks_are_filled_by_declared_gas() {
         recovered(number, tx)
     };
     // Each uses 21,000; what they declare is what counts, and a later one may still fit.
-    let built = world.build(vec![
-        sized(1, 20_000_000),
-        sized(2, 10_000_001),
-        sized(3, 10_000_000),
-        sized(4, 21_000),
-    ]);
+    let built = world.build(vec![sized(1, 20_000_000), sized(2, 10_000_001), sized(3, 10_000_000), sized(4, 21_000)]);
     let senders: Vec<_> = built.transactions.iter().map(|tx| tx.signer()).collect();
     assert_eq!(senders, [address(1), address(3)]);
     assert_eq!(built.deferred.len(), 2);
@@ -291,18 +240,10 @@ fn time_must_follow_the_parent() {
     let mut world = World::new();
     world.mine(vec![]);
     let at = |timestamp| {
-        let attributes = BlockAttributes {
-            timestamp,
-            ..world.attributes()
-        };
-        let parent = Parent {
-            header: &world.head().header,
-            hash: world.head().hash,
-        };
+        let attributes = BlockAttributes { timestamp, ..world.attributes() };
+        let parent = Parent { header: &world.head().header, hash: world.head().hash };
         let view = world.view();
-        world
-            .executor
-            .build(parent, attributes, &view, &NoBlockHashes, vec![])
+        world.executor.build(parent, attributes, &view, &NoBlockHashes, vec![])
     };
     let now = world.head().header.timestamp;
     assert!(at(now).is_ok());
@@ -332,16 +273,8 @@ fn contracts_are_created_and_destroyed() {
     let mut call = dynamic(1);
     call.to = TxKind::Call(contract);
     let executed = world.mine(vec![recovered(1, call)]);
-    let delta = executed
-        .delta
-        .accounts
-        .iter()
-        .find(|a| a.address == contract)
-        .unwrap();
-    assert_eq!(
-        (delta.account, delta.storage_cleared),
-        (None, StorageCleared::Yes)
-    );
+    let delta = executed.delta.accounts.iter().find(|a| a.address == contract).unwrap();
+    assert_eq!((delta.account, delta.storage_cleared), (None, StorageCleared::Yes));
     assert_eq!(world.storage(contract, U256::from(1)), U256::ZERO);
     assert!(world.view().account(contract).unwrap().is_none());
 
@@ -389,19 +322,10 @@ fn block_hashes_are_those_given() {
     tx.to = TxKind::Call(TOKEN);
     let candidates = vec![world.validate(recovered(1, tx)).unwrap()];
     let known = |height: u64| (height == 0).then_some(B256::repeat_byte(0x0b));
-    let parent = Parent {
-        header: &world.head().header,
-        hash: world.head().hash,
-    };
-    let built = world
-        .executor
-        .build(parent, world.attributes(), &world.view(), &known, candidates)
-        .unwrap();
+    let parent = Parent { header: &world.head().header, hash: world.head().hash };
+    let built = world.executor.build(parent, world.attributes(), &world.view(), &known, candidates).unwrap();
     world.commit(built);
-    assert_eq!(
-        B256::from(world.storage(TOKEN, U256::ZERO)),
-        B256::repeat_byte(0x0b)
-    );
+    assert_eq!(B256::from(world.storage(TOKEN, U256::ZERO)), B256::repeat_byte(0x0b));
 }
 
 #[test]
@@ -409,9 +333,7 @@ fn the_same_inputs_give_the_same_block() {
     let run = || {
         let mut world = World::new();
         world.mine((1..9).map(|n| token_transfer(n, 0, address(n + 1), 5)).collect());
-        world
-            .mine((1..9).map(|n| recovered(n, dynamic(1))).collect())
-            .hash
+        world.mine((1..9).map(|n| recovered(n, dynamic(1))).collect()).hash
     };
     assert_eq!(run(), run());
 }
@@ -428,20 +350,9 @@ fn only_blocks_that_were_mined_are_rewarded() {
     header.number += 1;
     header.parent_hash = parent.hash;
     header.difficulty = U256::from(131_072);
-    let claimed = Claimed {
-        header: &header,
-        ommers: &[],
-        transactions: &[],
-        withdrawals: &[],
-    };
-    let parent = Parent {
-        header: &parent.header,
-        hash: parent.hash,
-    };
-    let built = world
-        .executor
-        .reexecute(parent, claimed, &world.view(), &NoBlockHashes)
-        .unwrap();
+    let claimed = Claimed { header: &header, ommers: &[], transactions: &[], withdrawals: &[] };
+    let parent = Parent { header: &parent.header, hash: parent.hash };
+    let built = world.executor.reexecute(parent, claimed, &world.view(), &NoBlockHashes).unwrap();
     assert_eq!(built.header_draft.difficulty, U256::from(131_072));
     world.commit(built);
     assert_eq!(world.balance(miner), U256::from(2 * ETHER));
@@ -450,10 +361,7 @@ fn only_blocks_that_were_mined_are_rewarded() {
 #[test]
 fn the_base_fee_can_be_set_in_development_only() {
     let mut world = World::new();
-    let attributes = BlockAttributes {
-        base_fee_override: Some(5),
-        ..world.attributes()
-    };
+    let attributes = BlockAttributes { base_fee_override: Some(5), ..world.attributes() };
     let built = world.build_with(attributes.clone(), vec![]);
     assert_eq!(built.header_draft.base_fee_per_gas, Some(5));
     let mut genesis = world.spec().genesis().clone();
@@ -471,10 +379,7 @@ fn a_false_header_is_named() {
     executed.verify(&executed.header).unwrap();
     let mut claimed = executed.header.clone();
     claimed.gas_used += 1;
-    assert_eq!(
-        executed.verify(&claimed).unwrap_err().to_string(),
-        "block 1: gasUsed is 21001, execution gives 21000"
-    );
+    assert_eq!(executed.verify(&claimed).unwrap_err().to_string(), "block 1: gasUsed is 21001, execution gives 21000");
     let mut claimed = executed.header.clone();
     claimed.state_root = B256::ZERO;
     assert_eq!(executed.verify(&claimed).unwrap_err().field, "stateRoot");
@@ -495,11 +400,7 @@ fn step() -> impl Strategy<Value = Step> {
     let who = 1u8..10;
     prop_oneof![
         (who.clone(), 1u8..20, any::<u64>()).prop_map(|(from, to, wei)| Step::Transfer { from, to, wei }),
-        (who.clone(), 1u8..20, 0u64..2_000_000).prop_map(|(from, to, amount)| Step::Token {
-            from,
-            to,
-            amount
-        }),
+        (who.clone(), 1u8..20, 0u64..2_000_000).prop_map(|(from, to, amount)| Step::Token { from, to, amount }),
         (who.clone(), proptest::collection::vec(any::<u8>(), 0..40))
             .prop_map(|(from, runtime)| Step::Create { from, runtime }),
         (who.clone(), who).prop_map(|(from, authority)| Step::Delegate { from, authority }),
@@ -550,11 +451,7 @@ proptest! {
 
 fn transaction(step: &Step, nonces: &[u64; 10]) -> (u8, RecoveredTransaction) {
     let account = |number: u8| {
-        if number < 10 {
-            address(number)
-        } else {
-            Address::repeat_byte(number)
-        }
+        if number < 10 { address(number) } else { Address::repeat_byte(number) }
     };
     match step {
         Step::Transfer { from, to, wei } => {
@@ -563,10 +460,9 @@ fn transaction(step: &Step, nonces: &[u64; 10]) -> (u8, RecoveredTransaction) {
             tx.value = U256::from(*wei);
             (*from, recovered(*from, tx))
         }
-        Step::Token { from, to, amount } => (
-            *from,
-            token_transfer(*from, nonces[usize::from(*from)], account(*to), *amount),
-        ),
+        Step::Token { from, to, amount } => {
+            (*from, token_transfer(*from, nonces[usize::from(*from)], account(*to), *amount))
+        }
         Step::Create { from, runtime } => {
             let mut tx = dynamic(nonces[usize::from(*from)]);
             tx.to = TxKind::Create;
@@ -577,10 +473,7 @@ fn transaction(step: &Step, nonces: &[u64; 10]) -> (u8, RecoveredTransaction) {
         Step::Delegate { from, authority } => {
             let nonce = nonces[usize::from(*authority)];
             let list = vec![authorization(*authority, nonce, TOKEN)];
-            (
-                *from,
-                recovered(*from, set_code(nonces[usize::from(*from)], list)),
-            )
+            (*from, recovered(*from, set_code(nonces[usize::from(*from)], list)))
         }
     }
 }

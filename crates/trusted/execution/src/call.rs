@@ -104,28 +104,15 @@ pub enum CallOutcome {
 impl CallOutcome {
     pub(crate) fn new(result: ExecutionResult) -> Self {
         match result {
-            ExecutionResult::Success {
-                gas, logs, output, ..
-            } => {
+            ExecutionResult::Success { gas, logs, output, .. } => {
                 let (output, created) = match output {
                     Output::Call(output) => (output, None),
                     Output::Create(code, address) => (code, address),
                 };
-                Self::Success {
-                    output,
-                    gas_used: gas.tx_gas_used(),
-                    logs,
-                    created,
-                }
+                Self::Success { output, gas_used: gas.tx_gas_used(), logs, created }
             }
-            ExecutionResult::Revert { gas, output, .. } => Self::Revert {
-                output,
-                gas_used: gas.tx_gas_used(),
-            },
-            ExecutionResult::Halt { reason, gas, .. } => Self::Halt {
-                reason,
-                gas_used: gas.tx_gas_used(),
-            },
+            ExecutionResult::Revert { gas, output, .. } => Self::Revert { output, gas_used: gas.tx_gas_used() },
+            ExecutionResult::Halt { reason, gas, .. } => Self::Halt { reason, gas_used: gas.tx_gas_used() },
         }
     }
 
@@ -133,9 +120,7 @@ impl CallOutcome {
     #[must_use]
     pub const fn gas_used(&self) -> u64 {
         match self {
-            Self::Success { gas_used, .. } | Self::Revert { gas_used, .. } | Self::Halt { gas_used, .. } => {
-                *gas_used
-            }
+            Self::Success { gas_used, .. } | Self::Revert { gas_used, .. } | Self::Halt { gas_used, .. } => *gas_used,
         }
     }
 
@@ -147,9 +132,7 @@ impl CallOutcome {
         match self {
             Self::Success { output, .. } => Ok(output),
             Self::Revert { output, .. } => Err(ExecutionError::Reverted { output }),
-            Self::Halt { reason, .. } => Err(ExecutionError::Halted {
-                reason: halt_message(&reason),
-            }),
+            Self::Halt { reason, .. } => Err(ExecutionError::Halted { reason: halt_message(&reason) }),
         }
     }
 }
@@ -222,18 +205,12 @@ impl Executor {
     }
 
     /// From a request to what the EVM runs.
-    pub(crate) fn prepare(
-        &self,
-        env: &CallEnv<'_>,
-        request: &CallRequest,
-    ) -> Result<Prepared, ExecutionError> {
+    pub(crate) fn prepare(&self, env: &CallEnv<'_>, request: &CallRequest) -> Result<Prepared, ExecutionError> {
         let chain_id = self.spec.chain_id();
         if let Some(id) = request.chain_id
             && id != chain_id
         {
-            return Err(
-                Rejected::with_detail(Code::InvalidChainId, format!("have {id} want {chain_id}")).into(),
-            );
+            return Err(Rejected::with_detail(Code::InvalidChainId, format!("have {id} want {chain_id}")).into());
         }
         let mut environment = call_environment(&self.spec, env.header, env.block_overrides);
         let fees = Fees::of(request)?;
@@ -290,10 +267,7 @@ impl Fees {
                 Code::InvalidParams,
                 "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified",
             )),
-            Some(price) => Ok(Self {
-                cap: price,
-                tip: None,
-            }),
+            Some(price) => Ok(Self { cap: price, tip: None }),
             None => {
                 let cap = request.max_fee_per_gas.unwrap_or(0);
                 let tip = request.max_priority_fee_per_gas;
@@ -302,10 +276,7 @@ impl Fees {
                         Code::TipAboveFeeCap,
                         format!("maxPriorityFeePerGas: {tip}, maxFeePerGas: {cap}"),
                     )),
-                    _ => Ok(Self {
-                        cap,
-                        tip: dynamic.then(|| tip.unwrap_or(0)),
-                    }),
+                    _ => Ok(Self { cap, tip: dynamic.then(|| tip.unwrap_or(0)) }),
                 }
             }
         }

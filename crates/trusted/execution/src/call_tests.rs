@@ -11,24 +11,16 @@ use alloy_primitives::hex;
 const AT: Address = Address::repeat_byte(0xcc);
 
 fn to(address: Address) -> CallRequest {
-    CallRequest {
-        to: Some(address),
-        ..CallRequest::default()
-    }
+    CallRequest { to: Some(address), ..CallRequest::default() }
 }
 
 /// Runs code that leaves one word, under overrides.
 fn word(world: &World, code: &[u8], request: &CallRequest, block: &BlockOverrides) -> U256 {
     let state = StateOverrides::from([(
         AT,
-        AccountOverride {
-            code: Some(Bytes::copy_from_slice(code)),
-            ..AccountOverride::default()
-        },
+        AccountOverride { code: Some(Bytes::copy_from_slice(code)), ..AccountOverride::default() },
     )]);
-    let outcome = world
-        .executor
-        .call(&world.view(), &world.env(&state, block), request);
+    let outcome = world.executor.call(&world.view(), &world.env(&state, block), request);
     U256::from_be_slice(&outcome.unwrap().into_output().unwrap())
 }
 
@@ -43,13 +35,7 @@ fn a_call_returns_logs_and_gas() {
     let mut request = to(TOKEN);
     request.from = Some(address(1));
     request.input = transfer_input(address(2), 5);
-    let CallOutcome::Success {
-        output,
-        gas_used,
-        logs,
-        created,
-    } = world.call(&request).unwrap()
-    else {
+    let CallOutcome::Success { output, gas_used, logs, created } = world.call(&request).unwrap() else {
         panic!("the transfer succeeds")
     };
     assert_eq!(U256::from_be_slice(&output), U256::ONE);
@@ -57,10 +43,7 @@ fn a_call_returns_logs_and_gas() {
     assert_eq!(created, None);
     assert!((30_000..60_000).contains(&gas_used), "{gas_used}");
     // Nothing is left of it.
-    assert_eq!(
-        world.storage(TOKEN, balance_slot(address(2))),
-        U256::from(1_000_000)
-    );
+    assert_eq!(world.storage(TOKEN, balance_slot(address(2))), U256::from(1_000_000));
 }
 
 #[test]
@@ -92,11 +75,7 @@ fn reverts_and_halts_are_outcomes() {
 #[test]
 fn creation_returns_the_code() {
     let world = World::new();
-    let request = CallRequest {
-        from: Some(address(1)),
-        input: initcode(&hex!("6001")),
-        ..CallRequest::default()
-    };
+    let request = CallRequest { from: Some(address(1)), input: initcode(&hex!("6001")), ..CallRequest::default() };
     let CallOutcome::Success { output, created, .. } = world.call(&request).unwrap() else {
         panic!("the creation succeeds")
     };
@@ -117,10 +96,7 @@ fn who_pays_nothing_sees_no_base_fee() {
     assert_eq!(word(&world, &basefee, &paying, &none), U256::from(1_000_000_000));
     // GASPRICE is the base fee plus the tip.
     paying.max_priority_fee_per_gas = Some(7);
-    assert_eq!(
-        word(&world, &returns(0x3a), &paying, &none),
-        U256::from(1_000_000_007)
-    );
+    assert_eq!(word(&world, &returns(0x3a), &paying, &none), U256::from(1_000_000_007));
 }
 
 #[test]
@@ -153,10 +129,7 @@ fn fees_are_checked_where_there_are_any() {
     assert_eq!(refused(&foreign).code(), Code::InvalidChainId);
     let mut starved = to(AT);
     starved.gas = Some(20_000);
-    assert_eq!(
-        refused(&starved).to_string(),
-        "intrinsic gas too low: gas 20000, minimum needed 21000"
-    );
+    assert_eq!(refused(&starved).to_string(), "intrinsic gas too low: gas 20000, minimum needed 21000");
 }
 
 #[test]
@@ -169,10 +142,7 @@ fn the_gas_cap_holds() {
     let seen = word(&world, &gas, &request, &none);
     assert_eq!(seen, U256::from(DEFAULT_CALL_GAS_CAP - 21_000 - 2));
     request.gas = Some(50_000);
-    assert_eq!(
-        word(&world, &gas, &request, &none),
-        U256::from(50_000 - 21_000 - 2)
-    );
+    assert_eq!(word(&world, &gas, &request, &none), U256::from(50_000 - 21_000 - 2));
 }
 
 #[test]
@@ -188,14 +158,7 @@ fn the_block_can_be_overridden() {
         block_hashes: BTreeMap::from([(999, B256::with_last_byte(7))]),
         ..BlockOverrides::default()
     };
-    let cases = [
-        (0x43, 1000),
-        (0x42, 2000),
-        (0x45, 3000),
-        (0x41, 4),
-        (0x44, 5),
-        (0x4a, 6),
-    ];
+    let cases = [(0x43, 1000), (0x42, 2000), (0x45, 3000), (0x41, 4), (0x44, 5), (0x4a, 6)];
     for (opcode, expected) in cases {
         let seen = word(&world, &returns(opcode), &to(AT), &block);
         assert_eq!(seen, U256::from(expected), "{opcode:#x}");
@@ -209,9 +172,7 @@ fn the_state_can_be_overridden() {
     let world = World::new();
     let none = BlockOverrides::default();
     let run = |state: StateOverrides, request: &CallRequest| {
-        world
-            .executor
-            .call(&world.view(), &world.env(&state, &none), request)
+        world.executor.call(&world.view(), &world.env(&state, &none), request)
     };
     let balance_of_key_9 = |account: AccountOverride| {
         let mut request = to(TOKEN);
@@ -221,14 +182,8 @@ fn the_state_can_be_overridden() {
         matches!(run(overrides, &request), Ok(CallOutcome::Success { .. }))
     };
     let slot = |owner, value: u64| BTreeMap::from([(balance_slot(owner), U256::from(value))]);
-    let state = |state| AccountOverride {
-        state: Some(state),
-        ..AccountOverride::default()
-    };
-    let diff = |diff| AccountOverride {
-        state_diff: Some(diff),
-        ..AccountOverride::default()
-    };
+    let state = |state| AccountOverride { state: Some(state), ..AccountOverride::default() };
+    let diff = |diff| AccountOverride { state_diff: Some(diff), ..AccountOverride::default() };
     assert!(balance_of_key_9(AccountOverride::default()));
     assert!(!balance_of_key_9(diff(slot(address(9), 999_999))));
     assert!(balance_of_key_9(diff(slot(address(8), 0))));
@@ -244,17 +199,9 @@ fn the_state_can_be_overridden() {
     let error = run(StateOverrides::from([(AT, both)]), &to(AT)).unwrap_err();
     assert_eq!(error.code(), Code::InvalidOverride);
 
-    let rich = AccountOverride {
-        balance: Some(U256::from(ETHER)),
-        nonce: Some(7),
-        ..AccountOverride::default()
-    };
-    let creation = CallRequest {
-        from: Some(AT),
-        value: Some(U256::from(ETHER)),
-        input: initcode(&[]),
-        ..CallRequest::default()
-    };
+    let rich = AccountOverride { balance: Some(U256::from(ETHER)), nonce: Some(7), ..AccountOverride::default() };
+    let creation =
+        CallRequest { from: Some(AT), value: Some(U256::from(ETHER)), input: initcode(&[]), ..CallRequest::default() };
     let outcome = run(StateOverrides::from([(AT, rich)]), &creation).unwrap();
     assert!(matches!(
         outcome,
@@ -283,10 +230,7 @@ fn access_lists_name_what_is_touched() {
     let mut request = to(TOKEN);
     request.from = Some(address(1));
     request.input = transfer_input(address(2), 5);
-    let found = world
-        .executor
-        .create_access_list(&world.view(), &world.env(&state, &block), &request)
-        .unwrap();
+    let found = world.executor.create_access_list(&world.view(), &world.env(&state, &block), &request).unwrap();
     assert_eq!(found.access_list.0.len(), 1);
     assert_eq!(found.access_list.0[0].address, TOKEN);
     let mut slots = [balance_slot(address(1)), balance_slot(address(2))].map(B256::from);
@@ -298,10 +242,7 @@ fn access_lists_name_what_is_touched() {
     // A transfer between accounts touches nothing that is not free anyway.
     let mut transfer = to(address(2));
     transfer.from = Some(address(1));
-    let found = world
-        .executor
-        .create_access_list(&world.view(), &world.env(&state, &block), &transfer)
-        .unwrap();
+    let found = world.executor.create_access_list(&world.view(), &world.env(&state, &block), &transfer).unwrap();
     assert_eq!(found.access_list.0, vec![]);
     assert_eq!(found.outcome.gas_used(), 21_000);
 }

@@ -183,12 +183,7 @@ impl<'a> CallDatabase<'a> {
                 codes.insert(keccak256(code), bytecode(code.clone()));
             }
         }
-        Ok(Self {
-            base,
-            accounts,
-            hashes,
-            codes,
-        })
+        Ok(Self { base, accounts, hashes, codes })
     }
 }
 

@@ -36,11 +36,7 @@ fn account_delta(
 ) -> Option<AccountDelta> {
     let info_changed = changed.is_info_changed();
     let was_destroyed = changed.was_destroyed();
-    let account = changed
-        .info
-        .as_ref()
-        .map(account)
-        .filter(|account| !(clears_empty && account.is_empty()));
+    let account = changed.info.as_ref().map(account).filter(|account| !(clears_empty && account.is_empty()));
     let Some(account) = account else {
         // Created and destroyed within the block: it never was.
         changed.original_info.as_ref()?;
@@ -55,13 +51,7 @@ fn account_delta(
     let storage: Vec<_> = changed
         .storage
         .into_iter()
-        .filter(|(_, slot)| {
-            if was_destroyed {
-                !slot.present_value.is_zero()
-            } else {
-                slot.is_changed()
-            }
-        })
+        .filter(|(_, slot)| if was_destroyed { !slot.present_value.is_zero() } else { slot.is_changed() })
         .map(|(key, slot)| (key, slot.present_value))
         .collect();
     if !info_changed && !was_destroyed && storage.is_empty() {
@@ -70,11 +60,7 @@ fn account_delta(
     Some(AccountDelta {
         address,
         account: Some(account),
-        storage_cleared: if was_destroyed {
-            StorageCleared::Yes
-        } else {
-            StorageCleared::No
-        },
+        storage_cleared: if was_destroyed { StorageCleared::Yes } else { StorageCleared::No },
         storage,
     })
 }
@@ -83,10 +69,6 @@ fn account(info: &AccountInfo) -> Account {
     Account {
         nonce: info.nonce,
         balance: info.balance,
-        code_hash: if info.code_hash.is_zero() {
-            KECCAK256_EMPTY
-        } else {
-            info.code_hash
-        },
+        code_hash: if info.code_hash.is_zero() { KECCAK256_EMPTY } else { info.code_hash },
     }
 }

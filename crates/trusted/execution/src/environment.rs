@@ -55,9 +55,7 @@ pub(crate) fn block_environment(spec: &ChainSpec, header: &Header) -> EvmEnv {
     let rules = spec_by_timestamp_and_block_number(spec, header.timestamp, header.number);
     let mut cfg = CfgEnv::new_with_spec(rules).with_chain_id(spec.chain_id());
     cfg.limit_contract_code_size = spec.max_code_size_override();
-    cfg.limit_contract_initcode_size = spec
-        .max_code_size_override()
-        .map(|_| spec.limits().max_initcode_size_bytes);
+    cfg.limit_contract_initcode_size = spec.max_code_size_override().map(|_| spec.limits().max_initcode_size_bytes);
     cfg.tx_gas_limit_cap = spec.transaction_gas_cap_at(header.number, header.timestamp);
     // A development network has impersonated senders, contracts among them.
     cfg.disable_eip3607 = spec.is_development();
@@ -75,11 +73,9 @@ pub(crate) fn block_environment(spec: &ChainSpec, header: &Header) -> EvmEnv {
         basefee: header.base_fee_per_gas.unwrap_or_default(),
         difficulty: if merged { U256::ZERO } else { header.difficulty },
         prevrandao: merged.then_some(header.mix_hash),
-        blob_excess_gas_and_price: header.excess_blob_gas().zip(blobs).map(|(excess, blobs)| {
-            BlobExcessGasAndPrice {
-                excess_blob_gas: excess,
-                blob_gasprice: blobs.calc_blob_fee(excess),
-            }
+        blob_excess_gas_and_price: header.excess_blob_gas().zip(blobs).map(|(excess, blobs)| BlobExcessGasAndPrice {
+            excess_blob_gas: excess,
+            blob_gasprice: blobs.calc_blob_fee(excess),
         }),
         ..BlockEnv::default()
     };
@@ -104,10 +100,7 @@ pub(crate) fn call_environment(spec: &ChainSpec, header: &Header, overrides: &Bl
     let mut env = block_environment(spec, &header);
     if let Some(price) = overrides.blob_base_fee {
         let excess_blob_gas = header.excess_blob_gas.unwrap_or_default();
-        env.block_env.blob_excess_gas_and_price = Some(BlobExcessGasAndPrice {
-            excess_blob_gas,
-            blob_gasprice: price,
-        });
+        env.block_env.blob_excess_gas_and_price = Some(BlobExcessGasAndPrice { excess_blob_gas, blob_gasprice: price });
     }
     env.cfg_env.disable_eip3607 = true;
     env.cfg_env.disable_nonce_check = true;

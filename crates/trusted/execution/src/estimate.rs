@@ -37,9 +37,7 @@ impl Executor {
         let prepared = self.prepare(env, request)?;
         let allowance = self.allowance(view, env, request, &prepared)?;
         let attempt = |gas| self.attempt(view, env, &prepared, gas);
-        if self.is_plain_transfer(view, env, &prepared)?
-            && matches!(attempt(TRANSFER_GAS)?, Attempt::Success { .. })
-        {
+        if self.is_plain_transfer(view, env, &prepared)? && matches!(attempt(TRANSFER_GAS)?, Attempt::Success { .. }) {
             return Ok(TRANSFER_GAS);
         }
         let (used, used_without_refund) = match attempt(allowance)? {
@@ -50,10 +48,7 @@ impl Executor {
         let mut low = used.saturating_sub(1);
         let mut high = allowance;
         // What the call needed, and what the 63/64 rule (EIP-150) may have held back from its callees.
-        let likely = used_without_refund
-            .saturating_add(CALL_STIPEND)
-            .saturating_mul(64)
-            / 63;
+        let likely = used_without_refund.saturating_add(CALL_STIPEND).saturating_mul(64) / 63;
         if likely < high {
             match attempt(likely)? {
                 Attempt::Success { .. } => high = likely,
@@ -124,10 +119,7 @@ impl Executor {
         if !prepared.transaction.data.is_empty() {
             return Ok(false);
         }
-        let account = self
-            .call_database(view, env)?
-            .basic(to)
-            .map_err(|error| ExecutionError::State(error.0))?;
+        let account = self.call_database(view, env)?.basic(to).map_err(|error| ExecutionError::State(error.0))?;
         Ok(account.is_none_or(|account| account.is_empty_code_hash()))
     }
 
@@ -148,18 +140,14 @@ impl Executor {
             }
         };
         Ok(match result {
-            ExecutionResult::Success { gas, .. } => Attempt::Success {
-                used: gas.tx_gas_used(),
-                peak: gas.total_gas_spent().max(gas.tx_gas_used()),
-            },
+            ExecutionResult::Success { gas, .. } => {
+                Attempt::Success { used: gas.tx_gas_used(), peak: gas.total_gas_spent().max(gas.tx_gas_used()) }
+            }
             ExecutionResult::Revert { output, .. } => Attempt::Failed(ExecutionError::Reverted { output }),
-            ExecutionResult::Halt {
-                reason: HaltReason::OutOfGas(_),
-                ..
-            } => Attempt::OutOfGas,
-            ExecutionResult::Halt { reason, .. } => Attempt::Failed(ExecutionError::Halted {
-                reason: halt_message(&reason),
-            }),
+            ExecutionResult::Halt { reason: HaltReason::OutOfGas(_), .. } => Attempt::OutOfGas,
+            ExecutionResult::Halt { reason, .. } => {
+                Attempt::Failed(ExecutionError::Halted { reason: halt_message(&reason) })
+            }
         })
     }
 }

@@ -10,9 +10,7 @@ const AT: Address = Address::repeat_byte(0xcc);
 
 fn estimate(world: &World, request: &CallRequest) -> Result<u64, ExecutionError> {
     let (state, block) = (StateOverrides::new(), BlockOverrides::default());
-    world
-        .executor
-        .estimate_gas(&world.view(), &world.env(&state, &block), request)
+    world.executor.estimate_gas(&world.view(), &world.env(&state, &block), request)
 }
 
 fn succeeds(world: &World, request: &CallRequest, gas: u64) -> bool {
@@ -39,12 +37,7 @@ fn check(world: &World, request: &CallRequest) -> u64 {
 }
 
 fn transfer() -> CallRequest {
-    CallRequest {
-        from: Some(address(1)),
-        to: Some(address(2)),
-        value: Some(U256::from(1)),
-        ..CallRequest::default()
-    }
+    CallRequest { from: Some(address(1)), to: Some(address(2)), value: Some(U256::from(1)), ..CallRequest::default() }
 }
 
 #[test]
@@ -92,27 +85,15 @@ fn failures_are_told_apart() {
     assert_eq!(error.data().unwrap().as_ref(), [0xab]);
     assert_eq!(error.to_string(), "execution reverted");
     world.deploy(AT, &hex!("5f56"));
-    assert_eq!(
-        estimate(&world, &request).unwrap_err().to_string(),
-        "invalid jump destination"
-    );
+    assert_eq!(estimate(&world, &request).unwrap_err().to_string(), "invalid jump destination");
     // An endless loop exceeds any allowance: EIP-7825's on Osaka, else the block's.
     world.deploy(AT, &hex!("5b5f56"));
-    assert_eq!(
-        estimate(&world, &request).unwrap_err().to_string(),
-        "gas required exceeds allowance (16777216)"
-    );
+    assert_eq!(estimate(&world, &request).unwrap_err().to_string(), "gas required exceeds allowance (16777216)");
     let mut prague = World::on("prague");
     prague.deploy(AT, &hex!("5b5f56"));
-    assert_eq!(
-        estimate(&prague, &request).unwrap_err().to_string(),
-        "gas required exceeds allowance (30000000)"
-    );
+    assert_eq!(estimate(&prague, &request).unwrap_err().to_string(), "gas required exceeds allowance (30000000)");
     request.gas = Some(50_000);
-    assert_eq!(
-        estimate(&world, &request).unwrap_err().to_string(),
-        "gas required exceeds allowance (50000)"
-    );
+    assert_eq!(estimate(&world, &request).unwrap_err().to_string(), "gas required exceeds allowance (50000)");
 }
 
 #[test]
@@ -125,14 +106,8 @@ fn the_balance_bounds_the_allowance() {
     // 100 ether at a thousandth each buy 100,000 gas, less one for the value of 1 wei.
     check(&world, &token);
     token.max_fee_per_gas = Some(ETHER / 100);
-    assert_eq!(
-        estimate(&world, &token).unwrap_err().to_string(),
-        "gas required exceeds allowance (9999)"
-    );
+    assert_eq!(estimate(&world, &token).unwrap_err().to_string(), "gas required exceeds allowance (9999)");
     token.max_fee_per_gas = Some(2 * GWEI);
     token.value = Some(U256::from(100 * ETHER));
-    assert_eq!(
-        estimate(&world, &token).unwrap_err().code(),
-        Code::InsufficientFundsForTransfer
-    );
+    assert_eq!(estimate(&world, &token).unwrap_err().code(), Code::InsufficientFundsForTransfer);
 }

@@ -20,8 +20,8 @@ use revm::inspector::{InspectorEvmTr, InspectorHandler, NoOpInspector};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::{
-    CallInputs, CallOutcome, CallScheme, CreateInputs, CreateOutcome, CreateScheme, FrameInput, Gas,
-    InstructionResult, InterpreterResult,
+    CallInputs, CallOutcome, CallScheme, CreateInputs, CreateOutcome, CreateScheme, FrameInput, Gas, InstructionResult,
+    InterpreterResult,
 };
 use revm::primitives::hardfork::SpecId;
 use revm::{Inspector, MainContext};
@@ -53,10 +53,7 @@ impl<DB: Database, I> fmt::Debug for CloisterEvm<DB, I> {
 impl<DB: Database, I> CloisterEvm<DB, I> {
     fn new(db: DB, env: EvmEnv, inspector: I, guard: Arc<dyn FrameGuard>) -> Self {
         let spec = env.cfg_env.spec;
-        let context = Context::mainnet()
-            .with_db(db)
-            .with_cfg(env.cfg_env)
-            .with_block(env.block_env);
+        let context = Context::mainnet().with_db(db).with_cfg(env.cfg_env).with_block(env.block_env);
         Self {
             inner: RevmEvm::new_with_inspector(
                 context,
@@ -95,21 +92,15 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
                 if init.depth == 0 {
                     // revm bumps the sender's nonce when the creation starts; one that never starts
                     // must not leave its transaction free to be replayed.
-                    self.inner
-                        .ctx
-                        .journal_mut()
-                        .load_account_mut(inputs.caller())?
-                        .bump_nonce();
+                    self.inner.ctx.journal_mut().load_account_mut(inputs.caller())?.bump_nonce();
                 }
                 let mut outcome = CreateOutcome::new(reverted(inputs.gas_limit(), inputs.reservoir()), None);
                 outcome.charged_create_state_gas = inputs.charged_create_state_gas();
                 FrameResult::Create(outcome)
             }
             FrameInput::Call(inputs) => {
-                let mut outcome = CallOutcome::new(
-                    reverted(inputs.gas_limit, inputs.reservoir),
-                    inputs.return_memory_offset.clone(),
-                );
+                let mut outcome =
+                    CallOutcome::new(reverted(inputs.gas_limit, inputs.reservoir), inputs.return_memory_offset.clone());
                 outcome.charged_new_account_state_gas = inputs.charged_new_account_state_gas;
                 FrameResult::Call(outcome)
             }
@@ -158,25 +149,13 @@ impl<DB: Database, I> EvmTr for CloisterEvm<DB, I> {
     type Precompiles = EthPrecompiles;
     type Frame = EthFrame;
 
-    fn all(
-        &self,
-    ) -> (
-        &Self::Context,
-        &Self::Instructions,
-        &Self::Precompiles,
-        &FrameStack<Self::Frame>,
-    ) {
+    fn all(&self) -> (&Self::Context, &Self::Instructions, &Self::Precompiles, &FrameStack<Self::Frame>) {
         self.inner.all()
     }
 
     fn all_mut(
         &mut self,
-    ) -> (
-        &mut Self::Context,
-        &mut Self::Instructions,
-        &mut Self::Precompiles,
-        &mut FrameStack<Self::Frame>,
-    ) {
+    ) -> (&mut Self::Context, &mut Self::Instructions, &mut Self::Precompiles, &mut FrameStack<Self::Frame>) {
         self.inner.all_mut()
     }
 
@@ -184,11 +163,7 @@ impl<DB: Database, I> EvmTr for CloisterEvm<DB, I> {
         &mut self,
         init: FrameInit,
     ) -> Result<FrameInitResult<'_, Self::Frame>, ContextDbError<Self::Context>> {
-        if self.admits(&init) {
-            self.inner.frame_init(init)
-        } else {
-            self.refuse(init).map(ItemOrResult::Result)
-        }
+        if self.admits(&init) { self.inner.frame_init(init) } else { self.refuse(init).map(ItemOrResult::Result) }
     }
 
     fn frame_run(&mut self) -> Result<FrameInitOrResult<Self::Frame>, ContextDbError<Self::Context>> {
@@ -208,13 +183,7 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> InspectorEvmTr for CloisterEvm<
 
     fn all_inspector(
         &self,
-    ) -> (
-        &Self::Context,
-        &Self::Instructions,
-        &Self::Precompiles,
-        &FrameStack<Self::Frame>,
-        &Self::Inspector,
-    ) {
+    ) -> (&Self::Context, &Self::Instructions, &Self::Precompiles, &FrameStack<Self::Frame>, &Self::Inspector) {
         self.inner.all_inspector()
     }
 
@@ -231,8 +200,7 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> InspectorEvmTr for CloisterEvm<
     }
 }
 
-type MainnetRun<DB, I> =
-    MainnetHandler<CloisterEvm<DB, I>, EVMError<<DB as revm::Database>::Error>, EthFrame>;
+type MainnetRun<DB, I> = MainnetHandler<CloisterEvm<DB, I>, EVMError<<DB as revm::Database>::Error>, EthFrame>;
 
 impl<DB: Database, I: Inspector<EvmContext<DB>>> CloisterEvm<DB, I> {
     /// Takes the changes out of the journal, which is cleared also when the run failed.
@@ -270,11 +238,7 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> Evm for CloisterEvm<DB, I> {
     fn transact_raw(&mut self, tx: TxEnv) -> Result<ResultAndState, Self::Error> {
         self.inner.ctx.tx = tx;
         let mut handler = MainnetRun::<DB, I>::default();
-        let outcome = if self.inspects {
-            handler.inspect_run(self)
-        } else {
-            handler.run(self)
-        };
+        let outcome = if self.inspects { handler.inspect_run(self) } else { handler.run(self) };
         self.finalized(outcome)
     }
 
@@ -290,12 +254,7 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> Evm for CloisterEvm<DB, I> {
     }
 
     fn finish(self) -> (DB, EvmEnv) {
-        let Context {
-            block: block_env,
-            cfg: cfg_env,
-            journaled_state,
-            ..
-        } = self.inner.ctx;
+        let Context { block: block_env, cfg: cfg_env, journaled_state, .. } = self.inner.ctx;
         (journaled_state.database, EvmEnv { cfg_env, block_env })
     }
 
@@ -304,19 +263,11 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> Evm for CloisterEvm<DB, I> {
     }
 
     fn components(&self) -> (&DB, &I, &EthPrecompiles) {
-        (
-            &self.inner.ctx.journaled_state.database,
-            &self.inner.inspector,
-            &self.inner.precompiles,
-        )
+        (&self.inner.ctx.journaled_state.database, &self.inner.inspector, &self.inner.precompiles)
     }
 
     fn components_mut(&mut self) -> (&mut DB, &mut I, &mut EthPrecompiles) {
-        (
-            &mut self.inner.ctx.journaled_state.database,
-            &mut self.inner.inspector,
-            &mut self.inner.precompiles,
-        )
+        (&mut self.inner.ctx.journaled_state.database, &mut self.inner.inspector, &mut self.inner.precompiles)
     }
 }
 

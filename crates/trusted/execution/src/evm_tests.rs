@@ -33,14 +33,8 @@ impl FrameGuard for Denies {
         let facts = (frame.kind, frame.depth, frame.storage_address, frame.code_address);
         self.asked.lock().unwrap().push(facts);
         let creation = matches!(frame.kind, FrameKind::Create | FrameKind::Create2);
-        let denied = self
-            .selector
-            .is_some_and(|selector| frame.input.starts_with(&selector));
-        if denied || (self.creations && creation) {
-            Admission::Refused
-        } else {
-            Admission::Admitted
-        }
+        let denied = self.selector.is_some_and(|selector| frame.input.starts_with(&selector));
+        if denied || (self.creations && creation) { Admission::Refused } else { Admission::Admitted }
     }
 }
 
@@ -77,19 +71,12 @@ fn words(outcome: CallOutcome) -> [u64; 3] {
 
 fn run(world: &mut World, opcode: u8, to: Address) -> [u64; 3] {
     world.deploy(CALLER, &calls(opcode, to));
-    let request = CallRequest {
-        to: Some(CALLER),
-        gas: Some(5_000_000),
-        ..CallRequest::default()
-    };
+    let request = CallRequest { to: Some(CALLER), gas: Some(5_000_000), ..CallRequest::default() };
     words(world.call(&request).unwrap())
 }
 
 fn denying() -> Arc<Denies> {
-    Arc::new(Denies {
-        selector: Some(hex!("deadbeef")),
-        ..Denies::default()
-    })
+    Arc::new(Denies { selector: Some(hex!("deadbeef")), ..Denies::default() })
 }
 
 #[test]
@@ -140,13 +127,7 @@ fn the_guard_sees_whose_storage_and_whose_code() {
         let mut world = world(Arc::clone(&guard));
         run(&mut world, opcode, CALLEE);
         let asked = guard.asked.lock().unwrap().clone();
-        assert_eq!(
-            asked,
-            [
-                (FrameKind::Call, 0, Some(CALLER), Some(CALLER)),
-                (kind, 1, Some(storage), Some(CALLEE)),
-            ]
-        );
+        assert_eq!(asked, [(FrameKind::Call, 0, Some(CALLER), Some(CALLER)), (kind, 1, Some(storage), Some(CALLEE)),]);
     }
 }
 
@@ -155,26 +136,15 @@ fn inspected_calls_are_guarded_as_well() {
     let mut world = world(denying());
     world.deploy(CALLER, &calls(CALL, CALLEE));
     let (state, block) = Default::default();
-    let request = CallRequest {
-        to: Some(CALLER),
-        gas: Some(5_000_000),
-        ..CallRequest::default()
-    };
-    let found = world
-        .executor
-        .create_access_list(&world.view(), &world.env(&state, &block), &request)
-        .unwrap();
+    let request = CallRequest { to: Some(CALLER), gas: Some(5_000_000), ..CallRequest::default() };
+    let found = world.executor.create_access_list(&world.view(), &world.env(&state, &block), &request).unwrap();
     let [success, size, _] = words(found.outcome);
     assert_eq!((success, size), (0, 0));
 }
 
 #[test]
 fn a_refused_transaction_cannot_be_replayed() {
-    let guard = Arc::new(Denies {
-        selector: Some(hex!("deadbeef")),
-        creations: true,
-        ..Denies::default()
-    });
+    let guard = Arc::new(Denies { selector: Some(hex!("deadbeef")), creations: true, ..Denies::default() });
     let mut world = world(guard);
     let mut call = dynamic(0);
     call.to = TxKind::Call(CALLEE);

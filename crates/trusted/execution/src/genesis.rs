@@ -33,11 +33,7 @@ fn account(allocated: &GenesisAccount) -> Account {
     Account {
         nonce: allocated.nonce,
         balance: allocated.balance,
-        code_hash: if allocated.code.is_empty() {
-            KECCAK256_EMPTY
-        } else {
-            keccak256(&allocated.code)
-        },
+        code_hash: if allocated.code.is_empty() { KECCAK256_EMPTY } else { keccak256(&allocated.code) },
     }
 }
 
@@ -47,11 +43,7 @@ pub fn genesis_block(spec: &ChainSpec, state_root: B256) -> Block {
     let header = spec.genesis_header(state_root);
     Block {
         hash: header.hash_slow(),
-        commitments: Commitments::open(
-            state_root,
-            header.receipts_root,
-            header.requests_hash.unwrap_or_default(),
-        ),
+        commitments: Commitments::open(state_root, header.receipts_root, header.requests_hash.unwrap_or_default()),
         withdrawals: header.withdrawals_root.map(|_| Withdrawals::default()),
         header,
         transactions: Vec::new(),

@@ -63,10 +63,7 @@ impl Executor {
         evm.disable_inspector();
         let count = inspected.end.min(replay.transactions.len());
         // The block is never closed, so ommers and withdrawals do not matter.
-        let body = Body {
-            transactions: count,
-            ..Body::default()
-        };
+        let body = Body { transactions: count, ..Body::default() };
         let mut run = self.start_with(evm, replay.header, body)?;
         for (index, transaction) in replay.transactions.iter().enumerate().take(count) {
             let watched = inspected.contains(&index);
@@ -74,12 +71,7 @@ impl Executor {
             let output = execute(&mut run, transaction).map_err(fatal)?;
             if watched {
                 let (database, inspector, _) = run.evm_mut().components_mut();
-                observe(Observed {
-                    index,
-                    result: &output.result,
-                    inspector,
-                    database,
-                });
+                observe(Observed { index, result: &output.result, inspector, database });
             }
             run.commit_transaction(output);
         }

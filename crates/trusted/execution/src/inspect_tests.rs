@@ -55,13 +55,7 @@ fn a_replay_sees_the_state_before_each_transaction() {
         let total = |index: usize| executed.receipts[index].cumulative_gas_used();
         total(index) - total(index - 1)
     };
-    assert_eq!(
-        seen,
-        [
-            (1, 1_000_010, vec![TOKEN], gas(1)),
-            (2, 1_000_030, vec![TOKEN], gas(2)),
-        ]
-    );
+    assert_eq!(seen, [(1, 1_000_010, vec![TOKEN], gas(1)), (2, 1_000_030, vec![TOKEN], gas(2)),]);
     assert_eq!(inspector.0, Vec::<Address>::new());
 }
 
@@ -71,14 +65,7 @@ fn a_block_that_does_not_execute_is_an_error() {
     let mut header = world.head().header.clone();
     header.number = 1;
     let transactions = [transfer(1, 7, 1)];
-    let replay = Replay {
-        header: &header,
-        transactions: &transactions,
-        view: &world.view(),
-        hashes: &NoBlockHashes,
-    };
-    let result = world
-        .executor
-        .inspect_block(replay, 0..1, &mut Calls::default(), |_| ());
+    let replay = Replay { header: &header, transactions: &transactions, view: &world.view(), hashes: &NoBlockHashes };
+    let result = world.executor.inspect_block(replay, 0..1, &mut Calls::default(), |_| ());
     assert!(matches!(result, Err(ExecutionError::Fatal(_))));
 }

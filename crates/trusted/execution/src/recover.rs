@@ -44,10 +44,7 @@ pub fn decode(raw: &[u8], max_bytes: usize) -> Result<Transaction, Rejected> {
         None => return Err(Rejected::with_detail(Code::MalformedTransaction, "no bytes")),
         Some(&BLOB_TYPE) => return Err(Code::BlobTransactionsNotSupported.into()),
         Some(&kind) if kind <= MAX_TYPE && !matches!(kind, 1 | 2 | 4) => {
-            return Err(Rejected::with_detail(
-                Code::TransactionTypeNotSupported,
-                format!("type {kind:#04x}"),
-            ));
+            return Err(Rejected::with_detail(Code::TransactionTypeNotSupported, format!("type {kind:#04x}")));
         }
         Some(_) => {}
     }
@@ -55,10 +52,7 @@ pub fn decode(raw: &[u8], max_bytes: usize) -> Result<Transaction, Rejected> {
         .map_err(|error| Rejected::with_detail(Code::MalformedTransaction, error.to_string()))?;
     // The hash is that of the bytes sent only if they are what this transaction encodes to.
     if transaction.encoded_2718() != raw {
-        return Err(Rejected::with_detail(
-            Code::MalformedTransaction,
-            "not the canonical encoding",
-        ));
+        return Err(Rejected::with_detail(Code::MalformedTransaction, "not the canonical encoding"));
     }
     Ok(transaction)
 }
@@ -89,18 +83,12 @@ pub(crate) fn recover_signer(signature: &Signature, digest: B256) -> Result<Addr
     if signature.s() > HALF_ORDER {
         return Err(invalid());
     }
-    let parity = if signature.v() {
-        RecoveryId::One
-    } else {
-        RecoveryId::Zero
-    };
+    let parity = if signature.v() { RecoveryId::One } else { RecoveryId::Zero };
     let mut compact = [0; 64];
     compact[..32].copy_from_slice(&signature.r().to_be_bytes::<32>());
     compact[32..].copy_from_slice(&signature.s().to_be_bytes::<32>());
     let signature = RecoverableSignature::from_compact(&compact, parity).map_err(|_| invalid())?;
-    let key = signature
-        .recover(Message::from_digest(digest.0))
-        .map_err(|_| invalid())?;
+    let key = signature.recover(Message::from_digest(digest.0)).map_err(|_| invalid())?;
     let hash = keccak256(&key.serialize_uncompressed()[1..]);
     Ok(Address::from_slice(&hash[12..]))
 }

@@ -40,10 +40,7 @@ fn a_known_signature_recovers() {
         "f86c098504a817c800825208943535353535353535353535353535353535353535880de0b6b3a76400008025a028ef61340bd939bc2195fe537567866003e1a15d3c71ff63e1590620aa636276a067cbe9d8997f761aecb703304b3800ccf555c9f3dc64214b297fb1966a3b6d83"
     );
     let recovered = recover(&raw, LIMIT).unwrap();
-    assert_eq!(
-        recovered.signer(),
-        alloy_primitives::address!("0x9d8A62f656a8d1615C1294fd71e9CFb3E4855A4F")
-    );
+    assert_eq!(recovered.signer(), alloy_primitives::address!("0x9d8A62f656a8d1615C1294fd71e9CFb3E4855A4F"));
 }
 
 #[test]
@@ -66,9 +63,7 @@ fn hostile_bytes_are_named() {
 fn high_s_and_impossible_signatures_are_refused() {
     let order = uint!(0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141_U256);
     let good = signed(1, dynamic(3));
-    let Transaction::Eip1559(good) = good else {
-        panic!("a dynamic-fee transaction")
-    };
+    let Transaction::Eip1559(good) = good else { panic!("a dynamic-fee transaction") };
     let (tx, signature, _) = good.into_parts();
     let with = |r, s, parity| {
         let raw = Transaction::from(alloy_consensus::SignableTransaction::into_signed(
@@ -82,10 +77,7 @@ fn high_s_and_impossible_signatures_are_refused() {
     assert_eq!(with(r, s, parity).unwrap().signer(), address(1));
     // The twin of a signature verifies just as well, which is why it must be refused.
     let twin = with(r, order - s, !parity).unwrap_err();
-    assert_eq!(
-        twin.to_string(),
-        "invalid sender: invalid transaction v, r, s values"
-    );
+    assert_eq!(twin.to_string(), "invalid sender: invalid transaction v, r, s values");
     for (r, s) in [(U256::ZERO, s), (r, U256::ZERO), (order, s), (U256::MAX, s)] {
         assert_eq!(with(r, s, parity).unwrap_err().code(), Code::InvalidSender);
     }

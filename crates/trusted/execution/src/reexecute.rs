@@ -43,11 +43,8 @@ impl Executor {
         header.difficulty = claimed.difficulty;
         header.nonce = claimed.nonce;
         header.ommers_hash = calculate_ommers_root(block.ommers);
-        let body = Body {
-            ommers: block.ommers,
-            withdrawals: block.withdrawals,
-            transactions: block.transactions.len(),
-        };
+        let body =
+            Body { ommers: block.ommers, withdrawals: block.withdrawals, transactions: block.transactions.len() };
         let mut run = self.start(&header, body, view, hashes)?;
         for transaction in block.transactions {
             let output = execute(&mut run, transaction).map_err(fatal)?;
@@ -67,11 +64,7 @@ impl Executor {
             parent_beacon_block_root: header.parent_beacon_block_root,
             withdrawals: block.withdrawals.to_vec(),
             gas_limit: header.gas_limit,
-            base_fee_override: self
-                .spec
-                .is_development()
-                .then_some(header.base_fee_per_gas)
-                .flatten(),
+            base_fee_override: self.spec.is_development().then_some(header.base_fee_per_gas).flatten(),
         }
     }
 

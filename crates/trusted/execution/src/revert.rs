@@ -12,9 +12,7 @@ pub fn revert_reason(output: &[u8]) -> Option<String> {
     if let Ok(revert) = Revert::abi_decode(output) {
         return Some(revert.reason);
     }
-    Panic::abi_decode(output)
-        .ok()
-        .map(|panic| panic_meaning(panic.code))
+    Panic::abi_decode(output).ok().map(|panic| panic_meaning(panic.code))
 }
 
 /// `execution reverted`, with the reason where there is one.
@@ -48,9 +46,7 @@ fn panic_meaning(code: U256) -> String {
 #[must_use]
 pub fn halt_message(reason: &HaltReason) -> String {
     let text = match reason {
-        HaltReason::OutOfGas(OutOfGasError::MemoryLimit | OutOfGasError::InvalidOperand) => {
-            "gas uint64 overflow"
-        }
+        HaltReason::OutOfGas(OutOfGasError::MemoryLimit | OutOfGasError::InvalidOperand) => "gas uint64 overflow",
         HaltReason::OutOfGas(_) => "out of gas",
         HaltReason::OpcodeNotFound | HaltReason::InvalidFEOpcode => "invalid opcode",
         HaltReason::InvalidJump => "invalid jump destination",
@@ -62,9 +58,7 @@ pub fn halt_message(reason: &HaltReason) -> String {
         HaltReason::CreateContractStartingWithEF => "invalid code: must not begin with 0xef",
         HaltReason::CreateInitCodeSizeLimit => "max initcode size exceeded",
         HaltReason::NonceOverflow => "nonce uint64 overflow",
-        HaltReason::StateChangeDuringStaticCall | HaltReason::CallNotAllowedInsideStatic => {
-            "write protection"
-        }
+        HaltReason::StateChangeDuringStaticCall | HaltReason::CallNotAllowedInsideStatic => "write protection",
         HaltReason::OutOfFunds => "insufficient balance for transfer",
         HaltReason::CallTooDeep => "max call depth exceeded",
         HaltReason::PrecompileErrorWithContext(message) => return message.clone(),
@@ -86,10 +80,7 @@ mod tests {
         );
         assert_eq!(revert_message(&reason), "execution reverted: no!");
         let mut panic = hex!("4e487b710000000000000000000000000000000000000000000000000000000000000011");
-        assert_eq!(
-            revert_reason(&panic).as_deref(),
-            Some("arithmetic underflow or overflow")
-        );
+        assert_eq!(revert_reason(&panic).as_deref(), Some("arithmetic underflow or overflow"));
         panic[35] = 0x99;
         assert_eq!(revert_reason(&panic).as_deref(), Some("unknown panic code: 0x99"));
         // A custom error, and a truncated Error(string).
@@ -99,10 +90,7 @@ mod tests {
 
     #[test]
     fn halts_are_geths() {
-        assert_eq!(
-            halt_message(&HaltReason::OutOfGas(OutOfGasError::Basic)),
-            "out of gas"
-        );
+        assert_eq!(halt_message(&HaltReason::OutOfGas(OutOfGasError::Basic)), "out of gas");
         assert_eq!(halt_message(&HaltReason::InvalidJump), "invalid jump destination");
     }
 }

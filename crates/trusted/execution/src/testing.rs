@@ -17,8 +17,8 @@ use secp256k1::{Message, PublicKey, SecretKey};
 
 use crate::overrides::{BlockOverrides, StateOverrides};
 use crate::{
-    BlockAttributes, Built, CallEnv, CallRequest, Executed, Executor, FrameGuard, HeadFacts, NoBlockHashes,
-    Open, Origin, Parent, SenderFacts, ValidTx, genesis_block, genesis_delta, recover_transaction, validate,
+    BlockAttributes, Built, CallEnv, CallRequest, Executed, Executor, FrameGuard, HeadFacts, NoBlockHashes, Open,
+    Origin, Parent, SenderFacts, ValidTx, genesis_block, genesis_delta, recover_transaction, validate,
 };
 
 pub(crate) const GWEI: u128 = 1_000_000_000;
@@ -78,8 +78,7 @@ pub(crate) fn address(number: u8) -> Address {
 }
 
 pub(crate) fn sign_digest(number: u8, digest: B256) -> Signature {
-    let signature =
-        RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(digest.0), &key(number));
+    let signature = RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(digest.0), &key(number));
     let (parity, bytes) = signature.serialize_compact();
     Signature::from_bytes_and_parity(&bytes, parity.to_u8() == 1)
 }
@@ -152,11 +151,7 @@ pub(crate) fn set_code(nonce: u64, list: Vec<SignedAuthorization>) -> TxEip7702 
 }
 
 pub(crate) fn authorization(number: u8, nonce: u64, target: Address) -> SignedAuthorization {
-    let authorization = Authorization {
-        chain_id: U256::from(31337),
-        address: target,
-        nonce,
-    };
+    let authorization = Authorization { chain_id: U256::from(31337), address: target, nonce };
     let signature = sign_digest(number, authorization.signature_hash());
     authorization.into_signed(signature)
 }
@@ -174,39 +169,24 @@ impl World {
     }
 
     pub(crate) fn on(fork: &str) -> Self {
-        let chain = DevChain {
-            hardfork: fork.parse().unwrap(),
-            ..DevChain::default()
-        };
+        let chain = DevChain { hardfork: fork.parse().unwrap(), ..DevChain::default() };
         Self::with(chain, Arc::new(Open))
     }
 
     pub(crate) fn with(mut chain: DevChain, guard: Arc<dyn FrameGuard>) -> Self {
         let mut storage = BTreeMap::new();
         for number in 1..10 {
-            let account = GenesisAccount {
-                balance: U256::from(100 * ETHER),
-                ..GenesisAccount::default()
-            };
+            let account = GenesisAccount { balance: U256::from(100 * ETHER), ..GenesisAccount::default() };
             chain.alloc.insert(address(number), account);
             storage.insert(balance_slot(address(number)), U256::from(1_000_000));
         }
-        let token = GenesisAccount {
-            nonce: 1,
-            code: token_code(),
-            storage,
-            ..GenesisAccount::default()
-        };
+        let token = GenesisAccount { nonce: 1, code: token_code(), storage, ..GenesisAccount::default() };
         chain.alloc.insert(TOKEN, token);
         let spec = Arc::new(ChainSpec::development(chain).unwrap());
         let state = State::new(HistoryLimits::default());
         let root = state.apply(Height(0), &genesis_delta(&spec)).unwrap();
         let genesis = genesis_block(&spec, root);
-        Self {
-            executor: Executor::new(spec, guard),
-            state,
-            blocks: vec![genesis],
-        }
+        Self { executor: Executor::new(spec, guard), state, blocks: vec![genesis] }
     }
 
     pub(crate) fn spec(&self) -> &Arc<ChainSpec> {
@@ -248,20 +228,12 @@ impl World {
     }
 
     pub(crate) fn build_with(&self, attributes: BlockAttributes, candidates: Vec<ValidTx>) -> Built {
-        let parent = Parent {
-            header: &self.head().header,
-            hash: self.head().hash,
-        };
-        self.executor
-            .build(parent, attributes, &self.view(), &NoBlockHashes, candidates)
-            .unwrap()
+        let parent = Parent { header: &self.head().header, hash: self.head().hash };
+        self.executor.build(parent, attributes, &self.view(), &NoBlockHashes, candidates).unwrap()
     }
 
     pub(crate) fn build(&self, transactions: Vec<RecoveredTransaction>) -> Built {
-        let candidates = transactions
-            .into_iter()
-            .map(|tx| self.validate(tx).unwrap())
-            .collect();
+        let candidates = transactions.into_iter().map(|tx| self.validate(tx).unwrap()).collect();
         self.build_with(self.attributes(), candidates)
     }
 
@@ -295,11 +267,7 @@ impl World {
         delta.codes.push(Bytes::copy_from_slice(code));
         delta.accounts.push(cloister_state::AccountDelta {
             address: at,
-            account: Some(cloister_state::Account {
-                nonce: 1,
-                balance: U256::from(ETHER),
-                code_hash: keccak256(code),
-            }),
+            account: Some(cloister_state::Account { nonce: 1, balance: U256::from(ETHER), code_hash: keccak256(code) }),
             storage_cleared: cloister_state::StorageCleared::No,
             storage: vec![],
         });
@@ -318,7 +286,6 @@ impl World {
 
     pub(crate) fn call(&self, request: &CallRequest) -> Result<crate::CallOutcome, crate::ExecutionError> {
         let (state, block) = (StateOverrides::new(), BlockOverrides::default());
-        self.executor
-            .call(&self.view(), &self.env(&state, &block), request)
+        self.executor.call(&self.view(), &self.env(&state, &block), request)
     }
 }

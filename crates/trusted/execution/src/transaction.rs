@@ -47,10 +47,7 @@ pub(crate) fn authorizations(
                 .ok()
                 .and_then(|signature| recover_signer(&signature, authorization.signature_hash()).ok())
                 .map_or(RecoveredAuthority::Invalid, RecoveredAuthority::Valid);
-            Either::Right(RecoveredAuthorization::new_unchecked(
-                authorization.inner().clone(),
-                authority,
-            ))
+            Either::Right(RecoveredAuthorization::new_unchecked(authorization.inner().clone(), authority))
         })
         .collect()
 }
@@ -62,32 +59,22 @@ pub(crate) fn rejection(invalid: &InvalidTransaction, sender: Address) -> Reject
         Invalid::PriorityFeeGreaterThanMaxFee => {
             Rejected::with_detail(Code::TipAboveFeeCap, format!("address {sender}"))
         }
-        Invalid::GasPriceLessThanBasefee => {
-            Rejected::with_detail(Code::FeeCapTooLow, format!("address {sender}"))
-        }
+        Invalid::GasPriceLessThanBasefee => Rejected::with_detail(Code::FeeCapTooLow, format!("address {sender}")),
         Invalid::CallerGasLimitMoreThanBlock => Code::ExceedsBlockGasLimit.into(),
-        Invalid::CallGasCostMoreThanGasLimit {
-            initial_gas,
-            gas_limit,
-        } => intrinsic_gas(*gas_limit, *initial_gas),
+        Invalid::CallGasCostMoreThanGasLimit { initial_gas, gas_limit } => intrinsic_gas(*gas_limit, *initial_gas),
         Invalid::GasFloorMoreThanGasLimit { gas_floor, gas_limit } => floor_gas(*gas_limit, *gas_floor),
-        Invalid::RejectCallerWithCode => {
-            Rejected::with_detail(Code::SenderNotEoa, format!("address {sender}"))
+        Invalid::RejectCallerWithCode => Rejected::with_detail(Code::SenderNotEoa, format!("address {sender}")),
+        Invalid::LackOfFundForMaxFee { fee, balance } => {
+            Rejected::with_detail(Code::InsufficientFunds, format!("address {sender} have {balance} want {fee}"))
         }
-        Invalid::LackOfFundForMaxFee { fee, balance } => Rejected::with_detail(
-            Code::InsufficientFunds,
-            format!("address {sender} have {balance} want {fee}"),
-        ),
         Invalid::OverflowPaymentInTransaction => Code::GasUintOverflow.into(),
         Invalid::NonceOverflowInTransaction => Code::NonceMax.into(),
-        Invalid::NonceTooHigh { tx, state } => Rejected::with_detail(
-            Code::NonceTooHigh,
-            format!("address {sender}, tx: {tx} state: {state}"),
-        ),
-        Invalid::NonceTooLow { tx, state } => Rejected::with_detail(
-            Code::NonceTooLow,
-            format!("address {sender}, tx: {tx} state: {state}"),
-        ),
+        Invalid::NonceTooHigh { tx, state } => {
+            Rejected::with_detail(Code::NonceTooHigh, format!("address {sender}, tx: {tx} state: {state}"))
+        }
+        Invalid::NonceTooLow { tx, state } => {
+            Rejected::with_detail(Code::NonceTooLow, format!("address {sender}, tx: {tx} state: {state}"))
+        }
         Invalid::CreateInitCodeSizeLimit => Code::InitcodeTooLarge.into(),
         Invalid::InvalidChainId | Invalid::MissingChainId => Code::InvalidChainId.into(),
         Invalid::TxGasLimitGreaterThanCap { gas_limit, cap } => gas_cap(*gas_limit, *cap),
@@ -102,22 +89,13 @@ pub(crate) fn rejection(invalid: &InvalidTransaction, sender: Address) -> Reject
 }
 
 pub(crate) fn intrinsic_gas(have: u64, need: u64) -> Rejected {
-    Rejected::with_detail(
-        Code::IntrinsicGasTooLow,
-        format!("gas {have}, minimum needed {need}"),
-    )
+    Rejected::with_detail(Code::IntrinsicGasTooLow, format!("gas {have}, minimum needed {need}"))
 }
 
 pub(crate) fn floor_gas(have: u64, need: u64) -> Rejected {
-    Rejected::with_detail(
-        Code::FloorDataGasTooLow,
-        format!("gas {have}, minimum needed {need}"),
-    )
+    Rejected::with_detail(Code::FloorDataGasTooLow, format!("gas {have}, minimum needed {need}"))
 }
 
 pub(crate) fn gas_cap(have: u64, cap: u64) -> Rejected {
-    Rejected::with_detail(
-        Code::TransactionGasLimitTooHigh,
-        format!("cap: {cap}, tx: {have}"),
-    )
+    Rejected::with_detail(Code::TransactionGasLimitTooHigh, format!("cap: {cap}, tx: {have}"))
 }

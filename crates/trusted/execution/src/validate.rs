@@ -78,11 +78,7 @@ impl SenderFacts {
         } else {
             SenderCode::None
         };
-        Ok(Self {
-            nonce: account.nonce,
-            balance: account.balance,
-            code,
-        })
+        Ok(Self { nonce: account.nonce, balance: account.balance, code })
     }
 }
 
@@ -135,9 +131,7 @@ impl ValidTx {
     /// Tip cap in wei per gas; the gas price of types that have one.
     #[must_use]
     pub fn max_priority_fee_per_gas(&self) -> u128 {
-        self.transaction
-            .max_priority_fee_per_gas()
-            .unwrap_or_else(|| self.transaction.max_fee_per_gas())
+        self.transaction.max_priority_fee_per_gas().unwrap_or_else(|| self.transaction.max_fee_per_gas())
     }
 
     /// Tip in wei per gas that is left at `base_fee`; `None` if the fee cap is below it.
@@ -200,35 +194,19 @@ pub fn validate(
         return Err(Code::NonceMax.into());
     }
     check_gas(tx, chain, head)?;
-    if tx
-        .authorization_list()
-        .is_some_and(<[alloy_eips::eip7702::SignedAuthorization]>::is_empty)
-    {
+    if tx.authorization_list().is_some_and(<[alloy_eips::eip7702::SignedAuthorization]>::is_empty) {
         return Err(Code::EmptyAuthorizationList.into());
     }
     if sender.code == SenderCode::Contract && origin != Origin::Impersonated {
         let address = transaction.signer();
-        return Err(Rejected::with_detail(
-            Code::SenderNotEoa,
-            format!("address {address}"),
-        ));
+        return Err(Rejected::with_detail(Code::SenderNotEoa, format!("address {address}")));
     }
     let cost = check_sender(tx, sender)?;
-    Ok(ValidTx {
-        transaction,
-        origin,
-        encoded_len,
-        cost,
-    })
+    Ok(ValidTx { transaction, origin, encoded_len, cost })
 }
 
 /// Type, size, initcode and gas limit against the chain and the block.
-fn check_shape(
-    tx: &Transaction,
-    encoded_len: usize,
-    chain: &ChainSpec,
-    head: &HeadFacts,
-) -> Result<(), Rejected> {
+fn check_shape(tx: &Transaction, encoded_len: usize, chain: &ChainSpec, head: &HeadFacts) -> Result<(), Rejected> {
     let limits = chain.limits();
     let active = |fork| chain.is_active(fork, head.height, head.timestamp);
     let fork = match tx {
@@ -254,10 +232,7 @@ fn check_shape(
     let initcode = if tx.is_create() { tx.input().len() } else { 0 };
     if active(EthereumHardfork::Shanghai) && initcode > limits.max_initcode_size_bytes {
         let limit = limits.max_initcode_size_bytes;
-        return Err(Rejected::with_detail(
-            Code::InitcodeTooLarge,
-            format!("code size {initcode}, limit {limit}"),
-        ));
+        return Err(Rejected::with_detail(Code::InitcodeTooLarge, format!("code size {initcode}, limit {limit}")));
     }
     if let Some(cap) = chain.transaction_gas_cap_at(head.height, head.timestamp)
         && tx.gas_limit() > cap
@@ -279,10 +254,9 @@ fn check_fees(tx: &Transaction) -> Result<(), Rejected> {
 
 fn check_chain_id(tx: &Transaction, origin: Origin, chain: &ChainSpec) -> Result<(), Rejected> {
     match tx.chain_id() {
-        Some(id) if id != chain.chain_id() => Err(Rejected::with_detail(
-            Code::InvalidChainId,
-            format!("have {id} want {}", chain.chain_id()),
-        )),
+        Some(id) if id != chain.chain_id() => {
+            Err(Rejected::with_detail(Code::InvalidChainId, format!("have {id} want {}", chain.chain_id())))
+        }
         Some(_) => Ok(()),
         // Development tools deploy factories with transactions that are signed for every chain.
         None if origin != Origin::External || chain.is_development() => Ok(()),

@@ -79,17 +79,11 @@ fn gas_limits() {
         tx.gas_limit = gas;
         recovered(1, tx)
     };
-    assert_eq!(
-        message(&world, with_gas(20_999)),
-        "intrinsic gas too low: gas 20999, minimum needed 21000"
-    );
+    assert_eq!(message(&world, with_gas(20_999)), "intrinsic gas too low: gas 20999, minimum needed 21000");
     world.validate(with_gas(21_000)).unwrap();
     // EIP-7825 on Osaka, the block's limit before.
     world.validate(with_gas(16_777_216)).unwrap();
-    assert_eq!(
-        message(&world, with_gas(16_777_217)),
-        "transaction gas limit too high (cap: 16777216, tx: 16777217)"
-    );
+    assert_eq!(message(&world, with_gas(16_777_217)), "transaction gas limit too high (cap: 16777216, tx: 16777217)");
     let prague = World::on("prague");
     prague.validate(with_gas(30_000_000)).unwrap();
     assert_eq!(code(&prague, with_gas(30_000_001)), Code::ExceedsBlockGasLimit);
@@ -130,15 +124,9 @@ fn initcode_size() {
     };
     let world = World::new();
     world.validate(creating(49_152)).unwrap();
-    assert_eq!(
-        message(&world, creating(49_153)),
-        "max initcode size exceeded: code size 49153, limit 49152"
-    );
+    assert_eq!(message(&world, creating(49_153)), "max initcode size exceeded: code size 49153, limit 49152");
     World::on("paris").validate(creating(49_153)).unwrap();
-    let large = DevChain {
-        code_size_limit: Some(40_000),
-        ..DevChain::default()
-    };
+    let large = DevChain { code_size_limit: Some(40_000), ..DevChain::default() };
     let large = World::with(large, std::sync::Arc::new(crate::Open));
     large.validate(creating(80_000)).unwrap();
     assert_eq!(code(&large, creating(80_001)), Code::InitcodeTooLarge);
@@ -158,10 +146,7 @@ fn size_fees_and_chain_id() {
 
     let mut foreign = dynamic(0);
     foreign.chain_id = 1;
-    assert_eq!(
-        message(&world, recovered(1, foreign)),
-        "invalid chain id for signer: have 1 want 31337"
-    );
+    assert_eq!(message(&world, recovered(1, foreign)), "invalid chain id for signer: have 1 want 31337");
 
     // A fee cap below the base fee waits; it is not refused.
     let mut cheap = dynamic(0);
@@ -180,10 +165,7 @@ fn unprotected_transactions_are_for_development_only() {
     let mut genesis = world.spec().genesis().clone();
     genesis.config.cloister.development = false;
     let chain = ChainSpec::new(genesis).unwrap();
-    let sender = SenderFacts {
-        balance: U256::from(ETHER),
-        ..SenderFacts::default()
-    };
+    let sender = SenderFacts { balance: U256::from(ETHER), ..SenderFacts::default() };
     let attempt = |origin| validate(transaction.clone(), origin, &chain, &world.facts(), &sender);
     let refused = attempt(Origin::External).unwrap_err();
     assert_eq!(refused.code(), Code::UnprotectedTransaction);
@@ -194,10 +176,7 @@ fn unprotected_transactions_are_for_development_only() {
 fn nonces_and_funds() {
     let mut world = World::new();
     world.mine(vec![recovered(1, dynamic(0))]);
-    assert_eq!(
-        message(&world, recovered(1, dynamic(0))),
-        "nonce too low: next nonce 1, tx nonce 0"
-    );
+    assert_eq!(message(&world, recovered(1, dynamic(0))), "nonce too low: next nonce 1, tx nonce 0");
     world.validate(recovered(1, dynamic(9))).unwrap();
     assert_eq!(code(&world, recovered(1, dynamic(u64::MAX))), Code::NonceMax);
 
@@ -230,27 +209,14 @@ fn contracts_do_not_send_but_delegations_do() {
     let sender = SenderFacts::read(&world.view(), address(3)).unwrap();
     assert_eq!(sender.code, SenderCode::Contract);
     let posing = impersonate(dynamic(1), address(3));
-    validate(
-        posing,
-        Origin::Impersonated,
-        world.spec(),
-        &world.facts(),
-        &sender,
-    )
-    .unwrap();
+    validate(posing, Origin::Impersonated, world.spec(), &world.facts(), &sender).unwrap();
 }
 
 #[test]
 fn authorizations_are_required() {
     let world = World::new();
-    assert_eq!(
-        code(&world, recovered(1, set_code(0, vec![]))),
-        Code::EmptyAuthorizationList
-    );
+    assert_eq!(code(&world, recovered(1, set_code(0, vec![]))), Code::EmptyAuthorizationList);
     let mut poor = set_code(0, vec![authorization(2, 0, TOKEN)]);
     poor.gas_limit = 45_999;
-    assert_eq!(
-        message(&world, recovered(1, poor)),
-        "intrinsic gas too low: gas 45999, minimum needed 46000"
-    );
+    assert_eq!(message(&world, recovered(1, poor)), "intrinsic gas too low: gas 45999, minimum needed 46000");
 }

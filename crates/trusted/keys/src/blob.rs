@@ -91,10 +91,7 @@ pub enum OpenError {
 
 impl Header {
     fn parse(bytes: &[u8]) -> Result<Self, OpenError> {
-        let truncated = OpenError::Truncated {
-            found: bytes.len(),
-            expected: HEADER_LEN,
-        };
+        let truncated = OpenError::Truncated { found: bytes.len(), expected: HEADER_LEN };
         // The version decides what the rest means, so it is looked at first.
         let version = u16::from_be_bytes(field(bytes, 0).ok_or(truncated)?);
         if version != FORMAT_VERSION {
@@ -102,10 +99,8 @@ impl Header {
         }
         let number = u16::from_be_bytes(field(bytes, CLASS_AT).ok_or(truncated)?);
         let header = Self {
-            class: SizeClass::new(number).ok_or(OpenError::TooLong {
-                found: bytes.len(),
-                expected: crate::MAX_SEALED_BYTES,
-            })?,
+            class: SizeClass::new(number)
+                .ok_or(OpenError::TooLong { found: bytes.len(), expected: crate::MAX_SEALED_BYTES })?,
             epoch: Epoch(u32::from_be_bytes(field(bytes, EPOCH_AT).ok_or(truncated)?)),
             incarnation: field(bytes, INCARNATION_AT).ok_or(truncated)?,
             nonce: field(bytes, NONCE_AT).ok_or(truncated)?,
@@ -144,11 +139,7 @@ impl<T> Sealed<T> {
     }
 
     pub(crate) const fn assemble(bytes: Vec<u8>, header: Header) -> Self {
-        Self {
-            bytes,
-            header,
-            content: PhantomData,
-        }
+        Self { bytes, header, content: PhantomData }
     }
 
     pub(crate) const fn header(&self) -> &Header {
@@ -208,9 +199,7 @@ pub(crate) fn pad(header: &Header, record: &[u8]) -> Vec<u8> {
 
 /// Length of the record in padded plaintext, if all padding is zero.
 pub(crate) fn unpad(plaintext: &[u8]) -> Result<usize, OpenError> {
-    let (room, length) = plaintext
-        .split_last_chunk::<LENGTH_BYTES>()
-        .ok_or(OpenError::BadPadding)?;
+    let (room, length) = plaintext.split_last_chunk::<LENGTH_BYTES>().ok_or(OpenError::BadPadding)?;
     let len = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| OpenError::BadPadding)?;
     let padding = room.get(len..).ok_or(OpenError::BadPadding)?;
     if padding.iter().any(|byte| *byte != 0) {

@@ -29,12 +29,7 @@ mod tests {
     #[test]
     fn labels_are_ascii_distinct_and_without_zero_bytes() {
         for (index, label) in LABELS.iter().enumerate() {
-            assert!(
-                label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte == b'/'),
-                "{label}"
-            );
+            assert!(label.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'/'), "{label}");
             assert!(!LABELS[..index].contains(label), "{label} twice");
         }
     }

@@ -9,9 +9,7 @@ use cloister_primitives::Height;
 
 use crate::blob::{BlockBlob, HEADER_LEN, Header, MetaBlob, OVERHEAD, SnapshotChunk, pad, unpad};
 use crate::derive::{BLOCK, COMMITMENT, LEDGER, META, RECORD, SNAPSHOT, derive};
-use crate::{
-    Epoch, Incarnation, MAX_PLAINTEXT_BYTES, OpenError, PlatformKey, SNAPSHOT_CHUNK_BYTES, Sealed, SizeClass,
-};
+use crate::{Epoch, Incarnation, MAX_PLAINTEXT_BYTES, OpenError, PlatformKey, SNAPSHOT_CHUNK_BYTES, Sealed, SizeClass};
 
 #[cfg(test)]
 mod tests;
@@ -135,14 +133,7 @@ impl LedgerKeys {
         record: impl AsRef<[u8]>,
     ) -> Result<Sealed<BlockBlob>, SealError> {
         let class = class_of(record.as_ref())?;
-        self.seal(
-            &self.block,
-            class,
-            aad.incarnation,
-            nonce,
-            &aad.position(),
-            record.as_ref(),
-        )
+        self.seal(&self.block, class, aad.incarnation, nonce, &aad.position(), record.as_ref())
     }
 
     /// Opens a block's record.
@@ -165,19 +156,9 @@ impl LedgerKeys {
     ) -> Result<Sealed<SnapshotChunk>, SealError> {
         let len = chunk.as_ref().len();
         if len > SNAPSHOT_CHUNK_BYTES {
-            return Err(SealError::TooLong {
-                len,
-                max: SNAPSHOT_CHUNK_BYTES,
-            });
+            return Err(SealError::TooLong { len, max: SNAPSHOT_CHUNK_BYTES });
         }
-        self.seal(
-            &self.snapshot,
-            SizeClass::CHUNK,
-            aad.incarnation,
-            nonce,
-            &aad.position(),
-            chunk.as_ref(),
-        )
+        self.seal(&self.snapshot, SizeClass::CHUNK, aad.incarnation, nonce, &aad.position(), chunk.as_ref())
     }
 
     /// Opens a chunk of a snapshot.
@@ -233,12 +214,7 @@ impl LedgerKeys {
         if family.seals.fetch_add(1, Ordering::Relaxed) >= MAX_SEALS_PER_KEY {
             return Err(SealError::KeyExhausted);
         }
-        let header = Header {
-            class,
-            epoch: self.epoch,
-            incarnation,
-            nonce,
-        };
+        let header = Header { class, epoch: self.epoch, incarnation, nonce };
         let mut bytes = pad(&header, record);
         let tag_at = bytes.len() - TAG_LEN;
         let aad = Aad::new(family.domain, &bytes[..HEADER_LEN], position);
@@ -259,10 +235,7 @@ impl LedgerKeys {
     ) -> Result<Vec<u8>, OpenError> {
         let header = *sealed.header();
         if header.epoch != self.epoch {
-            return Err(OpenError::WrongEpoch {
-                found: header.epoch,
-                expected: self.epoch,
-            });
+            return Err(OpenError::WrongEpoch { found: header.epoch, expected: self.epoch });
         }
         if header.incarnation != incarnation {
             return Err(OpenError::Authentication);
@@ -282,19 +255,13 @@ impl LedgerKeys {
 /// Shows the epoch, no key.
 impl fmt::Debug for LedgerKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LedgerKeys")
-            .field("epoch", &self.epoch.0)
-            .finish_non_exhaustive()
+        f.debug_struct("LedgerKeys").field("epoch", &self.epoch.0).finish_non_exhaustive()
     }
 }
 
 impl Family {
     const fn new(domain: &'static [u8], parent: Key) -> Self {
-        Self {
-            domain,
-            parent,
-            seals: AtomicU64::new(0),
-        }
+        Self { domain, parent, seals: AtomicU64::new(0) }
     }
 
     /// Deriving takes a microsecond or two, so keys are not kept.
@@ -324,10 +291,7 @@ impl SnapshotAad {
 impl Aad {
     /// Concatenates; the parts' lengths are fixed for each domain, so none needs a length of its own.
     fn new(domain: &[u8], header: &[u8], position: &[u8]) -> Self {
-        let mut aad = Self {
-            bytes: [0; AAD_MAX],
-            len: 0,
-        };
+        let mut aad = Self { bytes: [0; AAD_MAX], len: 0 };
         for part in [domain, header, position] {
             aad.bytes[aad.len..aad.len + part.len()].copy_from_slice(part);
             aad.len += part.len();
@@ -341,10 +305,7 @@ impl Aad {
 }
 
 fn class_of(record: &[u8]) -> Result<SizeClass, SealError> {
-    SizeClass::for_record(record.len()).ok_or(SealError::TooLong {
-        len: record.len(),
-        max: MAX_PLAINTEXT_BYTES,
-    })
+    SizeClass::for_record(record.len()).ok_or(SealError::TooLong { len: record.len(), max: MAX_PLAINTEXT_BYTES })
 }
 
 // The unused constants of the layout are pinned here, since `docs/keys.md` states them.

@@ -36,11 +36,7 @@ impl SizeClass {
     /// The class with this number, if there is one.
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {
-        if number <= LARGEST {
-            Some(Self(number))
-        } else {
-            None
-        }
+        if number <= LARGEST { Some(Self(number)) } else { None }
     }
 
     /// The smallest class that holds a record of `len` bytes and its length.

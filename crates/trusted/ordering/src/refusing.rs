@@ -21,12 +21,7 @@ impl Refusing {
     /// Wraps an engine; about one in `one_in` persist requests takes its tail down with it.
     #[must_use]
     pub fn new(inner: Solo, seed: u64, one_in: u64) -> Self {
-        Self {
-            inner,
-            draw: seed | 1,
-            one_in: one_in.max(1),
-            refused: 0,
-        }
+        Self { inner, draw: seed | 1, one_in: one_in.max(1), refused: 0 }
     }
 
     /// How many blocks were refused so far.
@@ -47,9 +42,7 @@ impl Refusing {
         self.refused += built.0 - committed.0;
         // What the inner engine wanted for the tail dies with it.
         out.retain(|effect| !matches!(effect, Effect::Persist { .. } | Effect::Build { .. }));
-        out.push(Effect::Discard {
-            from: committed.next(),
-        });
+        out.push(Effect::Discard { from: committed.next() });
         self.inner.step(now_ms, Input::Reset(committed), out);
         self.inner.step(now_ms, Input::Demand, out);
     }
@@ -59,9 +52,7 @@ impl Ordering for Refusing {
     fn step(&mut self, now_ms: u64, input: Input, out: &mut Vec<Effect>) {
         let mut effects = Vec::new();
         self.inner.step(now_ms, input, &mut effects);
-        let persists = effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::Persist { .. }));
+        let persists = effects.iter().any(|effect| matches!(effect, Effect::Persist { .. }));
         if persists && self.draw().is_multiple_of(self.one_in) {
             self.refuse(now_ms, &mut effects);
         }

@@ -48,9 +48,7 @@ impl Pool {
         let known = self.lane_of(tx.sender());
         let known_state = known.and_then(|lane| self.lane(lane)).map(|lane| lane.state);
         // The caller may have read the state just before a commit that is already known here.
-        let state = known_state
-            .filter(|known| known.nonce > sender.nonce)
-            .unwrap_or(sender);
+        let state = known_state.filter(|known| known.nonce > sender.nonce).unwrap_or(sender);
         self.check_alone(&tx, &state)?;
         if let (Some(lane), true) = (known, known_state != Some(state)) {
             self.move_lane(lane, state);
@@ -75,78 +73,47 @@ impl Pool {
             Some(lane) if end == nonce => lane.executable_behind(nonce),
             _ => Vec::new(),
         };
-        Ok(Admitted {
-            hash,
-            replaced,
-            executable: placement.executable,
-            promoted,
-            evicted,
-        })
+        Ok(Admitted { hash, replaced, executable: placement.executable, promoted, evicted })
     }
 
     /// Nonce and funds, the other transactions left aside.
     fn check_alone(&self, tx: &ValidTx, state: &SenderState) -> Result<(), PoolError> {
         let (nonce, cost) = (tx.nonce(), tx.cost());
         if nonce < state.nonce {
-            return Err(PoolError::NonceTooLow {
-                next: state.nonce,
-                nonce,
-            });
+            return Err(PoolError::NonceTooLow { next: state.nonce, nonce });
         }
         if cost > state.balance {
-            return Err(PoolError::InsufficientFunds {
-                balance: state.balance,
-                cost,
-            });
+            return Err(PoolError::InsufficientFunds { balance: state.balance, cost });
         }
         Ok(())
     }
 
     /// What the sender's other transactions say.
-    fn check_in_lane(
-        &self,
-        tx: &ValidTx,
-        state: &SenderState,
-        lane: Option<&Lane>,
-    ) -> Result<Placement, PoolError> {
+    fn check_in_lane(&self, tx: &ValidTx, state: &SenderState, lane: Option<&Lane>) -> Result<Placement, PoolError> {
         let (nonce, cost, balance) = (tx.nonce(), tx.cost(), state.balance);
         let gapped = lane.map_or(state.nonce, Lane::end);
         let queued = lane.map(Lane::cost).unwrap_or_default();
         if let Some(old) = lane.and_then(|lane| lane.get(nonce)) {
             let others = queued.saturating_sub(old.tx.cost());
             if others.saturating_add(cost) > balance {
-                return Err(PoolError::LaneOverdrawn {
-                    balance,
-                    queued: others,
-                    cost,
-                });
+                return Err(PoolError::LaneOverdrawn { balance, queued: others, cost });
             }
             if !old.is_pooled() || !Price::of(tx).replaces(&old.price, self.limits.price_bump_percent) {
                 return Err(PoolError::ReplacementUnderpriced);
             }
-            return Ok(Placement {
-                executable: nonce < gapped,
-                frees: Some(old.tx.encoded_len()),
-            });
+            return Ok(Placement { executable: nonce < gapped, frees: Some(old.tx.encoded_len()) });
         }
         if nonce.saturating_sub(gapped) > self.limits.max_nonce_gap {
             return Err(PoolError::NonceTooHigh { nonce, gapped });
         }
         if queued.saturating_add(cost) > balance {
-            return Err(PoolError::LaneOverdrawn {
-                balance,
-                queued,
-                cost,
-            });
+            return Err(PoolError::LaneOverdrawn { balance, queued, cost });
         }
         let pooled = lane.map_or(0, Lane::len);
         if pooled >= self.limits.per_account {
             return Err(PoolError::AccountLimitExceeded { pooled });
         }
-        Ok(Placement {
-            executable: nonce == gapped,
-            frees: None,
-        })
+        Ok(Placement { executable: nonce == gapped, frees: None })
     }
 
     /// Evicts what is worth less than `tx` until it fits; evicts nothing if that is not enough.
@@ -154,16 +121,11 @@ impl Pool {
         let (frees_count, frees_bytes) = placement.frees.map_or((0, 0), |bytes| (1, bytes));
         let mut count = self.len() + 1 - frees_count;
         let mut bytes = (self.bytes() + tx.encoded_len()).saturating_sub(frees_bytes);
-        let fits =
-            |count: usize, bytes: usize| count <= self.limits.total && bytes <= self.limits.total_bytes;
+        let fits = |count: usize, bytes: usize| count <= self.limits.total && bytes <= self.limits.total_bytes;
         if fits(count, bytes) {
             return Ok(Vec::new());
         }
-        let newcomer = Tail {
-            executable: placement.executable,
-            price: Price::of(tx),
-            arrival: u64::MAX,
-        };
+        let newcomer = Tail { executable: placement.executable, price: Price::of(tx), arrival: u64::MAX };
         let mut victims: Vec<(LaneId, u64, TxHash)> = Vec::new();
         for id in self.tails.worth_less_than(&newcomer).take(MAX_VICTIMS) {
             let Some(lane) = self.lane(id).filter(|lane| lane.address != tx.sender()) else {

@@ -59,23 +59,11 @@ fn a_state_read_before_a_known_commit_does_not_take_the_lane_back() {
 
 #[test]
 fn a_nonce_far_beyond_the_gap_is_refused() {
-    let mut pool = Pool::new(PoolLimits {
-        max_nonce_gap: 5,
-        ..PoolLimits::default()
-    });
+    let mut pool = Pool::new(PoolLimits { max_nonce_gap: 5, ..PoolLimits::default() });
     add(&mut pool, draft(1, 0)).unwrap();
     assert!(add(&mut pool, draft(1, 6)).is_ok());
-    assert_eq!(
-        add(&mut pool, draft(1, 7)),
-        Err(PoolError::NonceTooHigh { nonce: 7, gapped: 1 })
-    );
-    assert_eq!(
-        add(&mut pool, draft(2, u64::MAX - 1)),
-        Err(PoolError::NonceTooHigh {
-            nonce: u64::MAX - 1,
-            gapped: 0
-        })
-    );
+    assert_eq!(add(&mut pool, draft(1, 7)), Err(PoolError::NonceTooHigh { nonce: 7, gapped: 1 }));
+    assert_eq!(add(&mut pool, draft(2, u64::MAX - 1)), Err(PoolError::NonceTooHigh { nonce: u64::MAX - 1, gapped: 0 }));
 }
 
 #[test]
@@ -84,10 +72,7 @@ fn a_replacement_raises_both_prices_by_a_tenth() {
     let first = add(&mut pool, draft(1, 0)).unwrap();
     let refused = Err(PoolError::ReplacementUnderpriced);
     for (cap, tip) in [(100, 10), (110, 10), (109, 11), (100, 11), (200, 10)] {
-        let other = crate::testing::Draft {
-            salt: 1,
-            ..draft(1, 0).priced(cap, tip)
-        };
+        let other = crate::testing::Draft { salt: 1, ..draft(1, 0).priced(cap, tip) };
         assert_eq!(add(&mut pool, other), refused, "{cap} {tip}");
     }
     let second = add(&mut pool, draft(1, 0).priced(110, 11)).unwrap();
@@ -105,10 +90,7 @@ fn a_replacement_raises_both_prices_by_a_tenth() {
 fn something_free_is_replaced_by_anything_that_pays() {
     let mut pool = pool();
     add(&mut pool, draft(1, 0).priced(0, 0)).unwrap();
-    let free = crate::testing::Draft {
-        salt: 1,
-        ..draft(1, 0).priced(0, 0)
-    };
+    let free = crate::testing::Draft { salt: 1, ..draft(1, 0).priced(0, 0) };
     assert_eq!(add(&mut pool, free), Err(PoolError::ReplacementUnderpriced));
     assert!(add(&mut pool, draft(1, 0).priced(1, 1)).is_ok());
 }
@@ -128,10 +110,7 @@ fn what_is_in_flight_is_not_replaced_at_any_price() {
 fn one_transaction_must_be_paid_for() {
     let mut pool = pool();
     let refused = pool.add(draft(1, 0).tx(), with_balance(0, COST - 1));
-    let error = PoolError::InsufficientFunds {
-        balance: U256::from(COST - 1),
-        cost: U256::from(COST),
-    };
+    let error = PoolError::InsufficientFunds { balance: U256::from(COST - 1), cost: U256::from(COST) };
     assert_eq!(refused, Err(error));
     assert!(pool.add(draft(1, 0).tx(), with_balance(0, COST)).is_ok());
 }
@@ -159,28 +138,16 @@ fn all_transactions_of_a_sender_must_be_paid_for() {
 
 #[test]
 fn one_account_has_its_share() {
-    let mut pool = Pool::new(PoolLimits {
-        per_account: 2,
-        ..PoolLimits::default()
-    });
+    let mut pool = Pool::new(PoolLimits { per_account: 2, ..PoolLimits::default() });
     add(&mut pool, draft(1, 0)).unwrap();
     add(&mut pool, draft(1, 1)).unwrap();
-    assert_eq!(
-        add(&mut pool, draft(1, 2)),
-        Err(PoolError::AccountLimitExceeded { pooled: 2 })
-    );
-    assert!(
-        add(&mut pool, draft(1, 1).priced(110, 11)).is_ok(),
-        "a replacement takes no more room"
-    );
+    assert_eq!(add(&mut pool, draft(1, 2)), Err(PoolError::AccountLimitExceeded { pooled: 2 }));
+    assert!(add(&mut pool, draft(1, 1).priced(110, 11)).is_ok(), "a replacement takes no more room");
     assert!(add(&mut pool, draft(2, 0)).is_ok());
 }
 
 fn full_pool() -> Pool {
-    let mut pool = Pool::new(PoolLimits {
-        total: 3,
-        ..PoolLimits::default()
-    });
+    let mut pool = Pool::new(PoolLimits { total: 3, ..PoolLimits::default() });
     add(&mut pool, draft(1, 0).priced(100, 10)).unwrap();
     add(&mut pool, draft(2, 0).priced(50, 10)).unwrap();
     add(&mut pool, draft(3, 7).priced(900, 10)).unwrap();
@@ -199,58 +166,34 @@ fn a_full_pool_gives_up_what_is_behind_a_gap_first() {
 #[test]
 fn a_full_pool_gives_up_the_cheapest_for_something_dearer() {
     let mut pool = full_pool();
-    pool.drop_transaction(&draft(3, 7).priced(900, 10).hash())
-        .unwrap();
+    pool.drop_transaction(&draft(3, 7).priced(900, 10).hash()).unwrap();
     add(&mut pool, draft(3, 0).priced(70, 10)).unwrap();
-    assert_eq!(
-        add(&mut pool, draft(4, 0).priced(50, 10)),
-        Err(PoolError::PoolFull),
-        "as cheap as the cheapest"
-    );
+    assert_eq!(add(&mut pool, draft(4, 0).priced(50, 10)), Err(PoolError::PoolFull), "as cheap as the cheapest");
     let dearer = add(&mut pool, draft(4, 0).priced(51, 10)).unwrap();
     assert_eq!(dearer.evicted, [draft(2, 0).priced(50, 10).hash()]);
     // Something behind a gap never displaces something that can run.
-    assert_eq!(
-        add(&mut pool, draft(5, 1).priced(900, 900)),
-        Err(PoolError::PoolFull)
-    );
+    assert_eq!(add(&mut pool, draft(5, 1).priced(900, 900)), Err(PoolError::PoolFull));
     pool.check();
 }
 
 #[test]
 fn an_account_does_not_make_room_for_itself_nor_take_what_is_in_flight() {
-    let mut pool = Pool::new(PoolLimits {
-        total: 2,
-        ..PoolLimits::default()
-    });
+    let mut pool = Pool::new(PoolLimits { total: 2, ..PoolLimits::default() });
     add(&mut pool, draft(1, 0).priced(1, 1)).unwrap();
     add(&mut pool, draft(1, 1).priced(1, 1)).unwrap();
-    assert_eq!(
-        add(&mut pool, draft(1, 2).priced(100, 1)),
-        Err(PoolError::PoolFull)
-    );
+    assert_eq!(add(&mut pool, draft(1, 2).priced(100, 1)), Err(PoolError::PoolFull));
     take(&mut pool, 1, ALL);
-    assert_eq!(
-        add(&mut pool, draft(2, 0).priced(100, 1)),
-        Err(PoolError::PoolFull)
-    );
+    assert_eq!(add(&mut pool, draft(2, 0).priced(100, 1)), Err(PoolError::PoolFull));
     pool.rewound(SlotId(1));
     let admitted = add(&mut pool, draft(2, 0).priced(100, 1)).unwrap();
-    assert_eq!(
-        admitted.evicted,
-        [draft(1, 1).priced(1, 1).hash()],
-        "the last, so that no gap arises"
-    );
+    assert_eq!(admitted.evicted, [draft(1, 1).priced(1, 1).hash()], "the last, so that no gap arises");
     pool.check();
 }
 
 #[test]
 fn bytes_are_bounded_too() {
     let one = draft(1, 0).tx().encoded_len();
-    let mut pool = Pool::new(PoolLimits {
-        total_bytes: 2 * one + one / 2,
-        ..PoolLimits::default()
-    });
+    let mut pool = Pool::new(PoolLimits { total_bytes: 2 * one + one / 2, ..PoolLimits::default() });
     add(&mut pool, draft(1, 0)).unwrap();
     add(&mut pool, draft(2, 0)).unwrap();
     assert_eq!(add(&mut pool, draft(3, 0)), Err(PoolError::PoolFull));
@@ -267,10 +210,7 @@ fn content_is_sorted_and_split_at_the_gap() {
     }
     let nonces = |txs: &[&ValidTx]| txs.iter().map(|tx| tx.nonce()).collect::<Vec<_>>();
     let content = pool.content();
-    let shown: Vec<_> = content
-        .iter()
-        .map(|of| (of.address[0], nonces(&of.pending), nonces(&of.queued)))
-        .collect();
+    let shown: Vec<_> = content.iter().map(|of| (of.address[0], nonces(&of.pending), nonces(&of.queued))).collect();
     assert_eq!(shown, [(1, vec![], vec![4]), (2, vec![0, 1], vec![3])]);
     assert_eq!(pool.content_from(address(2)), content[1]);
     assert_eq!(pool.content_from(address(9)).address, address(9));
@@ -302,16 +242,8 @@ fn a_gas_price_counts_as_cap_and_tip() {
     pool.add(legacy(1, 0, 20), rich(0)).unwrap();
     add(&mut pool, draft(2, 0).priced(100, 15)).unwrap();
     assert!(pool.has_executable(20) && pool.has_executable(100) && !pool.has_executable(101));
-    let at = |base_fee| TakeLimits {
-        base_fee,
-        max_transactions: 1,
-        ..ALL
-    };
-    assert_eq!(
-        take(&mut pool, 1, at(5)),
-        [(1, 0)],
-        "both pay 15, the first came earlier"
-    );
+    let at = |base_fee| TakeLimits { base_fee, max_transactions: 1, ..ALL };
+    assert_eq!(take(&mut pool, 1, at(5)), [(1, 0)], "both pay 15, the first came earlier");
     pool.rewound(SlotId(1));
     assert_eq!(take(&mut pool, 2, at(6)), [(2, 0)]);
 }

@@ -29,10 +29,7 @@ impl Pool {
     #[must_use]
     pub fn content_from(&self, address: Address) -> AccountContent<'_> {
         let lane = self.lane_of(address).and_then(|lane| self.lane(lane));
-        let nothing = || AccountContent {
-            address,
-            ..AccountContent::default()
-        };
+        let nothing = || AccountContent { address, ..AccountContent::default() };
         lane.map_or_else(nothing, crate::lane::Lane::content)
     }
 }

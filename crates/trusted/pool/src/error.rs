@@ -80,10 +80,7 @@ impl From<PoolError> for Rejected {
     fn from(error: PoolError) -> Self {
         let text = error.to_string();
         let code = error.code();
-        match text
-            .strip_prefix(code.message())
-            .and_then(|rest| rest.strip_prefix(": "))
-        {
+        match text.strip_prefix(code.message()).and_then(|rest| rest.strip_prefix(": ")) {
             Some(detail) => Self::with_detail(code, Cow::Owned(detail.to_owned())),
             None => Self::new(code),
         }
@@ -99,37 +96,18 @@ mod tests {
         let wei = U256::from;
         let cases = [
             (PoolError::AlreadyKnown, "already known"),
+            (PoolError::NonceTooLow { next: 5, nonce: 3 }, "nonce too low: next nonce 5, tx nonce 3"),
+            (PoolError::NonceTooHigh { nonce: 9, gapped: 2 }, "nonce too high: tx nonce 9, gapped nonce 2"),
             (
-                PoolError::NonceTooLow { next: 5, nonce: 3 },
-                "nonce too low: next nonce 5, tx nonce 3",
-            ),
-            (
-                PoolError::NonceTooHigh { nonce: 9, gapped: 2 },
-                "nonce too high: tx nonce 9, gapped nonce 2",
-            ),
-            (
-                PoolError::InsufficientFunds {
-                    balance: wei(5),
-                    cost: wei(7),
-                },
+                PoolError::InsufficientFunds { balance: wei(5), cost: wei(7) },
                 "insufficient funds for gas * price + value: balance 5, tx cost 7, overshot 2",
             ),
             (
-                PoolError::LaneOverdrawn {
-                    balance: wei(10),
-                    queued: wei(8),
-                    cost: wei(7),
-                },
+                PoolError::LaneOverdrawn { balance: wei(10), queued: wei(8), cost: wei(7) },
                 "insufficient funds for gas * price + value: balance 10, queued cost 8, tx cost 7, overshot 5",
             ),
-            (
-                PoolError::ReplacementUnderpriced,
-                "replacement transaction underpriced",
-            ),
-            (
-                PoolError::AccountLimitExceeded { pooled: 16 },
-                "account limit exceeded: pooled 16",
-            ),
+            (PoolError::ReplacementUnderpriced, "replacement transaction underpriced"),
+            (PoolError::AccountLimitExceeded { pooled: 16 }, "account limit exceeded: pooled 16"),
             (PoolError::PoolFull, "txpool is full"),
         ];
         for (error, words) in cases {

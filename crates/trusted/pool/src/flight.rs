@@ -31,11 +31,7 @@ impl Pool {
             if let Some(entry) = lane.take(slot, gas) {
                 gas -= entry.gas;
                 taken.push(entry.tx.clone());
-                tickets.push(Ticket {
-                    lane: id,
-                    nonce: entry.tx.nonce(),
-                    arrival: entry.arrival,
-                });
+                tickets.push(Ticket { lane: id, nonce: entry.tx.nonce(), arrival: entry.arrival });
                 lane.indexed_head = lane.head();
             } else {
                 // Out of the order until the block is full.
@@ -74,10 +70,7 @@ impl Pool {
         }
         for hash in evicted {
             if let Some((id, nonce)) = self.locate(hash)
-                && self
-                    .lane(id)
-                    .and_then(|lane| lane.get(nonce))
-                    .is_some_and(|entry| entry.place == Place::Taken(slot))
+                && self.lane(id).and_then(|lane| lane.get(nonce)).is_some_and(|entry| entry.place == Place::Taken(slot))
             {
                 self.remove(id, nonce);
             }
@@ -128,10 +121,7 @@ impl Pool {
     #[must_use]
     pub fn in_slot(&self, slot: SlotId) -> Vec<TxHash> {
         let tickets = self.slots.get(&slot).into_iter().flatten();
-        tickets
-            .filter_map(|ticket| self.redeem(*ticket))
-            .map(|entry| entry.tx.hash())
-            .collect()
+        tickets.filter_map(|ticket| self.redeem(*ticket)).map(|entry| entry.tx.hash()).collect()
     }
 
     pub(crate) fn move_lane(&mut self, id: LaneId, state: SenderState) {

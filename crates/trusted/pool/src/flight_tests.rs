@@ -5,10 +5,7 @@ use crate::PoolError;
 use crate::testing::{ALL, Draft, add, address, draft, pool, rich, take, with_balance};
 
 fn hashes(pairs: &[(u8, u64)]) -> Vec<TxHash> {
-    pairs
-        .iter()
-        .map(|(from, nonce)| draft(*from, *nonce).hash())
-        .collect()
+    pairs.iter().map(|(from, nonce)| draft(*from, *nonce).hash()).collect()
 }
 
 /// Lanes 1 and 2 with three transactions each, alternating in arrival.
@@ -52,16 +49,10 @@ fn the_base_fee_decides_who_pays_and_how_much() {
 #[test]
 fn count_and_declared_gas_close_a_block() {
     let mut pool = two_lanes();
-    let few = TakeLimits {
-        max_transactions: 2,
-        ..ALL
-    };
+    let few = TakeLimits { max_transactions: 2, ..ALL };
     assert_eq!(take(&mut pool, 1, few), [(1, 0), (2, 0)]);
     // Each declares 30,000.
-    let gas = TakeLimits {
-        gas_limit: 89_999,
-        ..ALL
-    };
+    let gas = TakeLimits { gas_limit: 89_999, ..ALL };
     assert_eq!(take(&mut pool, 2, gas), [(1, 1), (2, 1)]);
     pool.check();
 }
@@ -69,27 +60,10 @@ fn count_and_declared_gas_close_a_block() {
 #[test]
 fn what_does_not_fit_is_passed_over_and_stays() {
     let mut pool = pool();
-    add(
-        &mut pool,
-        Draft {
-            gas: 500_000,
-            ..draft(1, 0).priced(100, 90)
-        },
-    )
-    .unwrap();
+    add(&mut pool, Draft { gas: 500_000, ..draft(1, 0).priced(100, 90) }).unwrap();
     add(&mut pool, draft(1, 1).priced(100, 90)).unwrap();
     add(&mut pool, draft(2, 0)).unwrap();
-    assert_eq!(
-        take(
-            &mut pool,
-            1,
-            TakeLimits {
-                gas_limit: 100_000,
-                ..ALL
-            }
-        ),
-        [(2, 0)]
-    );
+    assert_eq!(take(&mut pool, 1, TakeLimits { gas_limit: 100_000, ..ALL }), [(2, 0)]);
     pool.check();
     assert_eq!(take(&mut pool, 2, ALL), [(1, 0), (1, 1)]);
 }
@@ -105,43 +79,18 @@ fn what_a_block_leaves_out_waits_again_in_its_place() {
     assert!(!pool.contains(&draft(2, 1).hash()), "evicted");
     assert_eq!(pool.pending_nonce(address(1), 0), 3, "in flight and pool");
     assert_eq!(pool.pending_nonce(address(2), 0), 1);
-    assert_eq!(
-        take(&mut pool, 2, ALL),
-        [(1, 1), (1, 2)],
-        "(2, 2) is behind a gap now"
-    );
+    assert_eq!(take(&mut pool, 2, ALL), [(1, 1), (1, 2)], "(2, 2) is behind a gap now");
     pool.check();
 }
 
 #[test]
 fn a_commit_takes_what_was_included() {
     let mut pool = two_lanes();
-    take(
-        &mut pool,
-        1,
-        TakeLimits {
-            max_transactions: 3,
-            ..ALL
-        },
-    );
+    take(&mut pool, 1, TakeLimits { max_transactions: 3, ..ALL });
     pool.built(SlotId(1), &hashes(&[(1, 0), (2, 0), (1, 1)]), &[]);
-    take(
-        &mut pool,
-        2,
-        TakeLimits {
-            max_transactions: 1,
-            ..ALL
-        },
-    );
+    take(&mut pool, 2, TakeLimits { max_transactions: 1, ..ALL });
     pool.built(SlotId(2), &hashes(&[(2, 1)]), &[]);
-    pool.committed(
-        SlotId(1),
-        [
-            (address(1), rich(2)),
-            (address(2), rich(1)),
-            (address(9), rich(0)),
-        ],
-    );
+    pool.committed(SlotId(1), [(address(1), rich(2)), (address(2), rich(1)), (address(9), rich(0))]);
     pool.check();
     assert_eq!(pool.len(), 3);
     assert_eq!(pool.pending_nonce(address(2), 1), 3);
@@ -153,10 +102,7 @@ fn a_commit_takes_what_was_included() {
 #[test]
 fn a_lost_tail_is_taken_again_in_the_same_order() {
     let mut pool = two_lanes();
-    let two = TakeLimits {
-        max_transactions: 2,
-        ..ALL
-    };
+    let two = TakeLimits { max_transactions: 2, ..ALL };
     let first = take(&mut pool, 1, two);
     let second = take(&mut pool, 2, two);
     pool.built(SlotId(1), &hashes(&first), &[]);
@@ -171,22 +117,8 @@ fn a_lost_tail_is_taken_again_in_the_same_order() {
 #[test]
 fn an_earlier_slot_lost_alone_leaves_the_later_one_in_flight() {
     let mut pool = two_lanes();
-    take(
-        &mut pool,
-        1,
-        TakeLimits {
-            max_transactions: 2,
-            ..ALL
-        },
-    );
-    take(
-        &mut pool,
-        2,
-        TakeLimits {
-            max_transactions: 2,
-            ..ALL
-        },
-    );
+    take(&mut pool, 1, TakeLimits { max_transactions: 2, ..ALL });
+    take(&mut pool, 2, TakeLimits { max_transactions: 2, ..ALL });
     pool.rewound(SlotId(1));
     pool.check();
     assert_eq!(take(&mut pool, 3, ALL), [(1, 0), (2, 0), (1, 2), (2, 2)]);
@@ -205,14 +137,7 @@ fn a_commit_that_never_heard_of_the_build_loses_nothing() {
 #[test]
 fn an_included_transaction_goes_even_if_its_sender_is_not_reported() {
     let mut pool = two_lanes();
-    take(
-        &mut pool,
-        1,
-        TakeLimits {
-            max_transactions: 1,
-            ..ALL
-        },
-    );
+    take(&mut pool, 1, TakeLimits { max_transactions: 1, ..ALL });
     pool.built(SlotId(1), &hashes(&[(1, 0)]), &[]);
     pool.committed(SlotId(1), []);
     pool.check();
@@ -223,14 +148,7 @@ fn an_included_transaction_goes_even_if_its_sender_is_not_reported() {
 fn a_commit_drops_what_the_sender_can_no_longer_pay() {
     let mut pool = pool();
     add(&mut pool, draft(1, 0)).unwrap();
-    add(
-        &mut pool,
-        Draft {
-            value: 5_000_000,
-            ..draft(1, 1)
-        },
-    )
-    .unwrap();
+    add(&mut pool, Draft { value: 5_000_000, ..draft(1, 1) }).unwrap();
     add(&mut pool, draft(1, 2)).unwrap();
     pool.committed(SlotId(1), [(address(1), with_balance(0, 7_999_999))]);
     assert_eq!(pool.status(), (1, 1), "the middle one cost 8,000,000");
@@ -240,14 +158,7 @@ fn a_commit_drops_what_the_sender_can_no_longer_pay() {
 #[test]
 fn what_is_in_flight_is_left_to_its_block_even_if_unaffordable() {
     let mut pool = two_lanes();
-    take(
-        &mut pool,
-        1,
-        TakeLimits {
-            max_transactions: 1,
-            ..ALL
-        },
-    );
+    take(&mut pool, 1, TakeLimits { max_transactions: 1, ..ALL });
     pool.committed(SlotId(9), [(address(1), with_balance(0, 0))]);
     assert_eq!(pool.in_slot(SlotId(1)), hashes(&[(1, 0)]));
     assert_eq!(pool.status(), (4, 0));
@@ -271,22 +182,11 @@ fn a_chain_that_went_back_queues_what_is_now_ahead() {
 #[test]
 fn reports_about_strangers_change_nothing() {
     let mut pool = two_lanes();
-    take(
-        &mut pool,
-        1,
-        TakeLimits {
-            max_transactions: 2,
-            ..ALL
-        },
-    );
+    take(&mut pool, 1, TakeLimits { max_transactions: 2, ..ALL });
     let stranger = draft(7, 7).hash();
     // Not in this slot: waiting, unknown.
     pool.built(SlotId(5), &hashes(&[(1, 0)]), &hashes(&[(1, 0)]));
-    pool.built(
-        SlotId(1),
-        &[stranger, draft(1, 1).hash()],
-        &[stranger, draft(2, 2).hash()],
-    );
+    pool.built(SlotId(1), &[stranger, draft(1, 1).hash()], &[stranger, draft(2, 2).hash()]);
     pool.committed(SlotId(5), []);
     pool.rewound(SlotId(6));
     pool.check();

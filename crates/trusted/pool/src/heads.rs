@@ -72,25 +72,13 @@ impl Heads {
     }
 
     const fn order(&mut self, by_tip: bool) -> &mut Order {
-        if by_tip {
-            &mut self.by_tip
-        } else {
-            &mut self.by_cap
-        }
+        if by_tip { &mut self.by_tip } else { &mut self.by_cap }
     }
 
     fn drop_stale(&mut self) {
-        let Self {
-            by_tip,
-            by_cap,
-            thresholds,
-            ..
-        } = self;
+        let Self { by_tip, by_cap, thresholds, .. } = self;
         thresholds.retain(|(_, arrival), price| {
-            let head = Head {
-                price: *price,
-                arrival: *arrival,
-            };
+            let head = Head { price: *price, arrival: *arrival };
             by_tip.contains_key(&key(head, true)) || by_cap.contains_key(&key(head, false))
         });
     }
@@ -100,19 +88,11 @@ impl Heads {
         let old = std::mem::replace(&mut self.base_fee, base_fee);
         let (low, high) = (old.min(base_fee), old.max(base_fee));
         let rises = base_fee > old;
-        let Self {
-            by_tip,
-            by_cap,
-            thresholds,
-            ..
-        } = self;
+        let Self { by_tip, by_cap, thresholds, .. } = self;
         let (from, to) = if rises { (by_tip, by_cap) } else { (by_cap, by_tip) };
         let mut stale = Vec::new();
         for (threshold, price) in thresholds.range((low, 0)..(high, 0)) {
-            let head = Head {
-                price: *price,
-                arrival: threshold.1,
-            };
+            let head = Head { price: *price, arrival: threshold.1 };
             match from.remove(&key(head, rises)) {
                 Some(value) => {
                     to.insert(key(head, !rises), value);
@@ -166,10 +146,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn head(cap: u128, tip: u128, arrival: u64) -> Head {
-        Head {
-            price: Price { cap, tip },
-            arrival,
-        }
+        Head { price: Price { cap, tip }, arrival }
     }
 
     #[test]
@@ -179,11 +156,7 @@ mod tests {
         heads.insert(head(50, 10, 1), LaneId(1));
         assert_eq!(heads.best(), Some(LaneId(1)));
         heads.set_base_fee(45);
-        assert_eq!(
-            heads.best(),
-            Some(LaneId(0)),
-            "both pay 5, the first came earlier"
-        );
+        assert_eq!(heads.best(), Some(LaneId(0)), "both pay 5, the first came earlier");
         heads.set_base_fee(101);
         assert_eq!(heads.best(), None);
         assert!(heads.any_payable(100));

@@ -63,10 +63,7 @@ pub(crate) struct Lane {
 impl Price {
     pub(crate) fn of(tx: &ValidTx) -> Self {
         let cap = tx.max_fee_per_gas();
-        Self {
-            cap,
-            tip: tx.max_priority_fee_per_gas().min(cap),
-        }
+        Self { cap, tip: tx.max_priority_fee_per_gas().min(cap) }
     }
 
     /// Whether this is enough to take the place of something offered at `old`: more in both, and by `percent`.
@@ -237,20 +234,13 @@ impl Lane {
             return None;
         }
         let entry = self.entries.get(&self.next)?;
-        Some(Head {
-            price: entry.price,
-            arrival: entry.arrival,
-        })
+        Some(Head { price: entry.price, arrival: entry.arrival })
     }
 
     /// The last entry, as the index of tails sees it.
     pub(crate) fn tail(&self) -> Option<Tail> {
         let (nonce, entry) = self.entries.last_key_value()?;
-        Some(Tail {
-            executable: *nonce < self.end,
-            price: entry.price,
-            arrival: entry.arrival,
-        })
+        Some(Tail { executable: *nonce < self.end, price: entry.price, arrival: entry.arrival })
     }
 
     /// The last entry, if it is not in flight.
@@ -265,16 +255,12 @@ impl Lane {
             return Vec::new();
         }
         let behind = (Bound::Excluded(nonce), Bound::Excluded(self.end));
-        self.entries
-            .range(behind)
-            .map(|(_, entry)| entry.tx.hash())
-            .collect()
+        self.entries.range(behind).map(|(_, entry)| entry.tx.hash()).collect()
     }
 
     /// What is here, by nonce.
     pub(crate) fn content(&self) -> AccountContent<'_> {
-        let of =
-            |range: (Bound<u64>, Bound<u64>)| self.entries.range(range).map(|(_, entry)| &entry.tx).collect();
+        let of = |range: (Bound<u64>, Bound<u64>)| self.entries.range(range).map(|(_, entry)| &entry.tx).collect();
         AccountContent {
             address: self.address,
             pending: of((Bound::Unbounded, Bound::Excluded(self.end))),

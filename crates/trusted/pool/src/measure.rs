@@ -43,10 +43,7 @@ fn transactions(senders: u64) -> Vec<ValidTx> {
 }
 
 fn report(what: &str, since: Duration, count: usize) {
-    println!(
-        "  {what:<28} {:7.0} ns each",
-        (cpu() - since).as_secs_f64() * 1e9 / count as f64
-    );
+    println!("  {what:<28} {:7.0} ns each", (cpu() - since).as_secs_f64() * 1e9 / count as f64);
 }
 
 #[test]
@@ -62,11 +59,7 @@ fn measure_a_hundred_thousand() {
         }
         report("add", start, txs.len());
 
-        let limits = |base_fee| TakeLimits {
-            max_transactions: 2_000,
-            gas_limit: u64::MAX,
-            base_fee,
-        };
+        let limits = |base_fee| TakeLimits { max_transactions: 2_000, gas_limit: u64::MAX, base_fee };
         let (mut took, mut built, mut committed) = (0.0, 0.0, 0.0);
         let mut count = 0;
         for slot in 1..=25 {
@@ -79,19 +72,13 @@ fn measure_a_hundred_thousand() {
             let start = cpu();
             pool.built(SlotId(slot), &hashes, &[]);
             built += (cpu() - start).as_secs_f64();
-            let states: Vec<(Address, SenderState)> = taken
-                .iter()
-                .map(|tx| (tx.sender(), rich(tx.nonce() + 1)))
-                .collect();
+            let states: Vec<(Address, SenderState)> =
+                taken.iter().map(|tx| (tx.sender(), rich(tx.nonce() + 1))).collect();
             let start = cpu();
             pool.committed(SlotId(slot), states);
             committed += (cpu() - start).as_secs_f64();
         }
-        for (what, seconds) in [
-            ("take, 25 blocks", took),
-            ("built", built),
-            ("committed", committed),
-        ] {
+        for (what, seconds) in [("take, 25 blocks", took), ("built", built), ("committed", committed)] {
             println!("  {what:<28} {:7.0} ns each", seconds * 1e9 / count as f64);
         }
         pool.check();

@@ -12,37 +12,17 @@ use crate::lane::Place;
 use crate::testing::{Draft, address, draft, rich};
 use crate::{Pool, PoolError, PoolLimits, SlotId, TakeLimits};
 
-const LIMITS: PoolLimits = PoolLimits {
-    per_account: 10,
-    total: 20,
-    total_bytes: 1 << 20,
-    max_nonce_gap: 8,
-    price_bump_percent: 10,
-};
+const LIMITS: PoolLimits =
+    PoolLimits { per_account: 10, total: 20, total_bytes: 1 << 20, max_nonce_gap: 8, price_bump_percent: 10 };
 
 #[derive(Clone, Debug)]
 enum Step {
-    Add {
-        from: u8,
-        ahead: u64,
-        cap: u128,
-        tip: u128,
-    },
-    Take {
-        most: usize,
-        base_fee: u64,
-    },
-    Built {
-        included: usize,
-        evicted: usize,
-    },
+    Add { from: u8, ahead: u64, cap: u128, tip: u128 },
+    Take { most: usize, base_fee: u64 },
+    Built { included: usize, evicted: usize },
     Commit,
-    Rewind {
-        slots: usize,
-    },
-    Drop {
-        which: prop::sample::Index,
-    },
+    Rewind { slots: usize },
+    Drop { which: prop::sample::Index },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -81,10 +61,7 @@ impl Model {
     }
 
     fn at(&self, from: u8, nonce: u64) -> Option<(TxHash, Known)> {
-        let found = self
-            .known
-            .iter()
-            .find(|(_, known)| (known.draft.from, known.draft.nonce) == (from, nonce));
+        let found = self.known.iter().find(|(_, known)| (known.draft.from, known.draft.nonce) == (from, nonce));
         found.map(|(hash, known)| (*hash, *known))
     }
 
@@ -107,12 +84,8 @@ impl Model {
         while taken.len() < most {
             let heads = (1..5).filter_map(|from| self.next(from));
             let payable = heads.filter(|(_, known)| known.draft.cap >= base_fee);
-            let best = payable.max_by_key(|(_, known)| {
-                (
-                    known.draft.tip.min(known.draft.cap - base_fee),
-                    Reverse(known.arrival),
-                )
-            });
+            let best = payable
+                .max_by_key(|(_, known)| (known.draft.tip.min(known.draft.cap - base_fee), Reverse(known.arrival)));
             let Some((hash, _)) = best else { break };
             self.known.get_mut(&hash).unwrap().place = Place::Taken(SlotId(slot));
             taken.push(hash);
@@ -137,21 +110,10 @@ fn add(pool: &mut Pool, model: &mut Model, draft: Draft) {
         Ok(admitted) => {
             for gone in admitted.evicted.iter().chain(&admitted.replaced) {
                 let known = model.known.remove(gone).expect("what left was here");
-                assert_eq!(
-                    known.place,
-                    Place::Pooled,
-                    "what is in flight never leaves by admission"
-                );
+                assert_eq!(known.place, Place::Pooled, "what is in flight never leaves by admission");
             }
             model.arrivals += 1;
-            model.known.insert(
-                admitted.hash,
-                Known {
-                    draft,
-                    arrival,
-                    place: Place::Pooled,
-                },
-            );
+            model.known.insert(admitted.hash, Known { draft, arrival, place: Place::Pooled });
         }
         Err(PoolError::AlreadyKnown) => assert!(model.known.contains_key(&draft.hash())),
         Err(PoolError::ReplacementUnderpriced) => assert!(model.at(draft.from, draft.nonce).is_some()),
@@ -197,12 +159,7 @@ fn commit(pool: &mut Pool, model: &mut Model) {
 
 fn apply(pool: &mut Pool, model: &mut Model, step: Step) {
     match step {
-        Step::Add {
-            from,
-            ahead,
-            cap,
-            tip,
-        } => {
+        Step::Add { from, ahead, cap, tip } => {
             let nonce = model.nonce(from) + ahead;
             add(pool, model, draft(from, nonce).priced(cap, tip));
         }
@@ -213,16 +170,8 @@ fn apply(pool: &mut Pool, model: &mut Model, step: Step) {
             model.last_slot += 1;
             let slot = model.last_slot;
             let expected = model.take(slot, most, base_fee);
-            let limits = TakeLimits {
-                max_transactions: most,
-                gas_limit: u64::MAX,
-                base_fee,
-            };
-            let taken: Vec<_> = pool
-                .take(SlotId(slot), limits)
-                .iter()
-                .map(cloister_execution::ValidTx::hash)
-                .collect();
+            let limits = TakeLimits { max_transactions: most, gas_limit: u64::MAX, base_fee };
+            let taken: Vec<_> = pool.take(SlotId(slot), limits).iter().map(cloister_execution::ValidTx::hash).collect();
             assert_eq!(taken, expected);
             model.slots.push((slot, taken));
             model.unbuilt = true;
@@ -270,9 +219,7 @@ fn compare(pool: &Pool, model: &Model) {
         }
         assert_eq!(pool.pending_nonce(address(from), model.nonce(from)), end);
     }
-    let payable = (1..5)
-        .filter_map(|from| model.next(from))
-        .any(|(_, known)| known.draft.cap >= 20);
+    let payable = (1..5).filter_map(|from| model.next(from)).any(|(_, known)| known.draft.cap >= 20);
     assert_eq!(pool.has_executable(20), payable);
 }
 

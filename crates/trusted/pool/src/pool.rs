@@ -123,10 +123,7 @@ impl Pool {
 
     /// Forgets everything, in flight included.
     pub fn clear(&mut self) {
-        *self = Self {
-            arrivals: self.arrivals,
-            ..Self::new(self.limits)
-        };
+        *self = Self { arrivals: self.arrivals, ..Self::new(self.limits) };
     }
 
     pub(crate) fn locate(&self, hash: &TxHash) -> Option<(LaneId, u64)> {

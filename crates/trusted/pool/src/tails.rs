@@ -43,11 +43,7 @@ impl Tails {
         self.0
             .iter()
             .take_while(move |(executable, price, Reverse(arrival), _)| {
-                let tail = Tail {
-                    executable: *executable,
-                    price: *price,
-                    arrival: *arrival,
-                };
+                let tail = Tail { executable: *executable, price: *price, arrival: *arrival };
                 tail.is_worth_less_than(newcomer)
             })
             .map(|(_, _, _, lane)| *lane)

@@ -28,15 +28,7 @@ pub(crate) struct Draft {
 }
 
 pub(crate) const fn draft(from: u8, nonce: u64) -> Draft {
-    Draft {
-        from,
-        nonce,
-        cap: 100,
-        tip: 10,
-        gas: 30_000,
-        value: 0,
-        salt: 0,
-    }
+    Draft { from, nonce, cap: 100, tip: 10, gas: 30_000, value: 0, salt: 0 }
 }
 
 pub(crate) const fn address(from: u8) -> Address {
@@ -79,10 +71,7 @@ pub(crate) fn legacy(from: u8, nonce: u64, gas_price: u128) -> ValidTx {
         to: TxKind::Call(Address::ZERO),
         ..TxLegacy::default()
     };
-    valid(
-        Transaction::Legacy(tx.into_signed(signature(address(from)))),
-        address(from),
-    )
+    valid(Transaction::Legacy(tx.into_signed(signature(address(from)))), address(from))
 }
 
 /// A signature that nobody checks; it holds the sender, so that hashes differ between senders as real ones do.
@@ -91,39 +80,17 @@ pub(crate) fn signature(from: Address) -> Signature {
 }
 
 pub(crate) fn valid(tx: Transaction, from: Address) -> ValidTx {
-    let head = HeadFacts {
-        height: 1,
-        timestamp: 1,
-        base_fee: 1,
-        gas_limit: 30_000_000,
-    };
-    let sender = SenderFacts {
-        nonce: 0,
-        balance: U256::MAX,
-        ..SenderFacts::default()
-    };
-    validate(
-        Arc::new(Recovered::new_unchecked(tx, from)),
-        Origin::Impersonated,
-        &CHAIN,
-        &head,
-        &sender,
-    )
-    .unwrap()
+    let head = HeadFacts { height: 1, timestamp: 1, base_fee: 1, gas_limit: 30_000_000 };
+    let sender = SenderFacts { nonce: 0, balance: U256::MAX, ..SenderFacts::default() };
+    validate(Arc::new(Recovered::new_unchecked(tx, from)), Origin::Impersonated, &CHAIN, &head, &sender).unwrap()
 }
 
 pub(crate) const fn rich(nonce: u64) -> SenderState {
-    SenderState {
-        nonce,
-        balance: U256::MAX,
-    }
+    SenderState { nonce, balance: U256::MAX }
 }
 
 pub(crate) fn with_balance(nonce: u64, balance: u64) -> SenderState {
-    SenderState {
-        nonce,
-        balance: U256::from(balance),
-    }
+    SenderState { nonce, balance: U256::from(balance) }
 }
 
 pub(crate) fn pool() -> Pool {
@@ -135,11 +102,7 @@ pub(crate) fn add(pool: &mut Pool, draft: Draft) -> Result<Admitted, PoolError> 
     pool.add(draft.tx(), rich(0))
 }
 
-pub(crate) const ALL: TakeLimits = TakeLimits {
-    max_transactions: usize::MAX,
-    gas_limit: u64::MAX,
-    base_fee: 0,
-};
+pub(crate) const ALL: TakeLimits = TakeLimits { max_transactions: usize::MAX, gas_limit: u64::MAX, base_fee: 0 };
 
 /// Takes, and names what was taken: (sender, nonce).
 pub(crate) fn take(pool: &mut Pool, slot: u64, limits: TakeLimits) -> Vec<(u8, u64)> {

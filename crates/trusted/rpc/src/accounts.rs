@@ -105,11 +105,7 @@ async fn storage_values(call: MethodCall) -> RpcResult<StorageValues> {
     let slots: usize = requests.iter().map(|(_, keys)| keys.len()).sum();
     if slots > MAX_STORAGE_VALUES {
         let message = format!("too many slots (max {MAX_STORAGE_VALUES})");
-        return Err(ErrorObjectOwned::owned::<()>(
-            CLIENT_LIMIT_EXCEEDED,
-            message,
-            None,
-        ));
+        return Err(ErrorObjectOwned::owned::<()>(CLIENT_LIMIT_EXCEEDED, message, None));
     }
     if slots == 0 {
         return Err(errors::invalid_params("empty request"));
@@ -150,10 +146,7 @@ async fn account_info(call: MethodCall) -> RpcResult<AccountInfo> {
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
-        .method(
-            info("eth_getBalance", "address, block?", "Balance in wei."),
-            balance,
-        )?
+        .method(info("eth_getBalance", "address, block?", "Balance in wei."), balance)?
         .method(
             info(
                 "eth_getTransactionCount",
@@ -162,29 +155,9 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
             ),
             transaction_count,
         )?
-        .method(
-            info("eth_getCode", "address, block?", "Code of an account."),
-            code,
-        )?
-        .method(
-            info("eth_getStorageAt", "address, key, block?", "A storage slot."),
-            storage_at,
-        )?
-        .method(
-            info(
-                "eth_getStorageValues",
-                "keys by address, block?",
-                "Many storage slots.",
-            ),
-            storage_values,
-        )?
-        .method(
-            info(
-                "eth_getAccountInfo",
-                "address, block?",
-                "Balance, nonce and code.",
-            ),
-            account_info,
-        )?;
+        .method(info("eth_getCode", "address, block?", "Code of an account."), code)?
+        .method(info("eth_getStorageAt", "address, key, block?", "A storage slot."), storage_at)?
+        .method(info("eth_getStorageValues", "keys by address, block?", "Many storage slots."), storage_values)?
+        .method(info("eth_getAccountInfo", "address, block?", "Balance, nonce and code."), account_info)?;
     Ok(())
 }

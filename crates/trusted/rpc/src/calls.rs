@@ -15,8 +15,8 @@ use alloy_primitives::{B256, Bytes, keccak256};
 use cloister_access::Caller;
 use cloister_core::{Ledger, Lookup, SeenBlock, SeenState};
 use cloister_execution::{
-    BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, StateOverrides,
-    halt_message, revert_message,
+    BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, StateOverrides, halt_message,
+    revert_message,
 };
 use cloister_primitives::{Code, Height};
 use cloister_state::StateView;
@@ -88,11 +88,7 @@ impl Execution {
 
     /// Adds what the call shall see differently.
     #[must_use]
-    pub fn with_overrides(
-        mut self,
-        state: Option<StateOverridesArg>,
-        block: Option<BlockOverridesArg>,
-    ) -> Self {
+    pub fn with_overrides(mut self, state: Option<StateOverridesArg>, block: Option<BlockOverridesArg>) -> Self {
         self.state_overrides = state.map(|arg| arg.0).unwrap_or_default();
         self.block_overrides = block.map(|arg| arg.0).unwrap_or_default();
         self
@@ -105,9 +101,7 @@ impl Execution {
     pub async fn run<T, W>(self, context: &RpcContext, work: W) -> RpcResult<T>
     where
         T: Send + 'static,
-        W: FnOnce(&Executor, &StateView, &CallEnv<'_>, &CallRequest) -> Result<T, ExecutionError>
-            + Send
-            + 'static,
+        W: FnOnce(&Executor, &StateView, &CallEnv<'_>, &CallRequest) -> Result<T, ExecutionError> + Send + 'static,
     {
         on_blocking_thread(context, move || self.run_here(work)).await
     }
@@ -117,10 +111,7 @@ impl Execution {
         work: impl FnOnce(&Executor, &StateView, &CallEnv<'_>, &CallRequest) -> Result<T, ExecutionError>,
     ) -> RpcResult<T> {
         let from = self.request.from.unwrap_or_default();
-        let view = self
-            .state
-            .call_view(from, self.request.to)
-            .ok_or_else(not_authorized)?;
+        let view = self.state.call_view(from, self.request.to).ok_or_else(not_authorized)?;
         let hashes = |height| self.block_hash(height);
         let env = CallEnv {
             header: self.block.header(),
@@ -147,23 +138,13 @@ fn not_authorized() -> ErrorObjectOwned {
 }
 
 async fn eth_call(call: MethodCall) -> RpcResult<Bytes> {
-    let (args, id, state, block) = call.params::<(
-        TransactionArgs,
-        Option<BlockId>,
-        Option<StateOverridesArg>,
-        Option<BlockOverridesArg>,
-    )>()?;
-    let execution = Execution::prepare(&call, args.into_call_request()?, id)
-        .await?
-        .with_overrides(state, block);
+    let (args, id, state, block) =
+        call.params::<(TransactionArgs, Option<BlockId>, Option<StateOverridesArg>, Option<BlockOverridesArg>)>()?;
+    let execution = Execution::prepare(&call, args.into_call_request()?, id).await?.with_overrides(state, block);
     if let Some(output) = execution.run_here(short::attempt)? {
         return Ok(output);
     }
-    execution
-        .run(&call.context, |executor, view, env, request| {
-            executor.call(view, env, request)?.into_output()
-        })
-        .await
+    execution.run(&call.context, |executor, view, env, request| executor.call(view, env, request)?.into_output()).await
 }
 
 /// The gas limit that a request needs in the context of block `id`.
@@ -171,19 +152,12 @@ async fn eth_call(call: MethodCall) -> RpcResult<Bytes> {
 /// # Errors
 /// As `eth_estimateGas`.
 pub async fn estimate(call: &MethodCall, request: CallRequest, id: Option<BlockId>) -> RpcResult<u64> {
-    Execution::prepare(call, request, id)
-        .await?
-        .run(&call.context, Executor::estimate_gas)
-        .await
+    Execution::prepare(call, request, id).await?.run(&call.context, Executor::estimate_gas).await
 }
 
 async fn estimate_gas(call: MethodCall) -> RpcResult<Quantity> {
-    let (args, id, state, block) = call.params::<(
-        TransactionArgs,
-        Option<BlockId>,
-        Option<StateOverridesArg>,
-        Option<BlockOverridesArg>,
-    )>()?;
+    let (args, id, state, block) =
+        call.params::<(TransactionArgs, Option<BlockId>, Option<StateOverridesArg>, Option<BlockOverridesArg>)>()?;
     Execution::prepare(&call, args.into_call_request()?, id)
         .await?
         .with_overrides(state, block)

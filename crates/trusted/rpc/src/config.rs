@@ -86,14 +86,8 @@ fn system_contracts(fork: EthereumHardfork, spec: &ChainSpec) -> BTreeMap<&'stat
     }
     if fork >= EthereumHardfork::Prague {
         contracts.insert("HISTORY_STORAGE_ADDRESS", eip2935::HISTORY_STORAGE_ADDRESS);
-        contracts.insert(
-            "WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS",
-            eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
-        );
-        contracts.insert(
-            "CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS",
-            eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
-        );
+        contracts.insert("WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS", eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS);
+        contracts.insert("CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS", eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS);
         if let Some(contract) = spec.deposit_contract() {
             contracts.insert("DEPOSIT_CONTRACT_ADDRESS", contract);
         }
@@ -109,19 +103,13 @@ struct Activations {
 
 impl Activations {
     fn of(spec: &ChainSpec) -> Self {
-        let mut found = Self {
-            heights: BTreeSet::new(),
-            times: BTreeSet::new(),
-        };
+        let mut found = Self { heights: BTreeSet::new(), times: BTreeSet::new() };
         for fork in EthereumHardfork::VARIANTS {
             match spec.forks().condition(*fork) {
                 ForkCondition::Block(height) => {
                     found.heights.insert(height);
                 }
-                ForkCondition::TTD {
-                    fork_block: Some(height),
-                    ..
-                } => {
+                ForkCondition::TTD { fork_block: Some(height), .. } => {
                     found.heights.insert(height);
                 }
                 ForkCondition::Timestamp(time) => {
@@ -185,24 +173,14 @@ fn config_at(spec: &ChainSpec, genesis: B256, height: Height, now: u64) -> Confi
 async fn config(call: MethodCall) -> RpcResult<Config> {
     call.no_params()?;
     let head = call.head()?;
-    let genesis = call
-        .block_at(Height::GENESIS)
-        .await?
-        .ok_or_else(|| errors::server_error("genesis block not found"))?;
+    let genesis =
+        call.block_at(Height::GENESIS).await?.ok_or_else(|| errors::server_error("genesis block not found"))?;
     let spec = call.context.ledger.spec();
-    Ok(config_at(
-        spec,
-        genesis.hash(),
-        head.height(),
-        head.header().timestamp,
-    ))
+    Ok(config_at(spec, genesis.hash(), head.height(), head.header().timestamp))
 }
 
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
-    registry.method(
-        MethodInfo::new("eth_config", "", "Rules in force and to come (EIP-7910)."),
-        config,
-    )?;
+    registry.method(MethodInfo::new("eth_config", "", "Rules in force and to come (EIP-7910)."), config)?;
     Ok(())
 }
 
@@ -222,10 +200,7 @@ mod tests {
         let current = config.current;
         assert_eq!(current.activation_time, 0);
         assert_eq!(current.precompiles.len(), 18);
-        assert_eq!(
-            current.precompiles["P256VERIFY"].to_string(),
-            "0x0000000000000000000000000000000000000100"
-        );
+        assert_eq!(current.precompiles["P256VERIFY"].to_string(), "0x0000000000000000000000000000000000000100");
         assert_eq!(current.system_contracts.len(), 4);
         // CRC-32 of the genesis hash alone.
         assert_eq!(current.fork_id.as_ref(), ForkHash::from(B256::repeat_byte(1)).0);
@@ -234,11 +209,7 @@ mod tests {
     #[test]
     fn before_cancun_there_are_no_blobs() {
         let hardfork: HardforkName = "london".parse().unwrap();
-        let spec = ChainSpec::development(DevChain {
-            hardfork,
-            ..DevChain::default()
-        })
-        .unwrap();
+        let spec = ChainSpec::development(DevChain { hardfork, ..DevChain::default() }).unwrap();
         let config = config_at(&spec, B256::ZERO, Height(5), 1_000);
         assert_eq!(config.current.blob_schedule, None);
         assert_eq!(config.current.precompiles.len(), 9);

@@ -37,20 +37,9 @@ impl CoreHandle {
     /// What the core answered, or [`CoreError::Unavailable`] when it is overloaded or stopping.
     pub async fn request(&self, caller: &Caller, body: RequestBody) -> Result<Response, CoreError> {
         let (reply, answer) = oneshot::channel();
-        let envelope = Envelope {
-            request: Request {
-                caller: caller.clone(),
-                body,
-            },
-            reply,
-        };
-        self.requests
-            .send(envelope)
-            .await
-            .map_err(|_| CoreError::Unavailable("the node is stopping"))?;
-        answer
-            .await
-            .map_err(|_| CoreError::Unavailable("the node is stopping"))?
+        let envelope = Envelope { request: Request { caller: caller.clone(), body }, reply };
+        self.requests.send(envelope).await.map_err(|_| CoreError::Unavailable("the node is stopping"))?;
+        answer.await.map_err(|_| CoreError::Unavailable("the node is stopping"))?
     }
 }
 

@@ -84,10 +84,7 @@ pub fn execution(error: &ExecutionError) -> ErrorObjectOwned {
 pub fn sync_timeout(hash: B256, timeout_ms: u64) -> ErrorObjectOwned {
     ErrorObjectOwned::owned(
         SYNC_TIMEOUT,
-        format!(
-            "The transaction was added to the transaction pool but wasn't processed in {}",
-            duration(timeout_ms)
-        ),
+        format!("The transaction was added to the transaction pool but wasn't processed in {}", duration(timeout_ms)),
         Some(hash),
     )
 }
@@ -112,10 +109,7 @@ mod tests {
 
     #[test]
     fn core_errors_keep_geths_code_and_text_and_hide_the_rest() {
-        let low = CoreError::Rejected(Rejected::with_detail(
-            Code::NonceTooLow,
-            "next nonce 5, tx nonce 4",
-        ));
+        let low = CoreError::Rejected(Rejected::with_detail(Code::NonceTooLow, "next nonce 5, tx nonce 4"));
         let error = core(&low);
         assert_eq!(error.code(), -32000);
         assert_eq!(error.message(), "nonce too low: next nonce 5, tx nonce 4");
@@ -125,9 +119,7 @@ mod tests {
 
     #[test]
     fn reverts_have_code_3_and_their_data() {
-        let error = execution(&ExecutionError::Reverted {
-            output: Bytes::from_static(b"wrong-calldatasize"),
-        });
+        let error = execution(&ExecutionError::Reverted { output: Bytes::from_static(b"wrong-calldatasize") });
         // The pair in the execution-apis vectors, word for word.
         assert_eq!(
             serde_json::to_string(&error).unwrap(),

@@ -80,14 +80,8 @@ struct BlockCount(u64);
 impl Param for BlockCount {
     fn decode(json: &str) -> Result<Self, String> {
         let text = json_string(json).unwrap_or(json.into());
-        let count = if text.starts_with("0x") {
-            u64::from_text(&text).ok()
-        } else {
-            text.parse().ok()
-        };
-        count
-            .map(Self)
-            .ok_or_else(|| "invalid hex or decimal integer".to_owned())
+        let count = if text.starts_with("0x") { u64::from_text(&text).ok() } else { text.parse().ok() };
+        count.map(Self).ok_or_else(|| "invalid hex or decimal integer".to_owned())
     }
 }
 
@@ -105,15 +99,11 @@ struct FeeHistory {
 
 fn check_percentiles(percentiles: &[f64]) -> RpcResult<()> {
     if percentiles.len() > MAX_PERCENTILES {
-        return Err(errors::server_error(format!(
-            "invalid reward percentile: over the query limit {MAX_PERCENTILES}"
-        )));
+        return Err(errors::server_error(format!("invalid reward percentile: over the query limit {MAX_PERCENTILES}")));
     }
     for (index, percentile) in percentiles.iter().enumerate() {
         if !(0.0..=100.0).contains(percentile) {
-            return Err(errors::server_error(format!(
-                "invalid reward percentile: {percentile}"
-            )));
+            return Err(errors::server_error(format!("invalid reward percentile: {percentile}")));
         }
         if let Some(before) = index.checked_sub(1).and_then(|before| percentiles.get(before))
             && percentile <= before
@@ -135,13 +125,9 @@ async fn fee_history(call: MethodCall) -> RpcResult<FeeHistory> {
     let last = call.height_of(newest);
     let head = call.context.ledger.head();
     if last > head {
-        return Err(errors::server_error(format!(
-            "request beyond head block: requested {last}, head {head}"
-        )));
+        return Err(errors::server_error(format!("request beyond head block: requested {last}, head {head}")));
     }
-    let count = count
-        .min(call.context.limits.fee_history_blocks)
-        .min(last.0.saturating_add(1));
+    let count = count.min(call.context.limits.fee_history_blocks).min(last.0.saturating_add(1));
     if count == 0 {
         return Ok(FeeHistory::default());
     }
@@ -150,18 +136,10 @@ async fn fee_history(call: MethodCall) -> RpcResult<FeeHistory> {
 }
 
 /// Up to `count` blocks that end with `last`, oldest first.
-async fn blocks_before(
-    call: &MethodCall,
-    last: Height,
-    count: u64,
-    with_rewards: bool,
-) -> RpcResult<Vec<SeenBlock>> {
+async fn blocks_before(call: &MethodCall, last: Height, count: u64, with_rewards: bool) -> RpcResult<Vec<SeenBlock>> {
     let mut blocks = Vec::new();
     let mut transactions = 0;
-    for height in (0..=last.0)
-        .rev()
-        .take(usize::try_from(count).unwrap_or(usize::MAX))
-    {
+    for height in (0..=last.0).rev().take(usize::try_from(count).unwrap_or(usize::MAX)) {
         let block = call.required_block(Some(height.into())).await?;
         transactions += block.transaction_count();
         if with_rewards && transactions > MAX_REWARD_TRANSACTIONS && !blocks.is_empty() {
@@ -178,37 +156,22 @@ async fn history(call: &MethodCall, blocks: &[SeenBlock], percentiles: &[f64]) -
     let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else {
         return Err(errors::code(Code::HeaderNotFound));
     };
-    let mut answer = FeeHistory {
-        oldest_block: first.height().0.into(),
-        ..FeeHistory::default()
-    };
+    let mut answer = FeeHistory { oldest_block: first.height().0.into(), ..FeeHistory::default() };
     let mut rewards = Vec::with_capacity(blocks.len());
     for block in blocks {
         let header = block.header();
-        answer
-            .base_fee_per_gas
-            .push(header.base_fee_per_gas.unwrap_or(0).into());
-        answer
-            .gas_used_ratio
-            .push(ratio(header.gas_used, header.gas_limit));
-        answer
-            .base_fee_per_blob_gas
-            .push(blob_fee(spec, block).unwrap_or(0).into());
-        let most = spec
-            .blob_params_at(header.timestamp)
-            .map_or(0, |params| params.max_blob_gas_per_block());
-        answer
-            .blob_gas_used_ratio
-            .push(ratio(header.blob_gas_used.unwrap_or(0), most));
+        answer.base_fee_per_gas.push(header.base_fee_per_gas.unwrap_or(0).into());
+        answer.gas_used_ratio.push(ratio(header.gas_used, header.gas_limit));
+        answer.base_fee_per_blob_gas.push(blob_fee(spec, block).unwrap_or(0).into());
+        let most = spec.blob_params_at(header.timestamp).map_or(0, |params| params.max_blob_gas_per_block());
+        answer.blob_gas_used_ratio.push(ratio(header.blob_gas_used.unwrap_or(0), most));
         if !percentiles.is_empty() {
             rewards.push(rewards_of(block, percentiles));
             tokio::task::yield_now().await;
         }
     }
     answer.reward = (!percentiles.is_empty()).then_some(rewards);
-    answer
-        .base_fee_per_gas
-        .push(next_base_fee(spec, last).unwrap_or(0).into());
+    answer.base_fee_per_gas.push(next_base_fee(spec, last).unwrap_or(0).into());
     let header = last.header();
     let next_blob_fee = spec
         .next_excess_blob_gas(header, header.timestamp)
@@ -220,11 +183,7 @@ async fn history(call: &MethodCall, blocks: &[SeenBlock], percentiles: &[f64]) -
 
 #[allow(clippy::cast_precision_loss)]
 fn ratio(used: u64, limit: u64) -> f64 {
-    if limit == 0 {
-        0.0
-    } else {
-        used as f64 / limit as f64
-    }
+    if limit == 0 { 0.0 } else { used as f64 / limit as f64 }
 }
 
 /// Tips at the percentiles of gas used, of the transactions that the caller may see.
@@ -242,11 +201,7 @@ fn rewards_of(block: &SeenBlock, percentiles: &[f64]) -> Vec<Quantity> {
 }
 
 /// For each percentile the tip of the transaction in which that share of all gas is reached.
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss
-)]
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn at_percentiles(tips: &[(u128, u64)], percentiles: &[f64]) -> Vec<Quantity> {
     let total: u64 = tips.iter().map(|(_, gas)| gas).sum();
     let mut transactions = tips.iter();
@@ -269,31 +224,11 @@ fn at_percentiles(tips: &[(u128, u64)], percentiles: &[f64]) -> Vec<Quantity> {
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
-        .method(
-            info("eth_gasPrice", "", "A price per gas that will do, in wei."),
-            gas_price,
-        )?
-        .method(
-            info(
-                "eth_maxPriorityFeePerGas",
-                "",
-                "A tip per gas that will do, in wei.",
-            ),
-            max_priority_fee,
-        )?
+        .method(info("eth_gasPrice", "", "A price per gas that will do, in wei."), gas_price)?
+        .method(info("eth_maxPriorityFeePerGas", "", "A tip per gas that will do, in wei."), max_priority_fee)?
         .method(info("eth_baseFee", "", "Base fee of the next block."), base_fee)?
-        .method(
-            info("eth_blobBaseFee", "", "Base fee of blob gas in the newest block."),
-            blob_base_fee,
-        )?
-        .method(
-            info(
-                "eth_feeHistory",
-                "blocks, newest, percentiles?",
-                "Fees of past blocks.",
-            ),
-            fee_history,
-        )?;
+        .method(info("eth_blobBaseFee", "", "Base fee of blob gas in the newest block."), blob_base_fee)?
+        .method(info("eth_feeHistory", "blocks, newest, percentiles?", "Fees of past blocks."), fee_history)?;
     Ok(())
 }
 
@@ -333,15 +268,6 @@ mod tests {
         let json = serde_json::to_value(FeeHistory::default()).unwrap();
         let mut names: Vec<_> = json.as_object().unwrap().keys().cloned().collect();
         names.sort();
-        assert_eq!(
-            names,
-            [
-                "baseFeePerBlobGas",
-                "baseFeePerGas",
-                "blobGasUsedRatio",
-                "gasUsedRatio",
-                "oldestBlock"
-            ]
-        );
+        assert_eq!(names, ["baseFeePerBlobGas", "baseFeePerGas", "blobGasUsedRatio", "gasUsedRatio", "oldestBlock"]);
     }
 }

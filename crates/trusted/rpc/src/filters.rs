@@ -82,13 +82,7 @@ impl Filters {
             }
         }
         let id = self.ids.next_hex();
-        let filter = Installed {
-            owner,
-            kind,
-            next,
-            last_used: now,
-            events,
-        };
+        let filter = Installed { owner, kind, next, last_used: now, events };
         installed.insert(id.clone(), filter);
         Some(id)
     }
@@ -118,11 +112,7 @@ impl Filters {
         let from = filter.next;
         let last = from.0.saturating_add(limits.blocks_per_poll.saturating_sub(1));
         filter.next = filter.next.max(head.min(Height(last)).next());
-        Some(Poll {
-            kind: filter.kind.clone(),
-            from,
-            pending,
-        })
+        Some(Poll { kind: filter.kind.clone(), from, pending })
     }
 
     /// Moves a cursor back after a poll that could not be answered.
@@ -226,9 +216,7 @@ async fn changes(call: MethodCall) -> RpcResult<Changes> {
     let limits = limits(&call);
     let filters = &call.context.filters;
     let head = call.context.ledger.head();
-    let poll = filters
-        .poll(&id, &call.caller, head, limits)
-        .ok_or_else(|| errors::code(Code::FilterNotFound))?;
+    let poll = filters.poll(&id, &call.caller, head, limits).ok_or_else(|| errors::code(Code::FilterNotFound))?;
     let from = poll.from;
     let answer = look(&call, poll, head, limits).await;
     if answer.is_err() {
@@ -258,9 +246,7 @@ async fn look(call: &MethodCall, poll: Poll, head: Height, limits: Limits) -> Rp
             if from > to {
                 return Ok(Changes::Logs(Vec::new()));
             }
-            logs::find_between(call, &filter, from, to)
-                .await
-                .map(Changes::Logs)
+            logs::find_between(call, &filter, from, to).await.map(Changes::Logs)
         }
     }
 }
@@ -269,10 +255,7 @@ async fn look(call: &MethodCall, poll: Poll, head: Height, limits: Limits) -> Rp
 fn clamp(call: &MethodCall, blocks: &LogBlocks, from: Height, to: Height) -> (Height, Height) {
     use alloy_eips::BlockNumberOrTag::Number;
     match blocks {
-        LogBlocks::Range {
-            from: lowest,
-            to: highest,
-        } => (
+        LogBlocks::Range { from: lowest, to: highest } => (
             match lowest {
                 Some(Number(lowest)) => from.max(Height(*lowest)),
                 _ => from,
@@ -292,9 +275,8 @@ fn clamp(call: &MethodCall, blocks: &LogBlocks, from: Height, to: Height) -> (He
 async fn filter_logs(call: MethodCall) -> RpcResult<Vec<FoundLog>> {
     let (id,) = call.params::<(String,)>()?;
     let filters = &call.context.filters;
-    let filter = filters
-        .criteria(&id, &call.caller, limits(&call))
-        .ok_or_else(|| errors::code(Code::FilterNotFound))?;
+    let filter =
+        filters.criteria(&id, &call.caller, limits(&call)).ok_or_else(|| errors::code(Code::FilterNotFound))?;
     logs::find(&call, &filter).await
 }
 
@@ -306,38 +288,14 @@ async fn uninstall(call: MethodCall) -> RpcResult<bool> {
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
+        .method(info("eth_newFilter", "filter", "A filter of new logs; answers its id."), new_filter)?
+        .method(info("eth_newBlockFilter", "", "A filter of new blocks; answers its id."), new_block_filter)?
         .method(
-            info("eth_newFilter", "filter", "A filter of new logs; answers its id."),
-            new_filter,
-        )?
-        .method(
-            info(
-                "eth_newBlockFilter",
-                "",
-                "A filter of new blocks; answers its id.",
-            ),
-            new_block_filter,
-        )?
-        .method(
-            info(
-                "eth_newPendingTransactionFilter",
-                "full?",
-                "A filter of new pending transactions; answers its id.",
-            ),
+            info("eth_newPendingTransactionFilter", "full?", "A filter of new pending transactions; answers its id."),
             new_pending_filter,
         )?
-        .method(
-            info(
-                "eth_getFilterChanges",
-                "id",
-                "What is new since the last poll of a filter.",
-            ),
-            changes,
-        )?
-        .method(
-            info("eth_getFilterLogs", "id", "All logs that a filter matches."),
-            filter_logs,
-        )?
+        .method(info("eth_getFilterChanges", "id", "What is new since the last poll of a filter."), changes)?
+        .method(info("eth_getFilterLogs", "id", "All logs that a filter matches."), filter_logs)?
         .method(info("eth_uninstallFilter", "id", "Removes a filter."), uninstall)?;
     Ok(())
 }
@@ -365,12 +323,7 @@ mod tests {
     }
 
     /// A filter of blocks from 5 on.
-    fn install(
-        filters: &Filters,
-        owner: &Caller,
-        events: &broadcast::Sender<Event>,
-        limits: Limits,
-    ) -> Option<String> {
+    fn install(filters: &Filters, owner: &Caller, events: &broadcast::Sender<Event>, limits: Limits) -> Option<String> {
         filters.install(owner.clone(), Kind::Blocks, Height(5), events.subscribe(), limits)
     }
 
@@ -433,25 +386,11 @@ mod tests {
         let limits = limits(Instant::now(), 0);
         let (filters, events, owner) = (Filters::default(), events(), Caller::Anonymous);
         let receiver = events.subscribe();
-        let id = filters
-            .install(
-                owner.clone(),
-                Kind::PendingTransactions,
-                Height(1),
-                receiver,
-                limits,
-            )
-            .unwrap();
+        let id = filters.install(owner.clone(), Kind::PendingTransactions, Height(1), receiver, limits).unwrap();
         let admitted = (B256::repeat_byte(1), alloy_primitives::Address::ZERO);
         events.send(Event::Admitted(vec![admitted])).unwrap();
         let poll = filters.poll(&id, &owner, Height(0), limits).unwrap();
         assert_eq!(poll.pending, [admitted]);
-        assert!(
-            filters
-                .poll(&id, &owner, Height(0), limits)
-                .unwrap()
-                .pending
-                .is_empty()
-        );
+        assert!(filters.poll(&id, &owner, Height(0), limits).unwrap().pending.is_empty());
     }
 }

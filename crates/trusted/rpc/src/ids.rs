@@ -43,10 +43,7 @@ mod tests {
         let ids = HexIdProvider::default();
         let (first, second) = (ids.next_hex(), ids.next_hex());
         assert_ne!(first, second);
-        assert!(
-            first.starts_with("0x") && first.len() > 20 && first.len() <= 34,
-            "{first}"
-        );
+        assert!(first.starts_with("0x") && first.len() > 20 && first.len() <= 34, "{first}");
         assert_ne!(HexIdProvider::default().next_hex(), first);
     }
 }

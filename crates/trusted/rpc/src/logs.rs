@@ -25,10 +25,7 @@ pub(crate) enum LogBlocks {
     /// One block.
     Hash(B256),
     /// From one to another, both included; `latest` where nothing is said.
-    Range {
-        from: Option<BlockNumberOrTag>,
-        to: Option<BlockNumberOrTag>,
-    },
+    Range { from: Option<BlockNumberOrTag>, to: Option<BlockNumberOrTag> },
 }
 
 /// What logs to look for. Nothing in a place means anything.
@@ -65,9 +62,7 @@ impl<'de, T: Param> Deserialize<'de> for OneOrMany<T> {
             let Json(many) = Json::decode(raw.get()).map_err(serde::de::Error::custom)?;
             return Ok(Self::Many(many));
         }
-        T::decode(raw.get())
-            .map(Self::One)
-            .map_err(serde::de::Error::custom)
+        T::decode(raw.get()).map(Self::One).map_err(serde::de::Error::custom)
     }
 }
 
@@ -87,24 +82,19 @@ impl Param for LogFilter {
         let blocks = match (object.block_hash, object.from_block, object.to_block) {
             (Some(Field(hash)), None, None) => LogBlocks::Hash(hash),
             (Some(_), _, _) => {
-                return Err(
-                    "cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other".to_owned(),
-                );
+                return Err("cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other".to_owned());
             }
-            (None, from, to) => LogBlocks::Range {
-                from: from.map(|Field(number)| number),
-                to: to.map(|Field(number)| number),
-            },
+            (None, from, to) => {
+                LogBlocks::Range { from: from.map(|Field(number)| number), to: to.map(|Field(number)| number) }
+            }
         };
         let addresses = object.address.map(OneOrMany::into_alternatives);
         let topics = object.topics.unwrap_or_default();
         if topics.len() > MAX_TOPICS {
             return Err("exceed max topics".to_owned());
         }
-        let topics = topics
-            .into_iter()
-            .map(|topic| topic.map(OneOrMany::into_alternatives).unwrap_or_default())
-            .collect();
+        let topics =
+            topics.into_iter().map(|topic| topic.map(OneOrMany::into_alternatives).unwrap_or_default()).collect();
         Ok(Self::new(blocks, addresses.unwrap_or_default(), topics))
     }
 }
@@ -113,36 +103,19 @@ impl LogFilter {
     fn new(blocks: LogBlocks, addresses: Vec<Address>, topics: Vec<Vec<B256>>) -> Self {
         let mut blooms = Vec::new();
         if !addresses.is_empty() {
-            blooms.push(
-                addresses
-                    .iter()
-                    .map(|address| bloom_of(address.as_slice()))
-                    .collect(),
-            );
+            blooms.push(addresses.iter().map(|address| bloom_of(address.as_slice())).collect());
         }
         for alternatives in topics.iter().filter(|alternatives| !alternatives.is_empty()) {
-            blooms.push(
-                alternatives
-                    .iter()
-                    .map(|topic| bloom_of(topic.as_slice()))
-                    .collect(),
-            );
+            blooms.push(alternatives.iter().map(|topic| bloom_of(topic.as_slice())).collect());
         }
-        Self {
-            blocks,
-            addresses,
-            topics,
-            blooms,
-        }
+        Self { blocks, addresses, topics, blooms }
     }
 
     /// Refuses more addresses and topics than one filter may name.
     pub(crate) fn check(&self, limit: usize) -> RpcResult<()> {
         let named = self.addresses.len() + self.topics.iter().map(Vec::len).sum::<usize>();
         if named > limit {
-            return Err(errors::invalid_params(
-                "exceed max addresses or topics per search position",
-            ));
+            return Err(errors::invalid_params("exceed max addresses or topics per search position"));
         }
         Ok(())
     }
@@ -151,19 +124,16 @@ impl LogFilter {
     pub(crate) fn check_order(&self) -> RpcResult<()> {
         use BlockNumberOrTag::Number;
         match self.blocks {
-            LogBlocks::Range {
-                from: Some(Number(from)),
-                to: Some(Number(to)),
-            } if from > to => Err(errors::code(Code::InvalidBlockRange)),
+            LogBlocks::Range { from: Some(Number(from)), to: Some(Number(to)) } if from > to => {
+                Err(errors::code(Code::InvalidBlockRange))
+            }
             _ => Ok(()),
         }
     }
 
     /// Whether a block or a receipt with this bloom may have a match.
     fn may_match(&self, bloom: &Bloom) -> bool {
-        self.blooms
-            .iter()
-            .all(|alternatives| alternatives.iter().any(|bits| bloom.contains(bits)))
+        self.blooms.iter().all(|alternatives| alternatives.iter().any(|bits| bloom.contains(bits)))
     }
 
     pub(crate) fn matches(&self, log: &Log) -> bool {
@@ -198,9 +168,7 @@ impl LogFilter {
         let mut found = Vec::new();
         for seen in block.transactions() {
             // Numbering a transaction's logs walks the block: only for those that may match.
-            let has_match = seen
-                .receipt()
-                .is_some_and(|receipt| receipt.logs().iter().any(|log| self.matches(log)));
+            let has_match = seen.receipt().is_some_and(|receipt| receipt.logs().iter().any(|log| self.matches(log)));
             if has_match {
                 self.collect(&seen, &mut found);
             }
@@ -250,9 +218,7 @@ fn heights(
         // A poller that asks from the next block to `latest` is not wrong, only early.
         () if !to_is_number && first > head => Ok(None),
         () if first > last => Err(errors::code(Code::InvalidBlockRange)),
-        () if last > head => Err(errors::invalid_params(
-            "block range extends beyond current head block",
-        )),
+        () if last > head => Err(errors::invalid_params("block range extends beyond current head block")),
         () => Ok(Some((first, last))),
     }
 }
@@ -331,10 +297,7 @@ async fn get_logs(call: MethodCall) -> RpcResult<Vec<FoundLog>> {
 }
 
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
-    registry.method(
-        MethodInfo::new("eth_getLogs", "filter", "Logs by place, contract and topics."),
-        get_logs,
-    )?;
+    registry.method(MethodInfo::new("eth_getLogs", "filter", "Logs by place, contract and topics."), get_logs)?;
     Ok(())
 }
 
@@ -409,14 +372,8 @@ mod tests {
             LogFilter::decode(&both).unwrap_err(),
             "cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other"
         );
-        assert_eq!(
-            LogFilter::decode("{\"topics\":[null,null,null,null,null]}").unwrap_err(),
-            "exceed max topics"
-        );
-        assert_eq!(
-            LogFilter::decode("{\"fromBlock\":\"3\"}").unwrap_err(),
-            "hex string without 0x prefix"
-        );
+        assert_eq!(LogFilter::decode("{\"topics\":[null,null,null,null,null]}").unwrap_err(), "exceed max topics");
+        assert_eq!(LogFilter::decode("{\"fromBlock\":\"3\"}").unwrap_err(), "hex string without 0x prefix");
         let wide = filter(&format!("[[{},{}]]", topic(1), topic(2)));
         assert!(wide.check(2).is_ok());
         assert_eq!(wide.check(1).unwrap_err().code(), -32602);

@@ -70,19 +70,14 @@ pub struct Json<T>(pub T);
 
 impl<T: serde::de::DeserializeOwned> Param for Json<T> {
     fn decode(json: &str) -> Result<Self, String> {
-        serde_json::from_str(json)
-            .map(Self)
-            .map_err(|error| without_position(&error))
+        serde_json::from_str(json).map(Self).map_err(|error| without_position(&error))
     }
 }
 
 /// Reads a JSON object, and only an object: `serde` would take an array of its fields as well.
 pub(crate) fn object<T: serde::de::DeserializeOwned>(json: &str, go_type: &str) -> Result<T, String> {
     if !json.starts_with('{') {
-        return Err(format!(
-            "json: cannot unmarshal {} into Go value of type {go_type}",
-            hex::kind(json)
-        ));
+        return Err(format!("json: cannot unmarshal {} into Go value of type {go_type}", hex::kind(json)));
     }
     Json::decode(json).map(|Json(value)| value)
 }
@@ -156,9 +151,7 @@ fn one<T: Param>(values: &[&RawValue], index: usize) -> Result<T, ErrorObjectOwn
         None | Some("null") => {
             T::absent().ok_or_else(|| invalid_params(format!("missing value for required argument {index}")))
         }
-        Some(json) => {
-            T::decode(json).map_err(|error| invalid_params(format!("invalid argument {index}: {error}")))
-        }
+        Some(json) => T::decode(json).map_err(|error| invalid_params(format!("invalid argument {index}: {error}"))),
     }
 }
 
@@ -171,9 +164,8 @@ fn positional(json: Option<&str>, limit: usize) -> Result<Vec<&RawValue>, ErrorO
         return Err(invalid_params("non-array args"));
     }
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    let elements = Elements { limit }
-        .deserialize(&mut deserializer)
-        .map_err(|error| invalid_params(without_position(&error)))?;
+    let elements =
+        Elements { limit }.deserialize(&mut deserializer).map_err(|error| invalid_params(without_position(&error)))?;
     elements.ok_or_else(|| invalid_params(format!("too many arguments, want at most {limit}")))
 }
 
@@ -235,10 +227,7 @@ mod tests {
         assert_eq!(fail::<Balance>("[null]").1, missing);
         assert_eq!(Balance::from_params(None).unwrap_err().message(), missing);
         let address = "\"0x7dcd17433742f4c0ca53122ab541d0ba67fc27df\"";
-        assert_eq!(
-            fail::<Balance>(&format!("[{address},\"latest\",1]")).1,
-            "too many arguments, want at most 2"
-        );
+        assert_eq!(fail::<Balance>(&format!("[{address},\"latest\",1]")).1, "too many arguments, want at most 2");
         assert_eq!(
             fail::<Balance>(&format!("[{address},\"0\"]")).1,
             "invalid argument 1: hex string without 0x prefix"

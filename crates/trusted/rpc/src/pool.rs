@@ -51,21 +51,12 @@ async fn parts(call: &MethodCall, sender: Option<Address>) -> RpcResult<Parts<Ve
     };
     let reader = call.reader();
     let seen = |transactions: Vec<RecoveredTransaction>| {
-        transactions
-            .into_iter()
-            .filter(|transaction| reader.sees_pool_of(transaction.signer()))
-            .collect()
+        transactions.into_iter().filter(|transaction| reader.sees_pool_of(transaction.signer())).collect()
     };
-    Ok(Parts {
-        pending: seen(pending),
-        queued: seen(queued),
-    })
+    Ok(Parts { pending: seen(pending), queued: seen(queued) })
 }
 
-fn by_sender<T>(
-    transactions: Vec<RecoveredTransaction>,
-    show: impl Fn(RecoveredTransaction) -> T,
-) -> BySender<T> {
+fn by_sender<T>(transactions: Vec<RecoveredTransaction>, show: impl Fn(RecoveredTransaction) -> T) -> BySender<T> {
     let mut senders = BySender::new();
     for transaction in transactions {
         senders
@@ -88,9 +79,7 @@ fn by_nonce(transactions: Vec<RecoveredTransaction>) -> ByNonce<TransactionJson>
 
 /// A transaction in one line, as geth writes it.
 fn summary(transaction: RecoveredTransaction) -> String {
-    let to = transaction
-        .to()
-        .map_or_else(|| "contract creation".to_owned(), |to| to.to_checksum(None));
+    let to = transaction.to().map_or_else(|| "contract creation".to_owned(), |to| to.to_checksum(None));
     format!(
         "{to}: {} wei + {} gas × {} wei",
         transaction.value(),
@@ -102,10 +91,7 @@ fn summary(transaction: RecoveredTransaction) -> String {
 async fn status(call: MethodCall) -> RpcResult<Parts<Quantity>> {
     call.no_params()?;
     let parts = parts(&call, None).await?;
-    Ok(Parts {
-        pending: Quantity::count(parts.pending.len()),
-        queued: Quantity::count(parts.queued.len()),
-    })
+    Ok(Parts { pending: Quantity::count(parts.pending.len()), queued: Quantity::count(parts.queued.len()) })
 }
 
 async fn content(call: MethodCall) -> RpcResult<Parts<BySender<TransactionJson>>> {
@@ -120,19 +106,13 @@ async fn content(call: MethodCall) -> RpcResult<Parts<BySender<TransactionJson>>
 async fn content_from(call: MethodCall) -> RpcResult<Parts<ByNonce<TransactionJson>>> {
     let (address,) = call.params::<(Address,)>()?;
     let parts = parts(&call, Some(address)).await?;
-    Ok(Parts {
-        pending: by_nonce(parts.pending),
-        queued: by_nonce(parts.queued),
-    })
+    Ok(Parts { pending: by_nonce(parts.pending), queued: by_nonce(parts.queued) })
 }
 
 async fn inspect(call: MethodCall) -> RpcResult<Parts<BySender<String>>> {
     call.no_params()?;
     let parts = parts(&call, None).await?;
-    Ok(Parts {
-        pending: by_sender(parts.pending, summary),
-        queued: by_sender(parts.queued, summary),
-    })
+    Ok(Parts { pending: by_sender(parts.pending, summary), queued: by_sender(parts.queued, summary) })
 }
 
 async fn pending_transactions(call: MethodCall) -> RpcResult<Vec<TransactionJson>> {
@@ -144,33 +124,10 @@ async fn pending_transactions(call: MethodCall) -> RpcResult<Vec<TransactionJson
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
-        .method(
-            info("txpool_status", "", "Counts of pending and queued transactions."),
-            status,
-        )?
-        .method(
-            info("txpool_content", "", "Pending and queued transactions."),
-            content,
-        )?
-        .method(
-            info(
-                "txpool_contentFrom",
-                "address",
-                "Pending and queued transactions of a sender.",
-            ),
-            content_from,
-        )?
-        .method(
-            info(
-                "txpool_inspect",
-                "",
-                "Pending and queued transactions, a line each.",
-            ),
-            inspect,
-        )?
-        .method(
-            info("eth_pendingTransactions", "", "Pending transactions."),
-            pending_transactions,
-        )?;
+        .method(info("txpool_status", "", "Counts of pending and queued transactions."), status)?
+        .method(info("txpool_content", "", "Pending and queued transactions."), content)?
+        .method(info("txpool_contentFrom", "address", "Pending and queued transactions of a sender."), content_from)?
+        .method(info("txpool_inspect", "", "Pending and queued transactions, a line each."), inspect)?
+        .method(info("eth_pendingTransactions", "", "Pending transactions."), pending_transactions)?;
     Ok(())
 }

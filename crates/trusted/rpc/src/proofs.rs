@@ -45,20 +45,12 @@ enum KeyJson {
 
 impl From<&StorageKey> for KeyJson {
     fn from(key: &StorageKey) -> Self {
-        if key.is_full {
-            Self::Full(key.slot.into())
-        } else {
-            Self::Short(key.slot)
-        }
+        if key.is_full { Self::Full(key.slot.into()) } else { Self::Short(key.slot) }
     }
 }
 
 fn slot_proof(key: &StorageKey, proof: StorageProof) -> SlotProofJson {
-    SlotProofJson {
-        key: key.into(),
-        value: proof.value,
-        proof: proof.proof,
-    }
+    SlotProofJson { key: key.into(), value: proof.value, proof: proof.proof }
 }
 
 fn proof_json(keys: &[StorageKey], proof: AccountProof) -> ProofJson {
@@ -72,22 +64,13 @@ fn proof_json(keys: &[StorageKey], proof: AccountProof) -> ProofJson {
         code_hash,
         nonce: account.nonce.into(),
         storage_hash: proof.storage_root,
-        storage_proof: keys
-            .iter()
-            .zip(proof.storage)
-            .map(|(key, proof)| slot_proof(key, proof))
-            .collect(),
+        storage_proof: keys.iter().zip(proof.storage).map(|(key, proof)| slot_proof(key, proof)).collect(),
     }
 }
 
 /// Builds a proof away from the threads that serve requests: it walks the trie and, for an older
 /// height, everything that changed since.
-async fn prove(
-    call: &MethodCall,
-    state: SeenState,
-    address: Address,
-    slots: Vec<U256>,
-) -> RpcResult<AccountProof> {
+async fn prove(call: &MethodCall, state: SeenState, address: Address, slots: Vec<U256>) -> RpcResult<AccountProof> {
     on_blocking_thread(&call.context, move || {
         state
             .proof(address, &slots)
@@ -141,22 +124,8 @@ async fn account(call: MethodCall) -> RpcResult<Option<AccountJson>> {
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
-        .method(
-            info(
-                "eth_getProof",
-                "address, keys, block?",
-                "Merkle proofs (EIP-1186).",
-            ),
-            proof,
-        )?
-        .method(
-            info(
-                "eth_getAccount",
-                "address, block?",
-                "An account as the trie holds it.",
-            ),
-            account,
-        )?;
+        .method(info("eth_getProof", "address, keys, block?", "Merkle proofs (EIP-1186)."), proof)?
+        .method(info("eth_getAccount", "address, block?", "An account as the trie holds it."), account)?;
     Ok(())
 }
 
@@ -191,17 +160,6 @@ mod tests {
         assert_eq!(absent["codeHash"], format!("{}", B256::ZERO));
         let mut names: Vec<_> = json.as_object().unwrap().keys().cloned().collect();
         names.sort();
-        assert_eq!(
-            names,
-            [
-                "accountProof",
-                "address",
-                "balance",
-                "codeHash",
-                "nonce",
-                "storageHash",
-                "storageProof"
-            ]
-        );
+        assert_eq!(names, ["accountProof", "address", "balance", "codeHash", "nonce", "storageHash", "storageProof"]);
     }
 }

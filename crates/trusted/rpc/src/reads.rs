@@ -22,11 +22,7 @@ impl MethodCall {
     /// # Errors
     /// What the core refused, as JSON-RPC shows it.
     pub async fn request(&self, body: RequestBody) -> RpcResult<Response> {
-        self.context
-            .core
-            .request(&self.caller, body)
-            .await
-            .map_err(|error| errors::core(&error))
+        self.context.core.request(&self.caller, body).await.map_err(|error| errors::core(&error))
     }
 
     /// The height that a tag or number names. Everything committed is final, so `safe`, `finalized`

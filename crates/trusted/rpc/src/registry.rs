@@ -45,11 +45,7 @@ impl MethodCall {
     /// A request with these parameters, as they came.
     #[must_use]
     pub const fn new(context: Arc<RpcContext>, caller: Caller, params: Params<'static>) -> Self {
-        Self {
-            context,
-            caller,
-            params,
-        }
+        Self { context, caller, params }
     }
 
     /// The positional parameters as a tuple; `Option` where one may be left out.
@@ -82,11 +78,7 @@ impl Registry {
     #[must_use]
     pub fn new(context: RpcContext) -> Self {
         let context = Arc::new(context);
-        Self {
-            module: RpcModule::from_arc(context.clone()),
-            context,
-            methods: BTreeMap::new(),
-        }
+        Self { module: RpcModule::from_arc(context.clone()), context, methods: BTreeMap::new() }
     }
 
     /// What the handlers share.
@@ -105,10 +97,9 @@ impl Registry {
         F: Future<Output = Result<R, ErrorObjectOwned>> + Send + 'static,
         R: Serialize + Clone + Send + 'static,
     {
-        self.module
-            .register_async_method(info.name, move |params, context, extensions| {
-                handler(MethodCall::new(context, caller(&extensions), params))
-            })?;
+        self.module.register_async_method(info.name, move |params, context, extensions| {
+            handler(MethodCall::new(context, caller(&extensions), params))
+        })?;
         self.methods.insert(info.name, info);
         Ok(self)
     }
@@ -131,11 +122,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegisterMethodError`] if the alias is taken or the name unknown.
-    pub fn alias(
-        &mut self,
-        alias: &'static str,
-        name: &'static str,
-    ) -> Result<&mut Self, RegisterMethodError> {
+    pub fn alias(&mut self, alias: &'static str, name: &'static str) -> Result<&mut Self, RegisterMethodError> {
         self.module.register_alias(alias, name)?;
         if let Some(info) = self.methods.get(name) {
             let info = MethodInfo { name: alias, ..*info };

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use alloy_consensus::{
-    EthereumTxEnvelope, EthereumTypedTransaction, SignableTransaction as _, TxEip1559, TxEip2930, TxEip4844,
-    TxEip7702, TxLegacy,
+    EthereumTxEnvelope, EthereumTypedTransaction, SignableTransaction as _, TxEip1559, TxEip2930, TxEip4844, TxEip7702,
+    TxLegacy,
 };
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::{B256, Bytes, Signature, TxKind, U256, keccak256};
@@ -26,10 +26,7 @@ use crate::{
 
 async fn send_raw(call: MethodCall) -> RpcResult<B256> {
     let (raw,) = call.params::<(Bytes,)>()?;
-    let body = RequestBody::Submit {
-        raw,
-        answer_at: AnswerAt::CommitIfInstant,
-    };
+    let body = RequestBody::Submit { raw, answer_at: AnswerAt::CommitIfInstant };
     match call.request(body).await? {
         Response::Admitted { hash } | Response::Included { hash, .. } => Ok(hash),
         _ => Err(errors::code(Code::Internal)),
@@ -43,10 +40,7 @@ impl Param for Milliseconds {
     fn decode(json: &str) -> Result<Self, String> {
         match json_string(json) {
             Some(text) => Self::from_text(&text),
-            None => json
-                .parse()
-                .map(Self)
-                .map_err(|_| "timeout is not a number of milliseconds".to_owned()),
+            None => json.parse().map(Self).map_err(|_| "timeout is not a number of milliseconds".to_owned()),
         }
     }
 
@@ -65,10 +59,7 @@ async fn send_raw_sync(call: MethodCall) -> RpcResult<Option<ReceiptJson>> {
     };
     // A transaction's hash is that of its bytes, whatever its type.
     let hash = keccak256(&raw);
-    let body = RequestBody::Submit {
-        raw,
-        answer_at: AnswerAt::Commit,
-    };
+    let body = RequestBody::Submit { raw, answer_at: AnswerAt::Commit };
     let answer = tokio::time::timeout(Duration::from_millis(timeout_ms), call.request(body)).await;
     match answer {
         Ok(answer) => answer?,
@@ -88,33 +79,23 @@ async fn fill(call: MethodCall) -> RpcResult<Filled> {
     let (args,) = call.params::<(TransactionArgs,)>()?;
     let transaction = fill_in(&call, args).await?;
     let unsigned = unsigned(transaction);
-    Ok(Filled {
-        raw: unsigned.encoded_2718().into(),
-        tx: UnsignedJson(unsigned),
-    })
+    Ok(Filled { raw: unsigned.encoded_2718().into(), tx: UnsignedJson(unsigned) })
 }
 
 /// Completes a transaction with nonce, gas and fees, where it has none.
 ///
 /// # Errors
 /// `-32000` with geth's text if the fields contradict each other, or what the estimate answered.
-pub async fn fill_in(
-    call: &MethodCall,
-    mut args: TransactionArgs,
-) -> RpcResult<EthereumTypedTransaction<TxEip4844>> {
+pub async fn fill_in(call: &MethodCall, mut args: TransactionArgs) -> RpcResult<EthereumTypedTransaction<TxEip4844>> {
     args.check_fees()?;
     let chain_id = call.context.ledger.spec().chain_id();
     if let Some(given) = args.chain_id
         && given != chain_id
     {
-        return Err(errors::server_error(format!(
-            "chainId does not match node's (have={given}, want={chain_id})"
-        )));
+        return Err(errors::server_error(format!("chainId does not match node's (have={given}, want={chain_id})")));
     }
     if args.to.is_none() && args.input.as_ref().is_none_or(|input| input.is_empty()) {
-        return Err(errors::server_error(
-            "contract creation without any data provided",
-        ));
+        return Err(errors::server_error("contract creation without any data provided"));
     }
     if args.blob_versioned_hashes.is_some() {
         return Err(errors::code(Code::BlobTransactionsNotSupported));
@@ -148,9 +129,7 @@ fn fill_fees(call: &MethodCall, args: &mut TransactionArgs) -> RpcResult<()> {
         // Room for the base fee to double, as in geth.
         .unwrap_or_else(|| tip.saturating_add(2 * u128::from(base_fee)));
     if tip > cap {
-        return Err(errors::server_error(format!(
-            "maxFeePerGas ({cap}) < maxPriorityFeePerGas ({tip})"
-        )));
+        return Err(errors::server_error(format!("maxFeePerGas ({cap}) < maxPriorityFeePerGas ({tip})")));
     }
     args.max_priority_fee_per_gas = Some(tip);
     args.max_fee_per_gas = Some(cap);
@@ -249,11 +228,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
             send_raw_sync,
         )?
         .method(
-            info(
-                "eth_fillTransaction",
-                "transaction",
-                "Completes an unsigned transaction with nonce, gas and fees.",
-            ),
+            info("eth_fillTransaction", "transaction", "Completes an unsigned transaction with nonce, gas and fees."),
             fill,
         )?;
     Ok(())

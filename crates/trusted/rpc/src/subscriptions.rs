@@ -79,16 +79,10 @@ async fn subscribe(call: MethodCall, pending: PendingSubscriptionSink) -> Subscr
     };
     // Before the answer goes out: whatever happens after it is then heard.
     let events = call.context.events.subscribe();
-    let subscription = Subscription {
-        call,
-        topic,
-        sink: pending.accept().await?,
-    };
+    let subscription = Subscription { call, topic, sink: pending.accept().await? };
     match subscription.run(events).await {
         End::Gone => Ok(()),
-        End::TooSlow => Err(SubscriptionError::from(
-            "subscription closed: the client is too slow",
-        )),
+        End::TooSlow => Err(SubscriptionError::from("subscription closed: the client is too slow")),
     }
 }
 

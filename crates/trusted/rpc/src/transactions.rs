@@ -71,9 +71,7 @@ async fn raw_by_hash(call: MethodCall) -> RpcResult<Bytes> {
         return Ok(raw(Some(seen)));
     }
     let pooled = pooled(&call, hash).await?;
-    Ok(pooled
-        .map(|transaction| transaction.inner().encoded_2718().into())
-        .unwrap_or_default())
+    Ok(pooled.map(|transaction| transaction.inner().encoded_2718().into()).unwrap_or_default())
 }
 
 async fn raw_by_block_number(call: MethodCall) -> RpcResult<Bytes> {
@@ -100,61 +98,21 @@ pub(crate) async fn receipt_of(call: &MethodCall, hash: B256) -> RpcResult<Optio
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
+        .method(info("eth_getTransactionByHash", "hash", "A committed or pending transaction."), by_hash)?
         .method(
-            info(
-                "eth_getTransactionByHash",
-                "hash",
-                "A committed or pending transaction.",
-            ),
-            by_hash,
-        )?
-        .method(
-            info(
-                "eth_getTransactionByBlockNumberAndIndex",
-                "block, index",
-                "A transaction by place.",
-            ),
+            info("eth_getTransactionByBlockNumberAndIndex", "block, index", "A transaction by place."),
             by_block_number,
         )?
+        .method(info("eth_getTransactionByBlockHashAndIndex", "hash, index", "A transaction by place."), by_block_hash)?
+        .method(info("eth_getRawTransactionByHash", "hash", "A transaction's bytes (EIP-2718)."), raw_by_hash)?
         .method(
-            info(
-                "eth_getTransactionByBlockHashAndIndex",
-                "hash, index",
-                "A transaction by place.",
-            ),
-            by_block_hash,
-        )?
-        .method(
-            info(
-                "eth_getRawTransactionByHash",
-                "hash",
-                "A transaction's bytes (EIP-2718).",
-            ),
-            raw_by_hash,
-        )?
-        .method(
-            info(
-                "eth_getRawTransactionByBlockNumberAndIndex",
-                "block, index",
-                "A transaction's bytes (EIP-2718).",
-            ),
+            info("eth_getRawTransactionByBlockNumberAndIndex", "block, index", "A transaction's bytes (EIP-2718)."),
             raw_by_block_number,
         )?
         .method(
-            info(
-                "eth_getRawTransactionByBlockHashAndIndex",
-                "hash, index",
-                "A transaction's bytes (EIP-2718).",
-            ),
+            info("eth_getRawTransactionByBlockHashAndIndex", "hash, index", "A transaction's bytes (EIP-2718)."),
             raw_by_block_hash,
         )?
-        .method(
-            info(
-                "eth_getTransactionReceipt",
-                "hash",
-                "The receipt of a committed transaction.",
-            ),
-            receipt,
-        )?;
+        .method(info("eth_getTransactionReceipt", "hash", "The receipt of a committed transaction."), receipt)?;
     Ok(())
 }

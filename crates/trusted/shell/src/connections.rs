@@ -45,13 +45,7 @@ impl Connections {
         config: &ShellConfig,
     ) -> Self {
         let (finished, finishing) = mpsc::unbounded_channel();
-        Self {
-            open: HashMap::new(),
-            outbound,
-            finished,
-            finishing,
-            server: Server::new(methods, config),
-        }
+        Self { open: HashMap::new(), outbound, finished, finishing, server: Server::new(methods, config) }
     }
 
     /// Forgets connections that both sides are done with.
@@ -72,41 +66,29 @@ impl Connections {
             return misbehaved("the host opened a connection twice");
         }
         let handle = ConnectionHandle::default();
-        let stream =
-            ConnectionStream::new(conn, handle.clone(), self.outbound.clone(), self.finished.clone());
-        self.open.insert(
-            conn,
-            Connection {
-                handle,
-                ended: false,
-                finished: false,
-            },
-        );
+        let stream = ConnectionStream::new(conn, handle.clone(), self.outbound.clone(), self.finished.clone());
+        self.open.insert(conn, Connection { handle, ended: false, finished: false });
         self.server.serve(stream);
         Ok(())
     }
 
     pub(crate) fn data(&mut self, conn: ConnId, bytes: Vec<u8>) -> Result<(), Misbehaviour> {
         match self.open.get(&conn) {
-            Some(connection) if connection.ended => {
-                misbehaved("the host sent data on a connection it had ended")
-            }
+            Some(connection) if connection.ended => misbehaved("the host sent data on a connection it had ended"),
             // Bytes that crossed our close on the way are nobody's any more.
             Some(connection) if connection.finished => Ok(()),
-            Some(connection) => connection
-                .handle
-                .received(bytes)
-                .or(misbehaved("the host sent more than it had credit for")),
+            Some(connection) => {
+                connection.handle.received(bytes).or(misbehaved("the host sent more than it had credit for"))
+            }
             None => misbehaved("the host sent data on a connection it never opened"),
         }
     }
 
     pub(crate) fn credit(&mut self, conn: ConnId, bytes: u32) -> Result<(), Misbehaviour> {
         match self.open.get(&conn) {
-            Some(connection) => connection
-                .handle
-                .credited(bytes)
-                .or(misbehaved("the host gave credit for what was never sent")),
+            Some(connection) => {
+                connection.handle.credited(bytes).or(misbehaved("the host gave credit for what was never sent"))
+            }
             // Credit may come after both sides are done.
             None => Ok(()),
         }

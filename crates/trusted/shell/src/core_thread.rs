@@ -181,8 +181,7 @@ impl CoreThread {
     /// Returns whether the core goes on.
     fn handle(&mut self, message: CoreMessage) -> bool {
         let mut effects = Vec::new();
-        self.core
-            .handle(self.now, &mut self.entropy, message, &mut effects);
+        self.core.handle(self.now, &mut self.entropy, message, &mut effects);
         effects.into_iter().all(|effect| self.carry_out(effect))
     }
 
@@ -210,10 +209,8 @@ impl CoreThread {
                 if let Some(height) = fatal.height {
                     tracing::error!(height, "{}", fatal.detail);
                 }
-                let _ = self.outbound.send(FromEnclave::Halt {
-                    code: fatal.code,
-                    detail: Detail::constant(fatal.detail),
-                });
+                let _ =
+                    self.outbound.send(FromEnclave::Halt { code: fatal.code, detail: Detail::constant(fatal.detail) });
                 return false;
             }
         }

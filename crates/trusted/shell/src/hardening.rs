@@ -11,10 +11,7 @@ pub const PANIC_EXIT_CODE: i32 = 70;
 /// # Errors
 /// What the system refuses; the process must not go on then.
 pub fn harden() -> std::io::Result<()> {
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
     setrlimit(Resource::Core, none)?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     std::panic::set_hook(Box::new(|_| std::process::exit(PANIC_EXIT_CODE)));

@@ -81,9 +81,7 @@ impl Default for ShellConfig {
 pub async fn run(link: EnclaveLink, config: ShellConfig) -> HaltCode {
     let EnclaveLink { send, mut recv } = link;
     let (outbound, mut queued) = mpsc::unbounded_channel::<FromEnclave>();
-    let _ = outbound.send(FromEnclave::Hello {
-        version: PROTOCOL_VERSION,
-    });
+    let _ = outbound.send(FromEnclave::Hello { version: PROTOCOL_VERSION });
     let writer = tokio::spawn(async move {
         let mut halted = None;
         while let Some(message) = queued.recv().await {
@@ -137,10 +135,9 @@ impl Enclave {
     fn on_host(&mut self, message: ToEnclave) -> Result<(), (HaltCode, &'static str)> {
         match message {
             ToEnclave::Hello { version } if version == PROTOCOL_VERSION => Ok(()),
-            ToEnclave::Hello { .. } => Err((
-                HaltCode::WrongVersion,
-                "host and enclave speak different versions of the boundary",
-            )),
+            ToEnclave::Hello { .. } => {
+                Err((HaltCode::WrongVersion, "host and enclave speak different versions of the boundary"))
+            }
             ToEnclave::Open { conn, .. } => self.connections.open(conn),
             ToEnclave::Data { conn, bytes } => self.connections.data(conn, bytes),
             ToEnclave::Closed { conn } => self.connections.closed(conn),
@@ -163,21 +160,13 @@ impl Enclave {
         };
         let options = NodeOptions::parse(&info.options)
             .map_err(|_| (HaltCode::BadOptions, "the node's options cannot be read"))?;
-        let core = core_thread::spawn(
-            options.into(),
-            config,
-            self.outbound.clone(),
-            self.methods_sender.clone(),
-        );
+        let core = core_thread::spawn(options.into(), config, self.outbound.clone(), self.methods_sender.clone());
         let _ = core.send(CoreInput::Host(ToEnclave::Start(info)));
         self.core = Some(core);
         Ok(())
     }
 
     fn halt(&self, code: HaltCode, detail: &'static str) {
-        let _ = self.outbound.send(FromEnclave::Halt {
-            code,
-            detail: Detail::constant(detail),
-        });
+        let _ = self.outbound.send(FromEnclave::Halt { code, detail: Detail::constant(detail) });
     }
 }

@@ -85,16 +85,12 @@ impl From<NodeOptions> for CoreOptions {
                 true => Development::Allowed,
                 false => Development::Refused,
             },
-            snapshot_every_blocks: options
-                .snapshot_every_blocks
-                .unwrap_or(defaults.snapshot_every_blocks),
+            snapshot_every_blocks: options.snapshot_every_blocks.unwrap_or(defaults.snapshot_every_blocks),
             history: HistoryLimits {
                 bytes: options.history_bytes.unwrap_or(defaults.history.bytes),
                 ..defaults.history
             },
-            refuse_tails: options
-                .refuse_tails
-                .map(|(seed, one_in)| RefuseTails { seed, one_in }),
+            refuse_tails: options.refuse_tails.map(|(seed, one_in)| RefuseTails { seed, one_in }),
             ..defaults
         }
     }

@@ -120,8 +120,7 @@ impl Server {
             requests: self.limits.batch_requests as usize,
             response_bytes: self.limits.response_bytes as usize,
         };
-        let layer =
-            RpcServiceBuilder::new().layer_fn(move |inner| Concurrent::new(inner, names.clone(), bounds));
+        let layer = RpcServiceBuilder::new().layer_fn(move |inner| Concurrent::new(inner, names.clone(), bounds));
         let service = JsonRpc::builder()
             .set_config(self.json_rpc_config())
             .set_rpc_middleware(layer)
@@ -197,8 +196,5 @@ fn allow_origins(headers: &mut HeaderMap) {
     let any = HeaderValue::from_static("*");
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any.clone());
     headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, any);
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static("GET, POST, OPTIONS"),
-    );
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
 }

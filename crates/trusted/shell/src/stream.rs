@@ -83,13 +83,7 @@ impl ConnectionStream {
         outbound: mpsc::UnboundedSender<FromEnclave>,
         finished: mpsc::UnboundedSender<ConnId>,
     ) -> Self {
-        Self {
-            conn,
-            handle,
-            outbound,
-            finished,
-            closed: false,
-        }
+        Self { conn, handle, outbound, finished, closed: false }
     }
 
     fn close(&mut self) {
@@ -151,10 +145,7 @@ impl AsyncWrite for ConnectionStream {
             return Poll::Pending;
         }
         drop(inner);
-        let message = FromEnclave::Data {
-            conn: self.conn,
-            bytes: buf[..count].to_vec(),
-        };
+        let message = FromEnclave::Data { conn: self.conn, bytes: buf[..count].to_vec() };
         if self.outbound.send(message).is_err() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
@@ -179,12 +170,8 @@ mod tests {
 
     use super::*;
 
-    fn connection() -> (
-        ConnectionHandle,
-        ConnectionStream,
-        mpsc::UnboundedReceiver<FromEnclave>,
-        mpsc::UnboundedReceiver<ConnId>,
-    ) {
+    fn connection()
+    -> (ConnectionHandle, ConnectionStream, mpsc::UnboundedReceiver<FromEnclave>, mpsc::UnboundedReceiver<ConnId>) {
         let handle = ConnectionHandle::default();
         let (outbound, sent) = mpsc::unbounded_channel();
         let (finished, ends) = mpsc::unbounded_channel();
@@ -217,15 +204,9 @@ mod tests {
         handle.credited(10).unwrap();
         let stream = blocked.await.unwrap();
         assert!(matches!(sent.recv().await, Some(FromEnclave::Data { bytes, .. }) if bytes == b"more"));
-        assert!(
-            handle.credited(INITIAL_WINDOW).is_err(),
-            "credit that was never spent"
-        );
+        assert!(handle.credited(INITIAL_WINDOW).is_err(), "credit that was never spent");
         drop(stream);
-        assert!(matches!(
-            sent.recv().await,
-            Some(FromEnclave::Close { conn: ConnId(7) })
-        ));
+        assert!(matches!(sent.recv().await, Some(FromEnclave::Close { conn: ConnId(7) })));
     }
 
     #[test]

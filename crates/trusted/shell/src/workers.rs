@@ -83,10 +83,7 @@ impl Shared {
             if let Some(work) = queues.blocks.pop_front().or_else(|| queues.others.pop_front()) {
                 return Some(work);
             }
-            queues = self
-                .added
-                .wait(queues)
-                .unwrap_or_else(|poisoned| poisoned.into_inner());
+            queues = self.added.wait(queues).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
     }
 }

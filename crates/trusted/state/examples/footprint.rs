@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, U256};
 use cloister_primitives::Height;
-use cloister_state::{
-    Account, AccountDelta, HistoryLimits, SnapshotLoader, State, StateDelta, StorageCleared,
-};
+use cloister_state::{Account, AccountDelta, HistoryLimits, SnapshotLoader, State, StateDelta, StorageCleared};
 
 const CONTRACT: Address = Address::repeat_byte(0xcc);
 
@@ -49,10 +47,7 @@ fn contract(storage: impl Iterator<Item = (U256, U256)>) -> StateDelta {
         storage_cleared: StorageCleared::No,
         storage: storage.collect(),
     };
-    StateDelta {
-        accounts: vec![change],
-        codes: Vec::new(),
-    }
+    StateDelta { accounts: vec![change], codes: Vec::new() }
 }
 
 /// Large values, as balances and addresses are.
@@ -108,10 +103,7 @@ fn measure_reads(state: &State, slots: u64) -> Result<(), Box<dyn Error>> {
         let start = Cpu::start()?;
         let proof = view.proof(CONTRACT, &[U256::from(7)])?;
         let nodes = proof.storage[0].proof.len();
-        println!(
-            "proof at {height} of {tip}: {nodes} nodes in {:?}",
-            start.elapsed()?
-        );
+        println!("proof at {height} of {tip}: {nodes} nodes in {:?}", start.elapsed()?);
     }
     Ok(())
 }
@@ -156,11 +148,7 @@ fn measure_accounts(state: &State, changes: u64) -> Result<(), Box<dyn Error>> {
         let mut delta = StateDelta::default();
         delta.accounts.extend((0..changes).map(|n| AccountDelta {
             address: Address::left_padding_from(&n.to_be_bytes()),
-            account: Some(Account {
-                nonce,
-                balance: U256::from(1u64 << 60),
-                ..Account::default()
-            }),
+            account: Some(Account { nonce, balance: U256::from(1u64 << 60), ..Account::default() }),
             storage_cleared: StorageCleared::No,
             storage: Vec::new(),
         }));

@@ -58,11 +58,7 @@ impl Contents {
 
     /// Adds the codes of a delta, unless one of its accounts names code that is nowhere: then
     /// nothing changes.
-    pub(crate) fn add_codes(
-        &mut self,
-        delta: &StateDelta,
-        codes: Vec<(B256, Bytes)>,
-    ) -> Result<(), StateError> {
+    pub(crate) fn add_codes(&mut self, delta: &StateDelta, codes: Vec<(B256, Bytes)>) -> Result<(), StateError> {
         let mut new: Vec<B256> = codes.iter().map(|(hash, _)| *hash).collect();
         new.sort_unstable();
         for change in &delta.accounts {
@@ -162,10 +158,7 @@ impl Contents {
 
     pub(crate) fn current_account(&self, key: &B256) -> Option<OldAccount> {
         let leaf = self.tries.account(self.tries.account_id(key)?);
-        Some(OldAccount {
-            account: leaf.account,
-            storage_root: leaf.storage_root,
-        })
+        Some(OldAccount { account: leaf.account, storage_root: leaf.storage_root })
     }
 
     fn put_account(&mut self, key: B256, account: Account) -> AccountId {

@@ -118,14 +118,9 @@ impl Encodable for StateDelta {
 impl Decodable for StateDelta {
     fn decode(buf: &mut &[u8]) -> alloy_rlp::Result<Self> {
         let mut payload = Header::decode_bytes(buf, true)?;
-        let delta = Self {
-            accounts: Decodable::decode(&mut payload)?,
-            codes: Decodable::decode(&mut payload)?,
-        };
+        let delta = Self { accounts: Decodable::decode(&mut payload)?, codes: Decodable::decode(&mut payload)? };
         exhausted(payload)?;
-        delta
-            .check()
-            .map_err(|_| RlpError::Custom("the delta is not canonical"))?;
+        delta.check().map_err(|_| RlpError::Custom("the delta is not canonical"))?;
         Ok(delta)
     }
 }
@@ -144,9 +139,7 @@ impl AccountDelta {
 
     fn storage_length(&self) -> usize {
         let slots = self.storage.iter();
-        slots
-            .map(|slot| list(pair_length(slot)).length_with_payload())
-            .sum()
+        slots.map(|slot| list(pair_length(slot)).length_with_payload()).sum()
     }
 }
 
@@ -178,11 +171,7 @@ impl Decodable for AccountDelta {
         let mut payload = Header::decode_bytes(buf, true)?;
         let address = Address::decode(&mut payload)?;
         let mut optional = Header::decode_bytes(&mut payload, true)?;
-        let account = if optional.is_empty() {
-            None
-        } else {
-            Some(Account::decode(&mut optional)?)
-        };
+        let account = if optional.is_empty() { None } else { Some(Account::decode(&mut optional)?) };
         exhausted(optional)?;
         let storage_cleared = StorageCleared::decode(&mut payload)?;
         let mut pairs = Header::decode_bytes(&mut payload, true)?;
@@ -193,12 +182,7 @@ impl Decodable for AccountDelta {
             storage.push((U256::decode(&mut pair)?, U256::decode(&mut pair)?));
             exhausted(pair)?;
         }
-        Ok(Self {
-            address,
-            account,
-            storage_cleared,
-            storage,
-        })
+        Ok(Self { address, account, storage_cleared, storage })
     }
 }
 
@@ -219,10 +203,7 @@ impl Decodable for StorageCleared {
 }
 
 const fn list(payload_length: usize) -> Header {
-    Header {
-        list: true,
-        payload_length,
-    }
+    Header { list: true, payload_length }
 }
 
 fn pair_length((slot, value): &(U256, U256)) -> usize {
@@ -230,9 +211,5 @@ fn pair_length((slot, value): &(U256, U256)) -> usize {
 }
 
 fn exhausted(payload: &[u8]) -> alloy_rlp::Result<()> {
-    if payload.is_empty() {
-        Ok(())
-    } else {
-        Err(RlpError::UnexpectedLength)
-    }
+    if payload.is_empty() { Ok(()) } else { Err(RlpError::UnexpectedLength) }
 }

@@ -51,10 +51,7 @@ impl State {
     }
 
     pub(crate) fn from_contents(contents: Contents) -> Self {
-        Self(Arc::new(Shared {
-            contents: RwLock::new(contents),
-            writer: Mutex::new(()),
-        }))
+        Self(Arc::new(Shared { contents: RwLock::new(contents), writer: Mutex::new(()) }))
     }
 
     /// Makes `delta` the block at `height`, which must be the one after the tip. Returns the
@@ -199,21 +196,15 @@ impl core::fmt::Debug for State {
 
 impl Shared {
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Contents> {
-        self.contents
-            .read()
-            .expect("no writer panicked: a state may be half written")
+        self.contents.read().expect("no writer panicked: a state may be half written")
     }
 
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Contents> {
-        self.contents
-            .write()
-            .expect("no writer panicked: a state may be half written")
+        self.contents.write().expect("no writer panicked: a state may be half written")
     }
 
     fn writer(&self) -> MutexGuard<'_, ()> {
-        self.writer
-            .lock()
-            .expect("no writer panicked: a state may be half written")
+        self.writer.lock().expect("no writer panicked: a state may be half written")
     }
 }
 
@@ -265,11 +256,7 @@ impl Access<'_> {
                 changed_storage.push(key);
             }
             for (slot, value) in &change.storage {
-                let slot = Change::Slot {
-                    account: key,
-                    key: keccak256(slot.to_be_bytes::<32>()),
-                    value: *value,
-                };
+                let slot = Change::Slot { account: key, key: keccak256(slot.to_be_bytes::<32>()), value: *value };
                 self.queue(&mut slice, slot);
             }
         }

@@ -94,10 +94,7 @@ impl StateView {
         let changed_slots = || {
             let wanted = !slots.is_empty();
             let changed = wanted.then(|| history.slots_since(since));
-            changed
-                .into_iter()
-                .flatten()
-                .filter(|(account, ..)| *account == key)
+            changed.into_iter().flatten().filter(|(account, ..)| *account == key)
         };
         let changes = history.account_changes_since(since) + changed_slots().count() as u64;
         if changes > MAX_PROOF_CHANGES {
@@ -107,9 +104,7 @@ impl StateView {
         let mut tries = contents.tries.overlay();
         for (_, slot, value) in changed_slots() {
             // The account may be gone by now; it is put right below.
-            let id = tries
-                .account_id(&key)
-                .unwrap_or_else(|| tries.put_account(key, Account::default()));
+            let id = tries.account_id(&key).unwrap_or_else(|| tries.put_account(key, Account::default()));
             tries.put_slot(id, slot, value);
         }
         for (key, old) in history.accounts_since(since) {
@@ -137,9 +132,7 @@ impl StateView {
 impl core::fmt::Debug for StateView {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let mut view = f.debug_struct("StateView");
-        view.field("version", &self.version)
-            .field("root", &self.root)
-            .finish_non_exhaustive()
+        view.field("version", &self.version).field("root", &self.root).finish_non_exhaustive()
     }
 }
 

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use cloister_boundary::link::{EnclaveLink, pair};
 use cloister_boundary::{
-    ConnId, Detail, FromEnclave, HaltCode, MAX_DATA, PROTOCOL_VERSION, ReceiveWindow, SendWindow, StartInfo,
-    ToEnclave,
+    ConnId, Detail, FromEnclave, HaltCode, MAX_DATA, PROTOCOL_VERSION, ReceiveWindow, SendWindow, StartInfo, ToEnclave,
 };
 use cloister_node::{Host, HostConfig, HostError, HostHandle, Listener, StartConfig};
 use cloister_primitives::Height;
@@ -42,11 +41,7 @@ impl Running {
 }
 
 pub fn config() -> HostConfig {
-    HostConfig::new(StartConfig {
-        genesis: b"{}".to_vec(),
-        options: b"[]".to_vec(),
-        platform_key: vec![7; 32],
-    })
+    HostConfig::new(StartConfig { genesis: b"{}".to_vec(), options: b"[]".to_vec(), platform_key: vec![7; 32] })
 }
 
 pub fn listener() -> Listener {
@@ -96,18 +91,11 @@ pub async fn greet(link: &mut EnclaveLink) -> StartInfo {
 }
 
 pub fn ready() -> FromEnclave {
-    FromEnclave::Ready {
-        chain_id: CHAIN_ID,
-        genesis_hash: GENESIS_HASH,
-        head: Height(0),
-    }
+    FromEnclave::Ready { chain_id: CHAIN_ID, genesis_hash: GENESIS_HASH, head: Height(0) }
 }
 
 pub fn halt(code: HaltCode) -> FromEnclave {
-    FromEnclave::Halt {
-        code,
-        detail: Detail::constant("as the test says"),
-    }
+    FromEnclave::Halt { code, detail: Detail::constant("as the test says") }
 }
 
 #[derive(Default)]

@@ -13,9 +13,7 @@ use super::{
     patches::{PatchCount, Patches},
     storage::Purpose,
 };
-use crate::{
-    CoreEffect, CoreError, DevelopmentRequest, Event, Fatal, RequestId, Response, StatePatch, machine::Step,
-};
+use crate::{CoreEffect, CoreError, DevelopmentRequest, Event, Fatal, RequestId, Response, StatePatch, machine::Step};
 
 /// Blocks one request may mine.
 const MAX_MINED: u64 = 100_000;
@@ -90,11 +88,7 @@ impl DevelopmentState {
 
     /// Timestamp of the next block, seconds.
     pub(super) fn next_timestamp(&self, spec: &ChainSpec, parent: u64, now_ms: u64) -> u64 {
-        let lowest = if spec.allows_equal_timestamps() {
-            parent
-        } else {
-            parent.saturating_add(1)
-        };
+        let lowest = if spec.allows_equal_timestamps() { parent } else { parent.saturating_add(1) };
         match (self.timestamps.front(), self.interval_s) {
             (Some(Some(timestamp)), _) => *timestamp,
             (_, Some(interval_s)) => parent.saturating_add(interval_s),
@@ -123,34 +117,23 @@ fn invalid(detail: impl Into<String>) -> CoreError {
 impl Running {
     pub(super) fn on_development(&mut self, id: RequestId, request: DevelopmentRequest, step: &mut Step<'_>) {
         let answer = match request {
-            DevelopmentRequest::Mine {
-                blocks,
-                interval_s,
-                timestamp,
-            } => match self.mine(id, blocks, interval_s, timestamp, step) {
-                Ok(()) => return,
-                Err(error) => Err(error),
-            },
+            DevelopmentRequest::Mine { blocks, interval_s, timestamp } => {
+                match self.mine(id, blocks, interval_s, timestamp, step) {
+                    Ok(()) => return,
+                    Err(error) => Err(error),
+                }
+            }
             DevelopmentRequest::Snapshot => return self.when_quiet(Quiet::Snapshot(id)),
             DevelopmentRequest::Revert { id: name } => {
                 return self.when_quiet(Quiet::Revert(id, name));
             }
             DevelopmentRequest::Patch(patch) => return self.when_quiet(Quiet::Patch(id, patch)),
             DevelopmentRequest::Reset => return self.when_quiet(Quiet::Reset(id)),
-            DevelopmentRequest::SubmitImpersonated {
-                transaction,
-                answer_at,
-            } => {
+            DevelopmentRequest::SubmitImpersonated { transaction, answer_at } => {
                 let mut admitted = Vec::new();
                 let allowed = self.development.impersonated.contains(&transaction.signer());
                 let outcome = if allowed {
-                    self.admit(
-                        transaction,
-                        Origin::Impersonated,
-                        answer_at,
-                        step.now_ms,
-                        &mut admitted,
-                    )
+                    self.admit(transaction, Origin::Impersonated, answer_at, step.now_ms, &mut admitted)
                 } else {
                     Err(Code::InvalidSender.into())
                 };
@@ -294,9 +277,8 @@ impl Running {
         if self.development.mining.is_empty() {
             return;
         }
-        let (done, rest): (Vec<_>, Vec<_>) = core::mem::take(&mut self.development.mining)
-            .into_iter()
-            .partition(|mining| mining.last <= block.height());
+        let (done, rest): (Vec<_>, Vec<_>) =
+            core::mem::take(&mut self.development.mining).into_iter().partition(|mining| mining.last <= block.height());
         self.development.mining = rest;
         for mining in done {
             self.reply(mining.id, Response::Done, step);
@@ -342,11 +324,7 @@ impl Running {
     }
 
     fn revert(&mut self, name: u64, step: &mut Step<'_>) -> Result<Response, CoreError> {
-        let found = self
-            .development
-            .remembered
-            .iter()
-            .position(|remembered| remembered.id == name);
+        let found = self.development.remembered.iter().position(|remembered| remembered.id == name);
         let Some(position) = found else {
             return Ok(Response::Flag(false));
         };
@@ -380,9 +358,7 @@ impl Running {
             self.forget_snapshots_above(height, step);
             self.store(Purpose::Upkeep, Record::Truncate { last: height }, step);
         }
-        self.development
-            .patches
-            .undo(&self.ledger.state, height, patches)?;
+        self.development.patches.undo(&self.ledger.state, height, patches)?;
         let development = &mut self.development;
         development.timestamps.clear();
         development.next_base_fee = None;

@@ -55,11 +55,8 @@ impl Running {
         }
         let first = Height(height.0 - height.0 % SECTION_BLOCKS);
         let last = Height((first.0 + SECTION_BLOCKS - 1).min(head.0));
-        if let Some(section) = self
-            .loads
-            .reading
-            .values_mut()
-            .find(|section| section.first == first && section.last == last)
+        if let Some(section) =
+            self.loads.reading.values_mut().find(|section| section.first == first && section.last == last)
         {
             section.waiters.push(id);
             return;
@@ -68,12 +65,7 @@ impl Running {
             step.out.push(CoreEffect::Reply(id, Err(BUSY)));
             return;
         }
-        let section = Section {
-            first,
-            last,
-            blobs: Vec::new(),
-            waiters: vec![id],
-        };
+        let section = Section { first, last, blobs: Vec::new(), waiters: vec![id] };
         self.read_on(section, step);
     }
 
@@ -93,9 +85,7 @@ impl Running {
         let wanted = usize::try_from(section.last.0 - section.first.0 + 1).unwrap_or(usize::MAX);
         let before = section.blobs.len();
         let room = wanted - before;
-        section
-            .blobs
-            .extend(blocks.into_iter().take(room).map_while(|blob| blob));
+        section.blobs.extend(blocks.into_iter().take(room).map_while(|blob| blob));
         if section.blobs.len() == before {
             step.warn("the host lost an old block");
             return Self::fail(&section.waiters, step);
@@ -110,12 +100,7 @@ impl Running {
         let Some(parent_hash) = parent_hash else {
             return Self::fail(&section.waiters, step);
         };
-        let job = OpenJob {
-            keys: self.keys.clone(),
-            first: section.first,
-            parent_hash,
-            blobs: section.blobs,
-        };
+        let job = OpenJob { keys: self.keys.clone(), first: section.first, parent_hash, blobs: section.blobs };
         let work = self.send_work(Work::Open(Box::new(job)), Errand::Open, step);
         self.loads.opening.insert(work, section.waiters);
     }
@@ -129,11 +114,8 @@ impl Running {
 
     pub(super) fn on_opened(&mut self, id: WorkId, outcome: OpenOutcome, step: &mut Step<'_>) {
         let waiters = self.loads.opening.remove(&id).unwrap_or_default();
-        let genuine = outcome
-            .blocks
-            .iter()
-            .flatten()
-            .all(|block| self.ledger.hash_at(block.height()) == Some(block.hash));
+        let genuine =
+            outcome.blocks.iter().flatten().all(|block| self.ledger.hash_at(block.height()) == Some(block.hash));
         match outcome.blocks {
             Some(blocks) if genuine => {
                 let blocks: Vec<_> = blocks.into_iter().map(StoredBlock).collect();

@@ -85,11 +85,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start(
-        parts: Parts,
-        fresh: Option<BlockRecord>,
-        step: &mut Step<'_>,
-    ) -> Result<Self, Fatal> {
+    pub(crate) fn start(parts: Parts, fresh: Option<BlockRecord>, step: &mut Step<'_>) -> Result<Self, Fatal> {
         let head = parts.ledger.head();
         let solo = Solo::new(head, parts.options.pace);
         let ordering: Box<dyn Ordering> = match parts.options.refuse_tails {
@@ -183,10 +179,7 @@ impl Running {
                 self.on_rebuilt(*outcome, step);
                 Ok(())
             }
-            _ => Err(Fatal::new(
-                HaltCode::Invariant,
-                "the result of work that nobody asked for",
-            )),
+            _ => Err(Fatal::new(HaltCode::Invariant, "the result of work that nobody asked for")),
         }
     }
 
@@ -227,14 +220,10 @@ impl Running {
     }
 
     fn rearm(&mut self, step: &mut Step<'_>) {
-        let wanted = [
-            self.engine_deadline_ms,
-            self.outbox.retry_at_ms(),
-            self.pipeline.gather_until_ms(),
-        ]
-        .into_iter()
-        .flatten()
-        .min();
+        let wanted = [self.engine_deadline_ms, self.outbox.retry_at_ms(), self.pipeline.gather_until_ms()]
+            .into_iter()
+            .flatten()
+            .min();
         if wanted == self.armed_ms {
             return;
         }

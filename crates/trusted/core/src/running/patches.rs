@@ -58,27 +58,14 @@ impl Patches {
         let (change, inverse) = deltas(state, head, patch)?;
         state.patch(&change)?;
         self.count.0 += 1;
-        self.made.push(Patch {
-            number: self.count,
-            height: head,
-            change,
-            inverse,
-        });
+        self.made.push(Patch { number: self.count, height: head, change, inverse });
         Ok(())
     }
 
     /// Undoes the patches at `height` that were made after the first `count`; those above are gone with
     /// their blocks.
-    pub(super) fn undo(
-        &mut self,
-        state: &State,
-        height: Height,
-        count: PatchCount,
-    ) -> Result<(), StateError> {
-        while let Some(patch) = self
-            .made
-            .pop_if(|patch| patch.number > count || patch.height > height)
-        {
+    pub(super) fn undo(&mut self, state: &State, height: Height, count: PatchCount) -> Result<(), StateError> {
+        while let Some(patch) = self.made.pop_if(|patch| patch.number > count || patch.height > height) {
             if patch.height == height {
                 state.patch(&patch.inverse)?;
             }
@@ -99,9 +86,7 @@ fn deltas(state: &State, head: Height, patch: &StatePatch) -> Result<(StateDelta
         PatchChange::Balance(balance) => account.balance = *balance,
         PatchChange::Nonce(nonce) => account.nonce = *nonce,
         PatchChange::Code(code) => {
-            inverse
-                .codes
-                .extend(view.code(account.code_hash)?.filter(|code| !code.is_empty()));
+            inverse.codes.extend(view.code(account.code_hash)?.filter(|code| !code.is_empty()));
             account.code_hash = keccak256(code);
             change.codes.extend((!code.is_empty()).then(|| code.clone()));
         }
@@ -132,11 +117,7 @@ fn deltas(state: &State, head: Height, patch: &StatePatch) -> Result<(StateDelta
 fn merge(merged: &mut StateDelta, patch: &StateDelta) {
     merged.codes.extend(patch.codes.iter().cloned());
     for change in &patch.accounts {
-        let Some(earlier) = merged
-            .accounts
-            .iter_mut()
-            .find(|earlier| earlier.address == change.address)
-        else {
+        let Some(earlier) = merged.accounts.iter_mut().find(|earlier| earlier.address == change.address) else {
             merged.accounts.push(change.clone());
             continue;
         };

@@ -152,10 +152,7 @@ impl Running {
     fn recent_hashes(&self) -> RecentHashes {
         let (first, mut hashes) = self.ledger.hashes_up_to(self.ledger.head(), REACHABLE_HASHES);
         hashes.extend(self.pipeline.tail.iter().map(|entry| entry.block.hash));
-        RecentHashes {
-            first: first.0,
-            hashes: Arc::new(hashes),
-        }
+        RecentHashes { first: first.0, hashes: Arc::new(hashes) }
     }
 
     /// What the builder may choose about the next block.
@@ -168,9 +165,7 @@ impl Running {
             timestamp,
             beneficiary: development.beneficiary.unwrap_or(genesis.coinbase),
             // Public and predictable: nobody may rely on it for secrets.
-            prev_randao: development
-                .next_prev_randao
-                .unwrap_or_else(|| keccak256(parent.hash)),
+            prev_randao: development.next_prev_randao.unwrap_or_else(|| keccak256(parent.hash)),
             extra_data: Default::default(),
             parent_beacon_block_root: None,
             withdrawals: Vec::new(),
@@ -205,12 +200,7 @@ impl Running {
                 let parent = block.height().parent().unwrap_or(Height::GENESIS);
                 let patches = self.development.patches.at(parent);
                 self.development.consumed(&block);
-                self.pipeline.tail.push_back(Speculative {
-                    slot,
-                    block,
-                    delta,
-                    patches,
-                });
+                self.pipeline.tail.push_back(Speculative { slot, block, delta, patches });
                 self.inputs.push_back(Input::Built(slot));
                 self.demand(step.now_ms);
             }
@@ -223,9 +213,7 @@ impl Running {
         }
         if let Some(from) = self.pipeline.discarding.take() {
             // The engine has forgotten this slot; its answer would only confuse it.
-            self.inputs.retain(
-                |input| !matches!(input, Input::Built(other) | Input::Nothing(other) if *other == slot),
-            );
+            self.inputs.retain(|input| !matches!(input, Input::Built(other) | Input::Nothing(other) if *other == slot));
             self.discard(from, step)?;
         }
         Ok(())
@@ -233,11 +221,8 @@ impl Running {
 
     /// Tells the engine that there is something to build, if there is.
     pub(super) fn demand(&mut self, now_ms: u64) {
-        let base_fee = self
-            .tip()
-            .ok()
-            .and_then(|tip| self.spec.next_base_fee(&tip.header, tip.header.timestamp))
-            .unwrap_or(0);
+        let base_fee =
+            self.tip().ok().and_then(|tip| self.spec.next_base_fee(&tip.header, tip.header.timestamp)).unwrap_or(0);
         let base_fee = self.development.next_base_fee.unwrap_or(base_fee);
         if !self.pool.has_executable(base_fee) {
             return;
@@ -268,11 +253,7 @@ impl Running {
     /// Undoes blocks that lost their slots; their transactions return to the pool.
     fn discard(&mut self, from: Height, step: &mut Step<'_>) -> Result<(), Fatal> {
         let mut lost = false;
-        while let Some(entry) = self
-            .pipeline
-            .tail
-            .pop_back_if(|entry| entry.block.height() >= from)
-        {
+        while let Some(entry) = self.pipeline.tail.pop_back_if(|entry| entry.block.height() >= from) {
             self.pool.rewound(SlotId(entry.slot.attempt));
             lost = true;
         }
@@ -280,13 +261,10 @@ impl Running {
             return Ok(());
         }
         let last = from.parent().unwrap_or(Height::GENESIS);
-        self.ledger.state.rewind(last).map_err(|_| {
-            Fatal::at(
-                HaltCode::Invariant,
-                "a speculative tail cannot be rewound",
-                from.0,
-            )
-        })?;
+        self.ledger
+            .state
+            .rewind(last)
+            .map_err(|_| Fatal::at(HaltCode::Invariant, "a speculative tail cannot be rewound", from.0))?;
         self.withdraw_records(last, step);
         self.demand(step.now_ms);
         Ok(())
@@ -303,10 +281,7 @@ impl Running {
         self.ledger.state.set_committed(height);
         self.settle_pool(entry.slot, &entry.delta);
         self.answer_waiting(&block, step);
-        step.out
-            .push(CoreEffect::Event(Event::Committed(Arc::new(CommittedBlock(
-                block.clone(),
-            )))));
+        step.out.push(CoreEffect::Event(Event::Committed(Arc::new(CommittedBlock(block.clone())))));
         self.report(&block, step);
         self.development_committed(&block, step);
         self.cut_if_due(height, step);
@@ -315,13 +290,10 @@ impl Running {
 
     fn settle_pool(&mut self, slot: Slot, delta: &StateDelta) {
         let changed = delta.accounts.iter().map(|account| {
-            let state = account
-                .account
-                .as_ref()
-                .map_or(SenderState::default(), |account| SenderState {
-                    nonce: account.nonce,
-                    balance: account.balance,
-                });
+            let state = account.account.as_ref().map_or(SenderState::default(), |account| SenderState {
+                nonce: account.nonce,
+                balance: account.balance,
+            });
             (account.address, state)
         });
         self.pool.committed(SlotId(slot.attempt), changed);
@@ -334,11 +306,7 @@ impl Running {
         for (index, transaction) in (0..).zip(&block.transactions) {
             let hash = *transaction.tx_hash();
             for id in self.waiting.remove(&hash).unwrap_or_default() {
-                let response = Response::Included {
-                    hash,
-                    height: block.height(),
-                    index,
-                };
+                let response = Response::Included { hash, height: block.height(), index };
                 self.reply(id, response, step);
             }
         }

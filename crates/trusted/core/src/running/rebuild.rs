@@ -83,11 +83,7 @@ impl Running {
             return;
         }
         while let Some((id, height)) = self.rebuilds.waiting.pop_front() {
-            let view = self
-                .rebuilds
-                .scratch
-                .as_ref()
-                .and_then(|scratch| scratch.view(height).ok());
+            let view = self.rebuilds.scratch.as_ref().and_then(|scratch| scratch.view(height).ok());
             if let Some(view) = view {
                 self.reply(id, Response::Replayed(ReplayedState(view)), step);
                 continue;
@@ -122,17 +118,9 @@ impl Running {
         let request = match &so_far {
             Rebuilding::Nothing => return self.rebuild_with(target, so_far, Advance::Begin, step),
             Rebuilding::Snapshot(replay) => match replay.expected() {
-                Some(index) => FromEnclave::ReadChunk {
-                    id,
-                    snapshot: replay.height(),
-                    index,
-                },
+                Some(index) => FromEnclave::ReadChunk { id, snapshot: replay.height(), index },
                 // Complete: the block at its height says which root it must have.
-                None => FromEnclave::ReadBlocks {
-                    id,
-                    from: replay.height(),
-                    count: 1,
-                },
+                None => FromEnclave::ReadBlocks { id, from: replay.height(), count: 1 },
             },
             Rebuilding::State(_) => {
                 let from = so_far.next_block();
@@ -142,11 +130,7 @@ impl Running {
             }
         };
         step.host(request);
-        self.rebuilds.current = Some(Current {
-            target,
-            awaited: Awaited::Read(id),
-            so_far: Some(so_far),
-        });
+        self.rebuilds.current = Some(Current { target, awaited: Awaited::Read(id), so_far: Some(so_far) });
     }
 
     /// Whether this read was made for the rebuild in progress.
@@ -182,11 +166,7 @@ impl Running {
             parent_hash,
             advance,
         };
-        self.rebuilds.current = Some(Current {
-            target,
-            awaited: Awaited::Work,
-            so_far: None,
-        });
+        self.rebuilds.current = Some(Current { target, awaited: Awaited::Work, so_far: None });
         self.send_work(Work::Rebuild(Box::new(job)), Errand::Rebuild, step);
     }
 
@@ -214,11 +194,6 @@ impl Running {
     }
 
     fn newest_snapshot_up_to(&self, height: Height) -> Option<StoredSnapshot> {
-        self.cutting
-            .stored()
-            .iter()
-            .rev()
-            .find(|snapshot| snapshot.height <= height)
-            .copied()
+        self.cutting.stored().iter().rev().find(|snapshot| snapshot.height <= height).copied()
     }
 }

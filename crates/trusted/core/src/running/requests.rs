@@ -10,8 +10,7 @@ use cloister_primitives::{Code, RecoveredTransaction, Rejected};
 
 use super::{Errand, Running};
 use crate::{
-    AnswerAt, CoreEffect, CoreError, Event, Request, RequestBody, RequestId, Response, machine::Step,
-    work::Work,
+    AnswerAt, CoreEffect, CoreError, Event, Request, RequestBody, RequestId, Response, machine::Step, work::Work,
 };
 
 /// Transactions recovered in one piece of work: small enough to spread over cores, large enough that
@@ -53,10 +52,7 @@ impl Running {
     fn recover(&mut self, raws: &mut Vec<Bytes>, recovering: &mut Vec<Recovering>, step: &mut Step<'_>) {
         let errand = Errand::Recover(core::mem::take(recovering));
         self.send_work(
-            Work::Recover {
-                raws: core::mem::take(raws),
-                max_bytes: self.spec.limits().max_transaction_size_bytes,
-            },
+            Work::Recover { raws: core::mem::take(raws), max_bytes: self.spec.limits().max_transaction_size_bytes },
             errand,
             step,
         );
@@ -68,20 +64,16 @@ impl Running {
         }
         match self.outbox.fault() {
             None => Ok(()),
-            Some(StorageFault::NoSpace) => Err(CoreError::Unavailable(
-                "the disk is full: writes are refused until there is space",
-            )),
-            Some(_) => Err(CoreError::Unavailable(
-                "the disk cannot be written: writes are refused until it can",
-            )),
+            Some(StorageFault::NoSpace) => {
+                Err(CoreError::Unavailable("the disk is full: writes are refused until there is space"))
+            }
+            Some(_) => Err(CoreError::Unavailable("the disk cannot be written: writes are refused until it can")),
         }
     }
 
     fn on_request(&mut self, id: RequestId, caller: &Caller, body: RequestBody, step: &mut Step<'_>) {
         let answer = match body {
-            RequestBody::PendingNonce { address } => {
-                Ok(Response::Number(self.pending_nonce(caller, address)))
-            }
+            RequestBody::PendingNonce { address } => Ok(Response::Number(self.pending_nonce(caller, address))),
             RequestBody::PoolTransaction { hash } => {
                 Ok(Response::PoolTransaction(self.pool_transaction(caller, &hash)))
             }
@@ -127,8 +119,7 @@ impl Running {
     fn pool_transaction(&self, caller: &Caller, hash: &B256) -> Option<RecoveredTransaction> {
         let transaction = self.pool.get(hash)?;
         let sender = transaction.sender();
-        self.sees(caller, Resource::Pool { sender })
-            .then(|| transaction.transaction().clone())
+        self.sees(caller, Resource::Pool { sender }).then(|| transaction.transaction().clone())
     }
 
     fn pool_content(&self, caller: &Caller, sender: Option<Address>) -> Response {
@@ -159,13 +150,7 @@ impl Running {
         let mut admitted = Vec::new();
         for (request, transaction) in requests.into_iter().zip(transactions) {
             let outcome = transaction.map_err(CoreError::from).and_then(|transaction| {
-                self.admit(
-                    transaction,
-                    Origin::External,
-                    request.answer_at,
-                    step.now_ms,
-                    &mut admitted,
-                )
+                self.admit(transaction, Origin::External, request.answer_at, step.now_ms, &mut admitted)
             });
             self.answer_submission(request.id, outcome, step);
         }
@@ -209,25 +194,18 @@ impl Running {
         if self.pool.contains(&hash) {
             return Err(Code::AlreadyKnown.into());
         }
-        let tip = self
-            .tip()
-            .map_err(|_| CoreError::Unavailable("the node is stopping"))?;
+        let tip = self.tip().map_err(|_| CoreError::Unavailable("the node is stopping"))?;
         // The committed state: what is in flight the pool knows better.
         let view = self.ledger.state.view(self.ledger.head())?;
         let sender = SenderFacts::read(&view, address)?;
         // Forks are those of the block it will be in.
         let head = HeadFacts {
             height: tip.header.number + 1,
-            timestamp: self
-                .development
-                .next_timestamp(&self.spec, tip.header.timestamp, now_ms),
+            timestamp: self.development.next_timestamp(&self.spec, tip.header.timestamp, now_ms),
             base_fee: tip.header.base_fee_per_gas.unwrap_or(0),
             gas_limit: self.development.gas_limit.unwrap_or(tip.header.gas_limit),
         };
-        let state = SenderState {
-            nonce: sender.nonce,
-            balance: sender.balance,
-        };
+        let state = SenderState { nonce: sender.nonce, balance: sender.balance };
         let transaction = validate(transaction, origin, &self.spec, &head, &sender)?;
         let entered = self.pool.add(transaction, state).map_err(Rejected::from)?;
         if let Some(replaced) = entered.replaced {

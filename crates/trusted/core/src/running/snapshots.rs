@@ -32,12 +32,7 @@ pub(super) struct Cutting {
 
 impl Cutting {
     pub(super) const fn new(stored: Vec<StoredSnapshot>) -> Self {
-        Self {
-            stored,
-            current: None,
-            incarnation: [0; 16],
-            cut: None,
-        }
+        Self { stored, current: None, incarnation: [0; 16], cut: None }
     }
 
     /// Complete snapshots, oldest first.
@@ -70,11 +65,7 @@ impl Running {
         let job = CutJob {
             keys: self.keys.clone(),
             nonce: draw_nonce(step.entropy),
-            aad: SnapshotAad {
-                snapshot: height,
-                index,
-                incarnation: self.cutting.incarnation,
-            },
+            aad: SnapshotAad { snapshot: height, index, incarnation: self.cutting.incarnation },
             cut,
         };
         self.send_work(Work::Cut(Box::new(job)), Errand::Cut, step);
@@ -92,21 +83,14 @@ impl Running {
             Some(sealed) => {
                 self.cutting.cut = Some(outcome.cut);
                 self.cutting.current = Some((snapshot, index + 1));
-                let record = Record::SnapshotChunk {
-                    snapshot,
-                    index,
-                    sealed,
-                };
+                let record = Record::SnapshotChunk { snapshot, index, sealed };
                 self.store(Purpose::Chunk, record, step);
             }
             None => {
                 self.cutting.current = None;
                 let chunks = index;
                 self.store(Purpose::Upkeep, Record::SnapshotDone { snapshot, chunks }, step);
-                self.cutting.stored.push(StoredSnapshot {
-                    height: snapshot,
-                    chunks,
-                });
+                self.cutting.stored.push(StoredSnapshot { height: snapshot, chunks });
                 self.drop_old_snapshots(step);
             }
         }

@@ -70,13 +70,7 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) const fn new(incarnation: Incarnation) -> Self {
-        Self {
-            incarnation,
-            next_seq: Seq(0),
-            unacknowledged: VecDeque::new(),
-            queue: VecDeque::new(),
-            retry: None,
-        }
+        Self { incarnation, next_seq: Seq(0), unacknowledged: VecDeque::new(), queue: VecDeque::new(), retry: None }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -101,30 +95,15 @@ impl Running {
         let job = SealJob {
             keys: self.keys.clone(),
             nonce: draw_nonce(step.entropy),
-            aad: BlockAad {
-                height,
-                incarnation: self.outbox.incarnation,
-                parent_hash: header.parent_hash,
-            },
+            aad: BlockAad { height, incarnation: self.outbox.incarnation, parent_hash: header.parent_hash },
             record,
         };
         let work = self.send_work(Work::Seal(Box::new(job)), Errand::Seal, step);
-        self.outbox.queue.push_back(Outgoing {
-            purpose,
-            payload: Payload::Sealing { work, height },
-        });
+        self.outbox.queue.push_back(Outgoing { purpose, payload: Payload::Sealing { work, height } });
     }
 
-    pub(super) fn on_sealed(
-        &mut self,
-        id: WorkId,
-        sealed: Option<Vec<u8>>,
-        step: &mut Step<'_>,
-    ) -> Result<(), Fatal> {
-        let sealed = sealed.ok_or(Fatal::new(
-            HaltCode::Invariant,
-            "a sealing key is used up: restart the node",
-        ))?;
+    pub(super) fn on_sealed(&mut self, id: WorkId, sealed: Option<Vec<u8>>, step: &mut Step<'_>) -> Result<(), Fatal> {
+        let sealed = sealed.ok_or(Fatal::new(HaltCode::Invariant, "a sealing key is used up: restart the node"))?;
         for outgoing in &mut self.outbox.queue {
             if let Payload::Sealing { work, height } = outgoing.payload
                 && work == id
@@ -139,10 +118,7 @@ impl Running {
 
     /// Queues a record that needs no sealing, or is sealed already.
     pub(super) fn store(&mut self, purpose: Purpose, record: Record, step: &mut Step<'_>) {
-        self.outbox.queue.push_back(Outgoing {
-            purpose,
-            payload: Payload::Ready(record),
-        });
+        self.outbox.queue.push_back(Outgoing { purpose, payload: Payload::Ready(record) });
         self.flush(step);
     }
 
@@ -151,25 +127,16 @@ impl Running {
         if self.outbox.fault().is_some() {
             return;
         }
-        while let Some(outgoing) = self
-            .outbox
-            .queue
-            .pop_front_if(|outgoing| matches!(outgoing.payload, Payload::Ready(_)))
+        while let Some(outgoing) =
+            self.outbox.queue.pop_front_if(|outgoing| matches!(outgoing.payload, Payload::Ready(_)))
         {
             let Payload::Ready(record) = outgoing.payload else {
                 continue;
             };
             let seq = self.outbox.next_seq;
             self.outbox.next_seq = seq.next();
-            step.host(FromEnclave::Persist {
-                seq,
-                record: record.clone(),
-            });
-            self.outbox.unacknowledged.push_back(Unacknowledged {
-                seq,
-                purpose: outgoing.purpose,
-                record,
-            });
+            step.host(FromEnclave::Persist { seq, record: record.clone() });
+            self.outbox.unacknowledged.push_back(Unacknowledged { seq, purpose: outgoing.purpose, record });
         }
     }
 
@@ -178,12 +145,7 @@ impl Running {
             step.warn("the host says a record is durable that was never sent");
             return;
         }
-        if self
-            .outbox
-            .unacknowledged
-            .front()
-            .is_none_or(|first| seq < first.seq)
-        {
+        if self.outbox.unacknowledged.front().is_none_or(|first| seq < first.seq) {
             step.warn("the host says twice that a record is durable");
             return;
         }
@@ -215,11 +177,8 @@ impl Running {
                 ));
             }
         }
-        let pending = self
-            .outbox
-            .unacknowledged
-            .front()
-            .is_some_and(|first| first.seq <= seq && seq < self.outbox.next_seq);
+        let pending =
+            self.outbox.unacknowledged.front().is_some_and(|first| first.seq <= seq && seq < self.outbox.next_seq);
         if !pending {
             step.warn("the host could not store a record that is not pending");
             return Ok(());
@@ -241,10 +200,7 @@ impl Running {
         }
         self.outbox.retry = Some((step.now_ms.saturating_add(RETRY_MS), fault));
         for entry in &self.outbox.unacknowledged {
-            step.host(FromEnclave::Persist {
-                seq: entry.seq,
-                record: entry.record.clone(),
-            });
+            step.host(FromEnclave::Persist { seq: entry.seq, record: entry.record.clone() });
         }
     }
 

@@ -46,15 +46,11 @@ impl Account {
             ..TxEip1559::default()
         };
         let digest = transaction.signature_hash();
-        let signature = secp256k1::ecdsa::RecoverableSignature::sign_ecdsa_recoverable(
-            Message::from_digest(digest.0),
-            &self.key,
-        );
+        let signature =
+            secp256k1::ecdsa::RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(digest.0), &self.key);
         let (parity, bytes) = signature.serialize_compact();
         let signature = Signature::from_bytes_and_parity(&bytes, parity.to_u8() == 1);
-        Transaction::from(transaction.into_signed(signature))
-            .encoded_2718()
-            .into()
+        Transaction::from(transaction.into_signed(signature)).encoded_2718().into()
     }
 }
 
@@ -72,11 +68,7 @@ impl Disk {
             Record::Block { height, sealed } => {
                 self.blocks.insert(height, sealed);
             }
-            Record::SnapshotChunk {
-                snapshot,
-                index,
-                sealed,
-            } => {
+            Record::SnapshotChunk { snapshot, index, sealed } => {
                 self.chunks.insert((snapshot, index), sealed);
             }
             Record::SnapshotDone { snapshot, chunks } => {
@@ -136,12 +128,7 @@ pub enum Answers {
 pub fn genesis(accounts: &[&Account]) -> String {
     let alloc: Vec<_> = accounts
         .iter()
-        .map(|account| {
-            format!(
-                "\"{}\":{{\"balance\":\"0x21e19e0c9bab2400000\"}}",
-                account.address
-            )
-        })
+        .map(|account| format!("\"{}\":{{\"balance\":\"0x21e19e0c9bab2400000\"}}", account.address))
         .collect();
     format!(
         r#"{{"config":{{"chainId":{CHAIN_ID},"homesteadBlock":0,"eip150Block":0,"eip155Block":0,
@@ -183,10 +170,7 @@ impl Node {
                 .disk
                 .snapshots
                 .iter()
-                .map(|(height, chunks)| StoredSnapshot {
-                    height: *height,
-                    chunks: *chunks,
-                })
+                .map(|(height, chunks)| StoredSnapshot { height: *height, chunks: *chunks })
                 .collect(),
             meta: None,
             platform_key: vec![7; 32],
@@ -216,10 +200,7 @@ impl Node {
         match effect {
             CoreEffect::Work(id, work) => self.work.push_back((id, work)),
             CoreEffect::Reply(id, reply) => {
-                assert!(
-                    self.heard.replies.insert(id, reply).is_none(),
-                    "a request is answered once"
-                );
+                assert!(self.heard.replies.insert(id, reply).is_none(), "a request is answered once");
             }
             CoreEffect::Event(Event::Committed(block)) => {
                 self.heard.committed.push(block.height());
@@ -318,11 +299,7 @@ impl Node {
     }
 
     pub fn submit(&mut self, raws: Vec<Bytes>, answer_at: AnswerAt) -> Vec<RequestId> {
-        self.request(
-            raws.into_iter()
-                .map(|raw| RequestBody::Submit { raw, answer_at })
-                .collect(),
-        )
+        self.request(raws.into_iter().map(|raw| RequestBody::Submit { raw, answer_at }).collect())
     }
 
     pub fn head(&self) -> Height {
@@ -333,10 +310,7 @@ impl Node {
     pub fn sees(&self, raw: &Bytes) -> bool {
         let ledger = self.ledger.as_ref().unwrap();
         let caller = Caller::Development;
-        matches!(
-            ledger.reader(&caller).transaction(&keccak256(raw)),
-            Lookup::Found(_)
-        )
+        matches!(ledger.reader(&caller).transaction(&keccak256(raw)), Lookup::Found(_))
     }
 
     pub fn balance(&self, address: Address) -> U256 {
@@ -348,8 +322,5 @@ impl Node {
 }
 
 pub fn options() -> CoreOptions {
-    CoreOptions {
-        development: Development::Allowed,
-        ..CoreOptions::default()
-    }
+    CoreOptions { development: Development::Allowed, ..CoreOptions::default() }
 }

@@ -7,20 +7,8 @@ use proptest::prelude::*;
 /// RFC 8452, appendices C.2 and C.3: key, nonce, plaintext, additional data, ciphertext ‖ tag.
 const VECTORS: &[[&str; 5]] = &[
     [K1, N3, "", "", "07f5f4169bbf55a8400cd47ea6fd400f"],
-    [
-        K1,
-        N3,
-        "0100000000000000",
-        "",
-        "c2ef328e5c71c83b843122130f7364b761e0b97427e3df28",
-    ],
-    [
-        K1,
-        N3,
-        "010000000000000000000000",
-        "",
-        "9aab2aeb3faa0a34aea8e2b18ca50da9ae6559e48fd10f6e5c9ca17e",
-    ],
+    [K1, N3, "0100000000000000", "", "c2ef328e5c71c83b843122130f7364b761e0b97427e3df28"],
+    [K1, N3, "010000000000000000000000", "", "9aab2aeb3faa0a34aea8e2b18ca50da9ae6559e48fd10f6e5c9ca17e"],
     [
         K1,
         N3,
@@ -46,13 +34,7 @@ const VECTORS: &[[&str; 5]] = &[
          e1049eb080883891a4db8caaa1f99dd004d80487540735234e3744512c6f90ce\
          112864c269fc0d9d88c61fa47e39aa08",
     ],
-    [
-        K1,
-        N3,
-        "0200000000000000",
-        "01",
-        "1de22967237a813291213f267e3b452f02d01ae33e4ec854",
-    ],
+    [K1, N3, "0200000000000000", "01", "1de22967237a813291213f267e3b452f02d01ae33e4ec854"],
     [
         K1,
         N3,
@@ -60,13 +42,7 @@ const VECTORS: &[[&str; 5]] = &[
         "01",
         "c91545823cc24f17dbb0e9e807d5ec17b292d28ff61189e8e49f3875ef91aff7",
     ],
-    [
-        K1,
-        N3,
-        "02000000",
-        "010000000000000000000000",
-        "22b3f4cd1835e517741dfddccfa07fa4661b74cf",
-    ],
+    [K1, N3, "02000000", "010000000000000000000000", "22b3f4cd1835e517741dfddccfa07fa4661b74cf"],
     [
         K1,
         N3,
@@ -128,11 +104,7 @@ fn bytes<const N: usize>(text: &str) -> [u8; N] {
 fn rfc_8452_vectors() {
     for [key, nonce, plain, aad, expected] in VECTORS {
         let key = AeadKey::new(&Secret::new(bytes(key)));
-        let (nonce, aad, plain) = (
-            bytes(nonce),
-            hex::decode(aad).unwrap(),
-            hex::decode(plain).unwrap(),
-        );
+        let (nonce, aad, plain) = (bytes(nonce), hex::decode(aad).unwrap(), hex::decode(plain).unwrap());
 
         let mut sealed = plain.clone();
         let tag = key.seal_in_place(nonce, &aad, &mut sealed).unwrap();
@@ -149,10 +121,7 @@ fn opening_shifts_the_plaintext_over_what_precedes_it() {
     let mut record = b"headersecret".to_vec();
     let tag = key.seal_in_place([1; 12], b"", &mut record[6..]).unwrap();
     record.extend_from_slice(&tag);
-    assert_eq!(
-        key.open_in_place([1; 12], b"", &mut record, 6).unwrap(),
-        b"secret"
-    );
+    assert_eq!(key.open_in_place([1; 12], b"", &mut record, 6).unwrap(), b"secret");
 }
 
 #[test]
@@ -164,31 +133,11 @@ fn a_wrong_key_nonce_or_additional_data_fails_authentication() {
     record.extend_from_slice(&tag);
 
     let refused = Err(CryptoError::Authentication);
-    assert_eq!(
-        other
-            .open_in_place([1; 12], b"here", &mut record.clone(), 0)
-            .map(|_| ()),
-        refused
-    );
-    assert_eq!(
-        key.open_in_place([2; 12], b"here", &mut record.clone(), 0)
-            .map(|_| ()),
-        refused
-    );
-    assert_eq!(
-        key.open_in_place([1; 12], b"there", &mut record.clone(), 0)
-            .map(|_| ()),
-        refused
-    );
-    assert_eq!(
-        key.open_in_place([1; 12], b"here", &mut record.clone(), 1)
-            .map(|_| ()),
-        refused
-    );
-    assert_eq!(
-        key.open_in_place([1; 12], b"here", &mut record, 0).map(|_| ()),
-        Ok(())
-    );
+    assert_eq!(other.open_in_place([1; 12], b"here", &mut record.clone(), 0).map(|_| ()), refused);
+    assert_eq!(key.open_in_place([2; 12], b"here", &mut record.clone(), 0).map(|_| ()), refused);
+    assert_eq!(key.open_in_place([1; 12], b"there", &mut record.clone(), 0).map(|_| ()), refused);
+    assert_eq!(key.open_in_place([1; 12], b"here", &mut record.clone(), 1).map(|_| ()), refused);
+    assert_eq!(key.open_in_place([1; 12], b"here", &mut record, 0).map(|_| ()), Ok(()));
 }
 
 #[test]

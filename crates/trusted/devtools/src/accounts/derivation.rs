@@ -17,10 +17,7 @@ struct ExtendedKey {
 impl ExtendedKey {
     fn master(seed: &[u8; 64]) -> Result<Self, AccountsError> {
         let (key, chain_code) = halves(b"Bitcoin seed", &[seed]);
-        Ok(Self {
-            key: SecretKey::from_secret_bytes(key).map_err(|_| AccountsError::Key)?,
-            chain_code,
-        })
+        Ok(Self { key: SecretKey::from_secret_bytes(key).map_err(|_| AccountsError::Key)?, chain_code })
     }
 
     /// `CKDpriv` of BIP-32.
@@ -32,10 +29,7 @@ impl ExtendedKey {
             halves(&self.chain_code, &[&self.key.public_key().serialize(), &number])
         };
         let tweak = Scalar::from_be_bytes(tweak).map_err(|_| AccountsError::Key)?;
-        Ok(Self {
-            key: self.key.add_tweak(&tweak).map_err(|_| AccountsError::Key)?,
-            chain_code,
-        })
+        Ok(Self { key: self.key.add_tweak(&tweak).map_err(|_| AccountsError::Key)?, chain_code })
     }
 }
 
@@ -58,9 +52,7 @@ pub(super) fn accounts(seed: &[u8; 64], count: u32) -> Result<Vec<SecretKey>, Ac
     for index in [HARDENED + 44, HARDENED + 60, HARDENED, 0] {
         parent = parent.child(index)?;
     }
-    (0..count)
-        .map(|index| parent.child(index).map(|child| child.key))
-        .collect()
+    (0..count).map(|index| parent.child(index).map(|child| child.key)).collect()
 }
 
 #[cfg(test)]

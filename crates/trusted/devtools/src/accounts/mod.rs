@@ -61,10 +61,7 @@ impl DevAccount {
     fn new(key: SecretKey) -> Self {
         let public = key.public_key().serialize_uncompressed();
         // The first byte only says that the point is not compressed.
-        Self {
-            address: Address::from_raw_public_key(&public[1..]),
-            key,
-        }
+        Self { address: Address::from_raw_public_key(&public[1..]), key }
     }
 
     /// The account's address.
@@ -100,14 +97,8 @@ impl DevAccounts {
         let lower = mnemonic.to_ascii_lowercase();
         let parsed = bip39::Mnemonic::parse_in_normalized(bip39::Language::English, &lower)?;
         let seed = parsed.to_seed_normalized("");
-        let accounts = derivation::accounts(&seed, count)?
-            .into_iter()
-            .map(DevAccount::new)
-            .collect();
-        Ok(Self {
-            mnemonic: parsed.words().collect::<Vec<_>>().join(" "),
-            accounts,
-        })
+        let accounts = derivation::accounts(&seed, count)?.into_iter().map(DevAccount::new).collect();
+        Ok(Self { mnemonic: parsed.words().collect::<Vec<_>>().join(" "), accounts })
     }
 
     /// The first `count` accounts of a mnemonic that nobody has seen before.
@@ -162,30 +153,12 @@ mod tests {
         let accounts = DevAccounts::from_mnemonic(TEST_MNEMONIC, 10).unwrap();
         let all = accounts.all();
         assert_eq!(all.len(), 10);
-        assert_eq!(
-            all[0].address(),
-            address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266")
-        );
-        assert_eq!(
-            all[0].private_key_hex(),
-            "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
-        );
-        assert_eq!(
-            all[1].address(),
-            address!("70997970C51812dc3A010C7d01b50e0d17dc79C8")
-        );
-        assert_eq!(
-            all[9].address(),
-            address!("a0Ee7A142d267C1f36714E4a8F75612F20a79720")
-        );
-        assert_eq!(
-            all[9].private_key_hex(),
-            "0x2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6"
-        );
-        assert_eq!(
-            accounts.find(&all[3].address()).map(DevAccount::address),
-            Some(all[3].address())
-        );
+        assert_eq!(all[0].address(), address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266"));
+        assert_eq!(all[0].private_key_hex(), "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80");
+        assert_eq!(all[1].address(), address!("70997970C51812dc3A010C7d01b50e0d17dc79C8"));
+        assert_eq!(all[9].address(), address!("a0Ee7A142d267C1f36714E4a8F75612F20a79720"));
+        assert_eq!(all[9].private_key_hex(), "0x2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6");
+        assert_eq!(accounts.find(&all[3].address()).map(DevAccount::address), Some(all[3].address()));
         assert!(accounts.find(&Address::ZERO).is_none());
     }
 
@@ -194,31 +167,18 @@ mod tests {
         let loud = TEST_MNEMONIC.to_uppercase().replace(' ', "  ");
         let accounts = DevAccounts::from_mnemonic(&loud, 1).unwrap();
         assert_eq!(accounts.mnemonic(), TEST_MNEMONIC);
-        assert_eq!(
-            accounts.all()[0].address(),
-            address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266")
-        );
+        assert_eq!(accounts.all()[0].address(), address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266"));
     }
 
     #[test]
     fn wrong_mnemonics_and_counts_are_named() {
         let error = |phrase: &str, count| DevAccounts::from_mnemonic(phrase, count).unwrap_err();
         assert_eq!(error("test junk", 1), AccountsError::WordCount(2));
-        assert_eq!(
-            error(&TEST_MNEMONIC.replace("junk", "junkk"), 1),
-            AccountsError::UnknownWord(11)
-        );
-        assert_eq!(
-            error(&TEST_MNEMONIC.replace("junk", "test"), 1),
-            AccountsError::Checksum
-        );
+        assert_eq!(error(&TEST_MNEMONIC.replace("junk", "junkk"), 1), AccountsError::UnknownWord(11));
+        assert_eq!(error(&TEST_MNEMONIC.replace("junk", "test"), 1), AccountsError::Checksum);
         assert_eq!(error(TEST_MNEMONIC, 0), AccountsError::Count(0));
         assert_eq!(error(TEST_MNEMONIC, 101), AccountsError::Count(101));
-        assert!(
-            AccountsError::UnknownWord(11)
-                .to_string()
-                .starts_with("word 12 of")
-        );
+        assert!(AccountsError::UnknownWord(11).to_string().starts_with("word 12 of"));
     }
 
     #[test]

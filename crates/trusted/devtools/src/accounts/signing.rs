@@ -49,8 +49,7 @@ pub fn personal_hash(message: &[u8]) -> B256 {
 /// # Errors
 /// [`SigningError::TypedData`] if types and message do not fit.
 pub fn typed_data_hash(data: &TypedData) -> Result<B256, SigningError> {
-    data.eip712_signing_hash()
-        .map_err(|error| SigningError::TypedData(error.to_string()))
+    data.eip712_signing_hash().map_err(|error| SigningError::TypedData(error.to_string()))
 }
 
 #[cfg(test)]
@@ -67,11 +66,7 @@ mod tests {
 
     /// The address whose key made the signature.
     fn recover(signature: &Signature, hash: &B256) -> Address {
-        let id = if signature.v() {
-            RecoveryId::One
-        } else {
-            RecoveryId::Zero
-        };
+        let id = if signature.v() { RecoveryId::One } else { RecoveryId::Zero };
         let key = RecoverableSignature::from_compact(&signature.as_bytes()[..64], id)
             .and_then(|signature| signature.recover_ecdsa(Message::from_digest(hash.0)))
             .unwrap();
@@ -134,9 +129,6 @@ mod tests {
     fn the_example_of_eip_712() {
         let data: TypedData = serde_json::from_str(include_str!("typed_data_example.json")).unwrap();
         let hash = typed_data_hash(&data).unwrap();
-        assert_eq!(
-            hex::encode(hash),
-            "be609aee343fb3c4b28e1df9e632fca64fcfaede20f02e86244efddf30957bd2"
-        );
+        assert_eq!(hex::encode(hash), "be609aee343fb3c4b28e1df9e632fca64fcfaede20f02e86244efddf30957bd2");
     }
 }

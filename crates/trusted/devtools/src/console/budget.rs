@@ -28,20 +28,15 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) const fn new(now_ms: u64) -> Self {
-        Self {
-            tokens_milli: BURST_LINES * 1_000,
-            last_ms: now_ms,
-        }
+        Self { tokens_milli: BURST_LINES * 1_000, last_ms: now_ms }
     }
 
     /// Decides about a block with so many transactions, and pays for its lines.
     pub(super) fn spend(&mut self, now_ms: u64, transactions: usize) -> Detail {
         let elapsed_ms = now_ms.saturating_sub(self.last_ms);
         self.last_ms = self.last_ms.max(now_ms);
-        self.tokens_milli = self
-            .tokens_milli
-            .saturating_add(elapsed_ms.saturating_mul(LINES_PER_SECOND))
-            .min(BURST_LINES * 1_000);
+        self.tokens_milli =
+            self.tokens_milli.saturating_add(elapsed_ms.saturating_mul(LINES_PER_SECOND)).min(BURST_LINES * 1_000);
         let all = 1 + transactions as u64;
         if transactions <= MAX_DETAILED_TRANSACTIONS && self.take(all) {
             Detail::Transactions
@@ -87,10 +82,7 @@ mod tests {
     fn under_load_lines_stay_bounded_and_come_back_afterwards() {
         let mut budget = Budget::new(0);
         // A thousand blocks of one transaction in a second.
-        let shown = (0..1_000)
-            .map(|ms| budget.spend(ms, 1))
-            .filter(|detail| *detail != Detail::Counted)
-            .count();
+        let shown = (0..1_000).map(|ms| budget.spend(ms, 1)).filter(|detail| *detail != Detail::Counted).count();
         assert!(shown <= 250, "{shown}");
         // A line is earned every 20 ms; the last one went to the block at 1 s.
         assert_eq!(budget.spend(1_000, 1), Detail::Block);

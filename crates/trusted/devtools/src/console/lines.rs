@@ -170,11 +170,7 @@ impl BlockLine {
             1 => "1 transaction".to_owned(),
             count => format!("{count} transactions"),
         };
-        let mut line = format!(
-            "{title}  {count}  gas {} of {}",
-            grouped(self.gas_used),
-            grouped(self.gas_limit)
-        );
+        let mut line = format!("{title}  {count}  gas {} of {}", grouped(self.gas_used), grouped(self.gas_limit));
         if let Some(fee) = self.base_fee_per_gas {
             let _ = write!(line, "  base fee {} wei", grouped(fee));
         }
@@ -200,11 +196,7 @@ impl TransactionLine {
         let mut detail = |name: &str, code, text: &str| {
             // What spans several lines stays under its own heading.
             let indented = text.replace('\n', "\n          ");
-            let _ = writeln!(
-                lines,
-                "        {}",
-                colour.paint(code, &format!("{name}{indented}"))
-            );
+            let _ = writeln!(lines, "        {}", colour.paint(code, &format!("{name}{indented}")));
         };
         for log in &self.logs {
             detail("console.log: ", YELLOW, log);
@@ -318,14 +310,8 @@ mod tests {
             ..transaction()
         };
         let line = Line::Transaction(failed).render(PLAIN);
-        assert!(
-            line.starts_with("  fail  deploy  0xf39F…2266 → new contract  gas"),
-            "{line}"
-        );
-        assert!(
-            line.ends_with("\n        failed: \"two\n          lines\"\n"),
-            "{line}"
-        );
+        assert!(line.starts_with("  fail  deploy  0xf39F…2266 → new contract  gas"), "{line}");
+        assert!(line.ends_with("\n        failed: \"two\n          lines\"\n"), "{line}");
     }
 
     #[test]
@@ -341,9 +327,7 @@ mod tests {
         });
         let text = block.render(PLAIN);
         assert!(
-            text.starts_with(
-                "Block 3  1 transaction  gas 21,000 of 30,000,000  base fee 875,000,000 wei  0x00"
-            ),
+            text.starts_with("Block 3  1 transaction  gas 21,000 of 30,000,000  base fee 875,000,000 wei  0x00"),
             "{text}"
         );
         let json: serde_json::Value = serde_json::from_str(&block.render(ConsoleFormat::Json)).unwrap();
@@ -371,10 +355,7 @@ mod tests {
         assert_eq!(describe_action(call, &[], ether), "send 1.5 ETH");
         assert_eq!(describe_action(call, &[], U256::ZERO), "send 0 wei");
         assert_eq!(describe_action(TxKind::Create, &[1], U256::ZERO), "deploy");
-        assert_eq!(
-            describe_action(call, &hex!("d0e30db0"), ether),
-            "deposit with 1.5 ETH"
-        );
+        assert_eq!(describe_action(call, &hex!("d0e30db0"), ether), "deposit with 1.5 ETH");
         assert_eq!(describe_action(call, &[1], U256::ZERO), "call");
     }
 

@@ -51,11 +51,8 @@ enum Value {
 pub fn decode_log(calldata: &[u8]) -> Option<String> {
     let (selector, data) = calldata.split_first_chunk::<4>()?;
     let kinds = signatures().get(&Selector::from(*selector))?;
-    let values = kinds
-        .iter()
-        .enumerate()
-        .map(|(index, kind)| decode(*kind, data, index))
-        .collect::<Option<Vec<_>>>()?;
+    let values =
+        kinds.iter().enumerate().map(|(index, kind)| decode(*kind, data, index)).collect::<Option<Vec<_>>>()?;
     Some(printable(&format_values(&values)))
 }
 
@@ -84,9 +81,7 @@ fn signatures() -> &'static HashMap<Selector, Vec<Kind>> {
         let mut table = HashMap::new();
         let mut add = |names: &[&str], kinds: &[Kind]| {
             let canonical = format!("log({})", names.join(","));
-            table
-                .entry(selector(&canonical))
-                .or_insert_with(|| kinds.to_vec());
+            table.entry(selector(&canonical)).or_insert_with(|| kinds.to_vec());
             // Old console libraries hashed the short names of the integer types.
             let short = canonical.replace("int256", "int");
             table.entry(selector(&short)).or_insert_with(|| kinds.to_vec());
@@ -265,33 +260,21 @@ mod tests {
             (call("log(uint256)", vec![uint(42)]), "42"),
             (call("log(bool)", vec![DynSolValue::Bool(true)]), "true"),
             (call("log(string)", vec![text("hi")]), "hi"),
-            (
-                call("log(int256)", vec![DynSolValue::Int(I256::MINUS_ONE, 256)]),
-                "-1",
-            ),
+            (call("log(int256)", vec![DynSolValue::Int(I256::MINUS_ONE, 256)]), "-1"),
             (
                 call("log(address)", vec![DynSolValue::Address(CONSOLE_ADDRESS)]),
                 "0x000000000000000000636F6e736F6c652e6c6f67",
             ),
-            (
-                call("log(bytes)", vec![DynSolValue::Bytes(vec![1, 0xab])]),
-                "0x01ab",
-            ),
+            (call("log(bytes)", vec![DynSolValue::Bytes(vec![1, 0xab])]), "0x01ab"),
             (
                 call(
                     "log(bytes3)",
-                    vec![DynSolValue::FixedBytes(
-                        alloy_primitives::B256::right_padding_from(&[1, 2, 3]),
-                        3,
-                    )],
+                    vec![DynSolValue::FixedBytes(alloy_primitives::B256::right_padding_from(&[1, 2, 3]), 3)],
                 ),
                 "0x010203",
             ),
             (
-                call(
-                    "log(string,uint256,bool,string)",
-                    vec![text("a"), uint(1), DynSolValue::Bool(false), text("z")],
-                ),
+                call("log(string,uint256,bool,string)", vec![text("a"), uint(1), DynSolValue::Bool(false), text("z")]),
                 "a 1 false z",
             ),
             (call("log(uint,string)", vec![uint(7), text("short")]), "7 short"),
@@ -317,10 +300,7 @@ mod tests {
         assert_eq!(format("100%% %i", [uint(3), text("x")]), "100% 3 x");
         assert_eq!(format("%o|%d", [text("q"), text("x")]), "'q'|NaN");
         assert_eq!(format("%z %", [uint(3), text("x")]), "%z % 3 x");
-        assert_eq!(
-            decode_log(&call("log(string)", vec![text("%s 5%%")])).unwrap(),
-            "%s 5%%"
-        );
+        assert_eq!(decode_log(&call("log(string)", vec![text("%s 5%%")])).unwrap(), "%s 5%%");
     }
 
     #[test]

@@ -7,9 +7,7 @@ mod names;
 mod revert;
 mod watch;
 
-pub use lines::{
-    BlockLine, Colour, ConsoleFormat, Line, Outcome, SummaryLine, TransactionLine, describe_action,
-};
+pub use lines::{BlockLine, Colour, ConsoleFormat, Line, Outcome, SummaryLine, TransactionLine, describe_action};
 pub use log::{CONSOLE_ADDRESS, decode_log};
 pub use names::function_name;
 pub use revert::describe_revert;

@@ -226,17 +226,11 @@ pub(super) const ERRORS: &[&str] = &[
 pub fn function_name(calldata: &[u8]) -> Option<String> {
     static TABLE: OnceLock<HashMap<Selector, &str>> = OnceLock::new();
     let table = TABLE.get_or_init(|| {
-        FUNCTIONS
-            .iter()
-            .map(|signature| (Selector::from_slice(&keccak256(signature)[..4]), *signature))
-            .collect()
+        FUNCTIONS.iter().map(|signature| (Selector::from_slice(&keccak256(signature)[..4]), *signature)).collect()
     });
     let selector = calldata.first_chunk::<4>()?;
     Some(match table.get(&Selector::from(*selector)) {
-        Some(signature) => signature
-            .split_once('(')
-            .map_or(*signature, |(name, _)| name)
-            .to_owned(),
+        Some(signature) => signature.split_once('(').map_or(*signature, |(name, _)| name).to_owned(),
         None => hex::encode_prefixed(selector),
     })
 }

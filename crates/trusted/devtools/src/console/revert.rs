@@ -33,11 +33,7 @@ pub fn describe_revert(output: &[u8]) -> String {
         other => custom(Selector::from(other), data),
     };
     described.unwrap_or_else(|| {
-        format!(
-            "unknown error {} with {} bytes of data",
-            hex::encode_prefixed(selector),
-            data.len()
-        )
+        format!("unknown error {} with {} bytes of data", hex::encode_prefixed(selector), data.len())
     })
 }
 
@@ -134,24 +130,15 @@ mod tests {
         );
         assert_eq!(describe_revert(&reason), "\"nope\"");
         let overflow = encode("Panic(uint256)", vec![DynSolValue::Uint(U256::from(0x11), 256)]);
-        assert_eq!(
-            describe_revert(&overflow),
-            "panic 0x11: arithmetic overflow or underflow"
-        );
+        assert_eq!(describe_revert(&overflow), "panic 0x11: arithmetic overflow or underflow");
         assert_eq!(describe_revert(&[]), "no reason given");
         assert_eq!(describe_revert(&[1, 2]), "data 0x0102");
     }
 
     #[test]
     fn errors_with_a_known_selector_show_their_arguments() {
-        let owner = encode(
-            "OwnableUnauthorizedAccount(address)",
-            vec![DynSolValue::Address(Address::ZERO)],
-        );
-        assert_eq!(
-            describe_revert(&owner),
-            "OwnableUnauthorizedAccount(0x0000000000000000000000000000000000000000)"
-        );
+        let owner = encode("OwnableUnauthorizedAccount(address)", vec![DynSolValue::Address(Address::ZERO)]);
+        assert_eq!(describe_revert(&owner), "OwnableUnauthorizedAccount(0x0000000000000000000000000000000000000000)");
         let balance = encode(
             "ERC20InsufficientBalance(address,uint256,uint256)",
             vec![
@@ -165,14 +152,8 @@ mod tests {
 
     #[test]
     fn unknown_and_broken_data_is_summed_up() {
-        assert_eq!(
-            describe_revert(&hex!("deadbeef0102")),
-            "unknown error 0xdeadbeef with 2 bytes of data"
-        );
-        assert_eq!(
-            describe_revert(&hex!("08c379a0ff")),
-            "unknown error 0x08c379a0 with 1 bytes of data"
-        );
+        assert_eq!(describe_revert(&hex!("deadbeef0102")), "unknown error 0xdeadbeef with 2 bytes of data");
+        assert_eq!(describe_revert(&hex!("08c379a0ff")), "unknown error 0x08c379a0 with 1 bytes of data");
     }
 
     #[test]

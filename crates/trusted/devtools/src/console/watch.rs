@@ -37,9 +37,7 @@ pub struct DevConsole {
 
 impl fmt::Debug for DevConsole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DevConsole")
-            .field("format", &self.format)
-            .finish_non_exhaustive()
+        f.debug_struct("DevConsole").field("format", &self.format).finish_non_exhaustive()
     }
 }
 
@@ -47,11 +45,7 @@ impl DevConsole {
     /// A console that writes to `out`.
     #[must_use]
     pub fn new(format: ConsoleFormat, out: Box<dyn Write + Send>) -> Self {
-        Self {
-            format,
-            out,
-            enabled: Arc::new(AtomicBool::new(true)),
-        }
+        Self { format, out, enabled: Arc::new(AtomicBool::new(true)) }
     }
 
     /// The switch that silences it and makes it speak again.
@@ -68,16 +62,12 @@ impl DevConsole {
         let events = context.events.subscribe();
         let watch = Watch::new(self, context);
         // A node whose console cannot be started still serves.
-        let _ = std::thread::Builder::new()
-            .name("console".to_owned())
-            .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_time()
-                    .build();
-                if let Ok(runtime) = runtime {
-                    runtime.block_on(watch.run(events));
-                }
-            });
+        let _ = std::thread::Builder::new().name("console".to_owned()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+            if let Ok(runtime) = runtime {
+                runtime.block_on(watch.run(events));
+            }
+        });
     }
 }
 
@@ -91,13 +81,7 @@ struct Watch {
 
 impl Watch {
     fn new(console: DevConsole, context: RpcContext) -> Self {
-        Self {
-            console,
-            context,
-            budget: Budget::new(0),
-            started: Instant::now(),
-            counted: SummaryLine::default(),
-        }
+        Self { console, context, budget: Budget::new(0), started: Instant::now(), counted: SummaryLine::default() }
     }
 
     async fn run(mut self, mut events: Receiver<Event>) {
@@ -125,11 +109,7 @@ impl Watch {
     fn hear(&mut self, event: Event) {
         match event {
             Event::Committed(block) => {
-                let block = self
-                    .context
-                    .ledger
-                    .reader(&Caller::Development)
-                    .open(&block.stored());
+                let block = self.context.ledger.reader(&Caller::Development).open(&block.stored());
                 self.block(&block);
             }
             Event::Reverted(height) => self.say(&Line::Reverted { number: height.0 }),
@@ -222,8 +202,8 @@ fn transaction_line(transaction: &SeenTransaction, told: Option<&Replayed>) -> T
         Some(receipt) if receipt.status() => Outcome::Success,
         _ => Outcome::Failure,
     };
-    let created = matches!((kind, status), (TxKind::Create, Outcome::Success))
-        .then(|| signed.signer().create(signed.nonce()));
+    let created =
+        matches!((kind, status), (TxKind::Create, Outcome::Success)).then(|| signed.signer().create(signed.nonce()));
     TransactionLine {
         block_number: transaction.block().height().0,
         hash: transaction.hash(),

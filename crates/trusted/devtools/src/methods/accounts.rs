@@ -24,8 +24,7 @@ struct Typed(TypedData);
 
 impl Param for Typed {
     fn decode(json: &str) -> Result<Self, String> {
-        let parse =
-            |json: &str| serde_json::from_str(json).map_err(|error| format!("invalid typed data: {error}"));
+        let parse = |json: &str| serde_json::from_str(json).map_err(|error| format!("invalid typed data: {error}"));
         match serde_json::from_str::<Value>(json) {
             Ok(Value::String(text)) => parse(&text).map(Self),
             _ => parse(json).map(Self),
@@ -78,10 +77,7 @@ async fn sign_transaction(dev: Arc<Dev>, call: MethodCall) -> RpcResult<SignedTr
     let account = dev.account(&from)?;
     let unsigned = send::fill(&call, args, from).await?;
     let tx = account.sign_transaction(unsigned);
-    Ok(SignedTransaction {
-        raw: Bytes::from(tx.encoded_2718()),
-        tx,
-    })
+    Ok(SignedTransaction { raw: Bytes::from(tx.encoded_2718()), tx })
 }
 
 pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
@@ -89,41 +85,19 @@ pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError>
     for name in ["eth_accounts", "eth_requestAccounts"] {
         table.method(info(name, "", "Accounts the node signs for."), list)?;
     }
-    for name in [
-        "eth_signTypedData",
-        "eth_signTypedData_v3",
-        "eth_signTypedData_v4",
-    ] {
+    for name in ["eth_signTypedData", "eth_signTypedData_v3", "eth_signTypedData_v4"] {
         let about = "Signs typed data (EIP-712).";
         table.method(info(name, "address, data", about), sign_typed_data)?;
     }
     table
+        .method(info("eth_sign", "address, message", "Signs a message (EIP-191)."), eth_sign)?
+        .method(info("personal_sign", "message, address, password?", "Signs a message (EIP-191)."), personal_sign)?
         .method(
-            info("eth_sign", "address, message", "Signs a message (EIP-191)."),
-            eth_sign,
-        )?
-        .method(
-            info(
-                "personal_sign",
-                "message, address, password?",
-                "Signs a message (EIP-191).",
-            ),
-            personal_sign,
-        )?
-        .method(
-            info(
-                "eth_signTransaction",
-                "transaction",
-                "Signs a transaction and does not send it.",
-            ),
+            info("eth_signTransaction", "transaction", "Signs a transaction and does not send it."),
             sign_transaction,
         )?
         .method(
-            info(
-                "eth_sendTransaction",
-                "transaction",
-                "Signs a transaction and sends it.",
-            ),
+            info("eth_sendTransaction", "transaction", "Signs a transaction and sends it."),
             send::send_transaction,
         )?;
     Ok(())

@@ -25,17 +25,8 @@ const FIRST_MILLISECONDS: u64 = 100_000_000_000;
 const FIRST_INTERVAL_MS: u64 = 100;
 
 /// Answers once the blocks are committed.
-async fn mine_blocks(
-    call: &MethodCall,
-    blocks: u64,
-    interval_s: Option<u64>,
-    timestamp: Option<u64>,
-) -> RpcResult<()> {
-    let request = DevelopmentRequest::Mine {
-        blocks,
-        interval_s,
-        timestamp,
-    };
+async fn mine_blocks(call: &MethodCall, blocks: u64, interval_s: Option<u64>, timestamp: Option<u64>) -> RpcResult<()> {
+    let request = DevelopmentRequest::Mine { blocks, interval_s, timestamp };
     change(call, request).await
 }
 
@@ -81,9 +72,7 @@ async fn revert(_: Arc<Dev>, call: MethodCall) -> RpcResult<bool> {
 async fn reset(dev: Arc<Dev>, call: MethodCall) -> RpcResult<()> {
     let (options,) = call.params::<(Option<Json>,)>()?;
     if options.is_some_and(|options| !options.0["forking"].is_null()) {
-        return Err(errors::server_error(
-            "this node cannot fork another chain; call reset without forking",
-        ));
+        return Err(errors::server_error("this node cannot fork another chain; call reset without forking"));
     }
     change(&call, DevelopmentRequest::Reset).await?;
     *dev.impersonation() = super::Impersonation::default();
@@ -104,11 +93,7 @@ async fn increase_time(_: Arc<Dev>, call: MethodCall) -> RpcResult<u64> {
 
 async fn set_time(_: Arc<Dev>, call: MethodCall) -> RpcResult<u64> {
     let (time,) = call.params::<(Uint,)>()?;
-    let now_ms = if time.0 >= FIRST_MILLISECONDS {
-        time.0
-    } else {
-        time.0.saturating_mul(1_000)
-    };
+    let now_ms = if time.0 >= FIRST_MILLISECONDS { time.0 } else { time.0.saturating_mul(1_000) };
     match ask(&call, DevelopmentRequest::SetTime { now_ms }).await? {
         Response::Number(offset) => Ok(offset),
         _ => Ok(now_ms / 1_000),
@@ -164,11 +149,7 @@ async fn set_interval_mining(_: Arc<Dev>, call: MethodCall) -> RpcResult<()> {
 
 /// anvil's tools send seconds, Hardhat's milliseconds; both send small round numbers.
 const fn interval_ms(interval: u64) -> u64 {
-    if interval < FIRST_INTERVAL_MS {
-        interval * 1_000
-    } else {
-        interval
-    }
+    if interval < FIRST_INTERVAL_MS { interval * 1_000 } else { interval }
 }
 
 async fn get_automine(_: Arc<Dev>, call: MethodCall) -> RpcResult<bool> {
@@ -247,25 +228,13 @@ fn time(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
         table.method(info(name, "time", about), set_time)?;
     }
     for name in ["evm_setNextBlockTimestamp", "anvil_setNextBlockTimestamp"] {
-        let about = info(
-            name,
-            "timestamp",
-            "Fixes the timestamp of the next block, seconds.",
-        );
+        let about = info(name, "timestamp", "Fixes the timestamp of the next block, seconds.");
         table.done(about, Done::Null, set_next_timestamp)?;
     }
     let about = "Fixes the time between two blocks, seconds.";
-    table.done(
-        info("anvil_setBlockTimestampInterval", "seconds", about),
-        Done::Null,
-        set_timestamp_interval,
-    )?;
+    table.done(info("anvil_setBlockTimestampInterval", "seconds", about), Done::Null, set_timestamp_interval)?;
     table.method(
-        info(
-            "anvil_removeBlockTimestampInterval",
-            "",
-            "Lets timestamps follow the clock again.",
-        ),
+        info("anvil_removeBlockTimestampInterval", "", "Lets timestamps follow the clock again."),
         remove_timestamp_interval,
     )?;
     Ok(())
@@ -277,29 +246,18 @@ fn mining(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
     table
         .method(info("evm_mine", "timestamp or options?", about), evm_mine)?
         .method(
-            info(
-                "hardhat_mine",
-                "blocks?, interval?",
-                "Makes blocks, 1 s apart unless told otherwise.",
-            ),
+            info("hardhat_mine", "blocks?, interval?", "Makes blocks, 1 s apart unless told otherwise."),
             hardhat_mine,
         )?
         .method(
-            info(
-                "anvil_mine",
-                "blocks?, interval?",
-                "Makes blocks, with seconds between them if given.",
-            ),
+            info("anvil_mine", "blocks?, interval?", "Makes blocks, with seconds between them if given."),
             anvil_mine,
         )?;
     for (name, done) in [("evm_setAutomine", Done::True), ("anvil_setAutomine", Done::Null)] {
         let about = info(name, "on", "Whether each transaction gets a block at once.");
         table.done(about, done, set_automine)?;
     }
-    for (name, done) in [
-        ("evm_setIntervalMining", Done::True),
-        ("anvil_setIntervalMining", Done::Null),
-    ] {
+    for (name, done) in [("evm_setIntervalMining", Done::True), ("anvil_setIntervalMining", Done::Null)] {
         let about = "A block every so many seconds (below 100) or milliseconds; 0 ends it.";
         table.done(info(name, "interval", about), done, set_interval_mining)?;
     }
@@ -317,10 +275,7 @@ fn mining(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
 fn blocks(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     for name in ["evm_snapshot", "anvil_snapshot"] {
-        table.method(
-            info(name, "", "Remembers the chain as it is; answers an id."),
-            snapshot,
-        )?;
+        table.method(info(name, "", "Remembers the chain as it is; answers an id."), snapshot)?;
     }
     for name in ["evm_revert", "anvil_revert"] {
         let about = "Goes back to a remembered chain and forgets it and later ones.";
@@ -332,10 +287,7 @@ fn blocks(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
     }
     table
         .setter(
-            [
-                "hardhat_setNextBlockBaseFeePerGas",
-                "anvil_setNextBlockBaseFeePerGas",
-            ],
+            ["hardhat_setNextBlockBaseFeePerGas", "anvil_setNextBlockBaseFeePerGas"],
             "wei",
             "Fixes the base fee of the next block.",
             set_next_base_fee,
@@ -358,28 +310,9 @@ fn blocks(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
             "Goes back to the genesis block and forgets everything else.",
             reset,
         )?
-        .setter(
-            ["hardhat_dropAllTransactions", "anvil_dropAllTransactions"],
-            "",
-            "Empties the pool.",
-            drop_all,
-        )?
-        .method(
-            info(
-                "hardhat_dropTransaction",
-                "hash",
-                "Takes a transaction out of the pool.",
-            ),
-            hardhat_drop,
-        )?
-        .method(
-            info(
-                "anvil_dropTransaction",
-                "hash",
-                "Takes a transaction out of the pool.",
-            ),
-            anvil_drop,
-        )?;
+        .setter(["hardhat_dropAllTransactions", "anvil_dropAllTransactions"], "", "Empties the pool.", drop_all)?
+        .method(info("hardhat_dropTransaction", "hash", "Takes a transaction out of the pool."), hardhat_drop)?
+        .method(info("anvil_dropTransaction", "hash", "Takes a transaction out of the pool."), anvil_drop)?;
     Ok(())
 }
 

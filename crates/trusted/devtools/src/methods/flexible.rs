@@ -12,16 +12,11 @@ pub(super) struct Number(pub U256);
 impl Number {
     pub(super) fn parse(value: &Value) -> Result<Self, String> {
         let number = match value {
-            Value::Number(number) => number
-                .as_u64()
-                .or_else(|| whole(number.as_f64()?))
-                .map(U256::from),
+            Value::Number(number) => number.as_u64().or_else(|| whole(number.as_f64()?)).map(U256::from),
             Value::String(text) => from_text(text.trim()),
             _ => None,
         };
-        number
-            .map(Self)
-            .ok_or_else(|| "want a number that is not negative, or its hex string".to_owned())
+        number.map(Self).ok_or_else(|| "want a number that is not negative, or its hex string".to_owned())
     }
 
     pub(super) fn to_u64(self) -> Result<u64, String> {
@@ -93,16 +88,10 @@ impl Param for MineOptions {
                     None | Some(Value::Null) => Ok(None),
                     Some(value) => number(value).map(Some),
                 };
-                Ok(Self {
-                    timestamp: field("timestamp")?,
-                    blocks: field("blocks")?,
-                })
+                Ok(Self { timestamp: field("timestamp")?, blocks: field("blocks")? })
             }
             // Hardhat takes a timestamp of zero for none.
-            value => Ok(Self {
-                timestamp: Some(number(value)?).filter(|timestamp| *timestamp != 0),
-                blocks: None,
-            }),
+            value => Ok(Self { timestamp: Some(number(value)?).filter(|timestamp| *timestamp != 0), blocks: None }),
         }
     }
 }
@@ -140,10 +129,7 @@ mod tests {
         assert_eq!(options("5").timestamp, Some(5));
         assert_eq!(
             options("{\"timestamp\":\"0x10\",\"blocks\":3}"),
-            MineOptions {
-                timestamp: Some(16),
-                blocks: Some(3)
-            }
+            MineOptions { timestamp: Some(16), blocks: Some(3) }
         );
         assert_eq!(options("{}"), MineOptions::default());
         assert!(MineOptions::decode("{\"blocks\":\"many\"}").is_err());

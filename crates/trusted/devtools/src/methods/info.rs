@@ -88,16 +88,11 @@ pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError>
     for name in ["hardhat_nodeInfo", "anvil_nodeInfo"] {
         table.method(info(name, "", "How this node is configured."), node_info)?;
     }
-    table
-        .method(
-            info("web3_clientVersion", "", "Name and version of this client."),
-            web3_client_version,
-        )?
-        .setter(
-            ["hardhat_setLoggingEnabled", "anvil_setLoggingEnabled"],
-            "on",
-            "Whether the node prints what it does.",
-            set_logging,
-        )?;
+    table.method(info("web3_clientVersion", "", "Name and version of this client."), web3_client_version)?.setter(
+        ["hardhat_setLoggingEnabled", "anvil_setLoggingEnabled"],
+        "on",
+        "Whether the node prints what it does.",
+        set_logging,
+    )?;
     Ok(())
 }

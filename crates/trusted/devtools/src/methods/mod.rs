@@ -61,15 +61,11 @@ impl Dev {
     }
 
     fn impersonation(&self) -> MutexGuard<'_, Impersonation> {
-        self.impersonation
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.impersonation.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn instance(&self) -> MutexGuard<'_, B256> {
-        self.instance
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.instance.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Whether transactions of `address` are taken without a signature.
@@ -188,12 +184,7 @@ impl Table<'_> {
     }
 
     /// Adds a method that changes something.
-    fn done<H, F>(
-        &mut self,
-        info: MethodInfo,
-        done: Done,
-        handler: H,
-    ) -> Result<&mut Self, RegisterMethodError>
+    fn done<H, F>(&mut self, info: MethodInfo, done: Done, handler: H) -> Result<&mut Self, RegisterMethodError>
     where
         H: Fn(Arc<Dev>, MethodCall) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = RpcResult<()>> + Send + 'static,

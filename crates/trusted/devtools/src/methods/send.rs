@@ -52,20 +52,12 @@ pub(super) fn unknown_account() -> jsonrpsee::types::ErrorObjectOwned {
 }
 
 /// Signed, or under the name of an account that is impersonated.
-async fn submission(
-    dev: &Dev,
-    call: &MethodCall,
-    unsigned: Unsigned,
-    from: Address,
-) -> RpcResult<RequestBody> {
+async fn submission(dev: &Dev, call: &MethodCall, unsigned: Unsigned, from: Address) -> RpcResult<RequestBody> {
     let answer_at = AnswerAt::CommitIfInstant;
     // An account's key comes first: a signed transaction is worth more than an impersonated one.
     if let Some(account) = dev.accounts.find(&from) {
         let signed = account.sign_transaction(unsigned);
-        return Ok(RequestBody::Submit {
-            raw: Bytes::from(signed.encoded_2718()),
-            answer_at,
-        });
+        return Ok(RequestBody::Submit { raw: Bytes::from(signed.encoded_2718()), answer_at });
     }
     if !dev.impersonates(&from) {
         return Err(unknown_account());

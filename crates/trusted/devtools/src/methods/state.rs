@@ -16,10 +16,7 @@ use super::{
 };
 
 async fn patch(call: &MethodCall, address: Address, what: PatchChange) -> RpcResult<()> {
-    let patch = StatePatch {
-        address,
-        change: what,
-    };
+    let patch = StatePatch { address, change: what };
     change(call, DevelopmentRequest::Patch(patch)).await
 }
 
@@ -73,24 +70,9 @@ async fn auto_impersonate(dev: Arc<Dev>, call: MethodCall) -> RpcResult<()> {
 
 pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
     table
-        .setter(
-            ["hardhat_setBalance", "anvil_setBalance"],
-            "address, wei",
-            "Sets a balance.",
-            set_balance,
-        )?
-        .setter(
-            ["hardhat_setNonce", "anvil_setNonce"],
-            "address, nonce",
-            "Sets a nonce.",
-            set_nonce,
-        )?
-        .setter(
-            ["hardhat_setCode", "anvil_setCode"],
-            "address, code",
-            "Puts code at an address.",
-            set_code,
-        )?
+        .setter(["hardhat_setBalance", "anvil_setBalance"], "address, wei", "Sets a balance.", set_balance)?
+        .setter(["hardhat_setNonce", "anvil_setNonce"], "address, nonce", "Sets a nonce.", set_nonce)?
+        .setter(["hardhat_setCode", "anvil_setCode"], "address, code", "Puts code at an address.", set_code)?
         .setter(
             ["hardhat_impersonateAccount", "anvil_impersonateAccount"],
             "address",
@@ -98,10 +80,7 @@ pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError>
             impersonate,
         )?
         .setter(
-            [
-                "hardhat_stopImpersonatingAccount",
-                "anvil_stopImpersonatingAccount",
-            ],
+            ["hardhat_stopImpersonatingAccount", "anvil_stopImpersonatingAccount"],
             "address",
             "Ends an impersonation.",
             stop_impersonating,

@@ -20,24 +20,14 @@ fn keys_of(chain_id: u64, epoch: Epoch) -> LedgerKeys {
 }
 
 fn block_at(height: u64) -> BlockAad {
-    BlockAad {
-        height: Height(height),
-        incarnation: INCARNATION,
-        parent_hash: B256::repeat_byte(0x44),
-    }
+    BlockAad { height: Height(height), incarnation: INCARNATION, parent_hash: B256::repeat_byte(0x44) }
 }
 
 fn chunk_at(snapshot: u64, index: u32) -> SnapshotAad {
-    SnapshotAad {
-        snapshot: Height(snapshot),
-        index,
-        incarnation: INCARNATION,
-    }
+    SnapshotAad { snapshot: Height(snapshot), index, incarnation: INCARNATION }
 }
 
-const META: MetaAad = MetaAad {
-    incarnation: INCARNATION,
-};
+const META: MetaAad = MetaAad { incarnation: INCARNATION };
 
 /// Computed from the text of `docs/keys.md` by a program that shares no code with this one.
 #[test]
@@ -47,18 +37,9 @@ fn blobs_are_those_of_the_documentation() {
     let block = keys.seal_block(NONCE, &block_at(5), b"hello").unwrap();
     let chunk = keys.seal_chunk(NONCE, &chunk_at(5, 7), b"hello").unwrap();
     let meta = keys.seal_meta(NONCE, &META, b"hello").unwrap();
-    assert_eq!(
-        digest(block.as_bytes()),
-        "7b03424925acfb173ea81621cb889d6be068abad09fb3c7b1cb35c852f37f8c5"
-    );
-    assert_eq!(
-        digest(chunk.as_bytes()),
-        "0b20026501ea6ba330d43e2f5e586abd115eed728d830cf0af9ee484a3785ce8"
-    );
-    assert_eq!(
-        digest(meta.as_bytes()),
-        "5dd38755e7c15271c21c2691ec8d2624843aed55700124932c543f66dca41054"
-    );
+    assert_eq!(digest(block.as_bytes()), "7b03424925acfb173ea81621cb889d6be068abad09fb3c7b1cb35c852f37f8c5");
+    assert_eq!(digest(chunk.as_bytes()), "0b20026501ea6ba330d43e2f5e586abd115eed728d830cf0af9ee484a3785ce8");
+    assert_eq!(digest(meta.as_bytes()), "5dd38755e7c15271c21c2691ec8d2624843aed55700124932c543f66dca41054");
 }
 
 #[test]
@@ -66,14 +47,8 @@ fn salts_are_those_of_the_documentation() {
     let salt = |height, domain| keys().commitment_salt(Height(height), domain).to_string();
     let state = salt(5, SaltDomain::State);
     let receipts = salt(5, SaltDomain::Receipts);
-    assert_eq!(
-        state,
-        "0x24d8a43b0c0141c6e3d1ccbe60bde8ecc28ee2dd4f20d0aeceaaf578c1d0efe9"
-    );
-    assert_eq!(
-        receipts,
-        "0xc1a7d82e71149e7cc9c4d89cd975a48fab2dc12383c0021c2fbc1c27bf468142"
-    );
+    assert_eq!(state, "0x24d8a43b0c0141c6e3d1ccbe60bde8ecc28ee2dd4f20d0aeceaaf578c1d0efe9");
+    assert_eq!(receipts, "0xc1a7d82e71149e7cc9c4d89cd975a48fab2dc12383c0021c2fbc1c27bf468142");
     assert_ne!(salt(6, SaltDomain::State), state);
     assert_ne!(salt(5, SaltDomain::Requests), receipts);
 }
@@ -97,14 +72,8 @@ fn a_block_opens_nowhere_else() {
     let open = |aad: BlockAad| keys.open_block(&aad, sealed.clone());
     let elsewhere = [
         block_at(6),
-        BlockAad {
-            parent_hash: B256::repeat_byte(0x45),
-            ..block_at(5)
-        },
-        BlockAad {
-            incarnation: [0x23; 16],
-            ..block_at(5)
-        },
+        BlockAad { parent_hash: B256::repeat_byte(0x45), ..block_at(5) },
+        BlockAad { incarnation: [0x23; 16], ..block_at(5) },
     ];
     for aad in elsewhere {
         assert_eq!(open(aad), Err(OpenError::Authentication), "{aad:?}");
@@ -116,16 +85,9 @@ fn a_block_opens_nowhere_else() {
 fn a_chunk_opens_nowhere_else() {
     let keys = keys();
     let sealed = keys.seal_chunk(NONCE, &chunk_at(5, 7), b"chunk").unwrap();
-    let other_snapshot = SnapshotAad {
-        incarnation: [0x23; 16],
-        ..chunk_at(5, 7)
-    };
+    let other_snapshot = SnapshotAad { incarnation: [0x23; 16], ..chunk_at(5, 7) };
     for aad in [chunk_at(5, 8), chunk_at(6, 7), chunk_at(7, 5), other_snapshot] {
-        assert_eq!(
-            keys.open_chunk(&aad, sealed.clone()),
-            Err(OpenError::Authentication),
-            "{aad:?}"
-        );
+        assert_eq!(keys.open_chunk(&aad, sealed.clone()), Err(OpenError::Authentication), "{aad:?}");
     }
 }
 
@@ -151,14 +113,8 @@ fn another_kind_chain_genesis_machine_or_epoch_is_refused() {
         assert_eq!(opened, Err(OpenError::Authentication));
     }
 
-    let wrong = OpenError::WrongEpoch {
-        found: EPOCH,
-        expected: Epoch(3),
-    };
-    assert_eq!(
-        keys_of(CHAIN, Epoch(3)).open_block(&block_at(5), sealed),
-        Err(wrong)
-    );
+    let wrong = OpenError::WrongEpoch { found: EPOCH, expected: Epoch(3) };
+    assert_eq!(keys_of(CHAIN, Epoch(3)).open_block(&block_at(5), sealed), Err(wrong));
     // A header that claims the reader's epoch does not help: the key is another.
     let mut claimed = bytes;
     claimed[7] = 3;
@@ -170,48 +126,22 @@ fn another_kind_chain_genesis_machine_or_epoch_is_refused() {
 #[test]
 fn lengths_show_the_size_class_only() {
     let keys = keys();
-    let sealed_len = |len: usize| {
-        keys.seal_block(NONCE, &block_at(1), vec![7; len])
-            .unwrap()
-            .as_bytes()
-            .len()
-    };
+    let sealed_len = |len: usize| keys.seal_block(NONCE, &block_at(1), vec![7; len]).unwrap().as_bytes().len();
     assert_eq!(sealed_len(0), 1024 + 52);
     assert_eq!(sealed_len(1020), 1024 + 52);
     assert_eq!(sealed_len(1021), 2048 + 52);
     assert_eq!(sealed_len(MAX_PLAINTEXT_BYTES), crate::MAX_SEALED_BYTES);
-    let chunk_len = |len: usize| {
-        keys.seal_chunk(NONCE, &chunk_at(1, 0), vec![7; len])
-            .unwrap()
-            .as_bytes()
-            .len()
-    };
+    let chunk_len = |len: usize| keys.seal_chunk(NONCE, &chunk_at(1, 0), vec![7; len]).unwrap().as_bytes().len();
     assert_eq!(chunk_len(0), chunk_len(SNAPSHOT_CHUNK_BYTES));
 }
 
 #[test]
 fn what_is_too_long_is_not_sealed() {
     let keys = keys();
-    let block = keys
-        .seal_block(NONCE, &block_at(1), vec![0; MAX_PLAINTEXT_BYTES + 1])
-        .err();
-    assert_eq!(
-        block,
-        Some(SealError::TooLong {
-            len: MAX_PLAINTEXT_BYTES + 1,
-            max: MAX_PLAINTEXT_BYTES
-        })
-    );
-    let chunk = keys
-        .seal_chunk(NONCE, &chunk_at(1, 0), vec![0; SNAPSHOT_CHUNK_BYTES + 1])
-        .err();
-    assert_eq!(
-        chunk,
-        Some(SealError::TooLong {
-            len: SNAPSHOT_CHUNK_BYTES + 1,
-            max: SNAPSHOT_CHUNK_BYTES
-        })
-    );
+    let block = keys.seal_block(NONCE, &block_at(1), vec![0; MAX_PLAINTEXT_BYTES + 1]).err();
+    assert_eq!(block, Some(SealError::TooLong { len: MAX_PLAINTEXT_BYTES + 1, max: MAX_PLAINTEXT_BYTES }));
+    let chunk = keys.seal_chunk(NONCE, &chunk_at(1, 0), vec![0; SNAPSHOT_CHUNK_BYTES + 1]).err();
+    assert_eq!(chunk, Some(SealError::TooLong { len: SNAPSHOT_CHUNK_BYTES + 1, max: SNAPSHOT_CHUNK_BYTES }));
 }
 
 #[test]
@@ -219,34 +149,21 @@ fn an_exhausted_key_seals_no_more_but_opens() {
     let keys = keys();
     let sealed = keys.seal_block(NONCE, &block_at(1), b"last").unwrap();
     keys.block.seals.store(MAX_SEALS_PER_KEY, Ordering::Relaxed);
-    assert_eq!(
-        keys.seal_block(NONCE, &block_at(2), b"").err(),
-        Some(SealError::KeyExhausted)
-    );
-    assert!(
-        keys.seal_meta(NONCE, &META, b"").is_ok(),
-        "each kind counts for itself"
-    );
+    assert_eq!(keys.seal_block(NONCE, &block_at(2), b"").err(), Some(SealError::KeyExhausted));
+    assert!(keys.seal_meta(NONCE, &META, b"").is_ok(), "each kind counts for itself");
     assert_eq!(keys.open_block(&block_at(1), sealed).unwrap(), b"last");
 }
 
 #[test]
 fn genuine_bytes_with_wrong_padding_are_named() {
     let keys = keys();
-    let header = Header {
-        class: SizeClass::new(0).unwrap(),
-        epoch: EPOCH,
-        incarnation: INCARNATION,
-        nonce: NONCE,
-    };
+    let header = Header { class: SizeClass::new(0).unwrap(), epoch: EPOCH, incarnation: INCARNATION, nonce: NONCE };
     let mut bytes = pad(&header, b"hello");
     bytes[HEADER_LEN + 5] = 1;
     let end = bytes.len() - TAG_LEN;
     let aad = Aad::new(keys.block.domain, &header.encode(), &block_at(1).position());
     let record_key = keys.block.record_key(&INCARNATION);
-    let tag = record_key
-        .seal_in_place(NONCE, aad.as_bytes(), &mut bytes[HEADER_LEN..end])
-        .unwrap();
+    let tag = record_key.seal_in_place(NONCE, aad.as_bytes(), &mut bytes[HEADER_LEN..end]).unwrap();
     bytes[end..].copy_from_slice(&tag);
     let sealed = Sealed::from_bytes(bytes).unwrap();
     assert_eq!(keys.open_block(&block_at(1), sealed), Err(OpenError::BadPadding));
@@ -256,46 +173,16 @@ fn genuine_bytes_with_wrong_padding_are_named() {
 fn malformed_blobs_are_named() {
     let parse = |bytes: &[u8]| Sealed::<BlockBlob>::from_bytes(bytes.to_vec()).map(|_| ());
     let good = keys().seal_block(NONCE, &block_at(1), b"x").unwrap().into_bytes();
-    assert_eq!(
-        parse(&[]),
-        Err(OpenError::Truncated {
-            found: 0,
-            expected: HEADER_LEN
-        })
-    );
-    assert_eq!(
-        parse(&good[..35]),
-        Err(OpenError::Truncated {
-            found: 35,
-            expected: HEADER_LEN
-        })
-    );
-    assert_eq!(
-        parse(&good[..1075]),
-        Err(OpenError::Truncated {
-            found: 1075,
-            expected: 1076
-        })
-    );
-    assert_eq!(
-        parse(&[&good[..], &[0]].concat()),
-        Err(OpenError::TooLong {
-            found: 1077,
-            expected: 1076
-        })
-    );
+    assert_eq!(parse(&[]), Err(OpenError::Truncated { found: 0, expected: HEADER_LEN }));
+    assert_eq!(parse(&good[..35]), Err(OpenError::Truncated { found: 35, expected: HEADER_LEN }));
+    assert_eq!(parse(&good[..1075]), Err(OpenError::Truncated { found: 1075, expected: 1076 }));
+    assert_eq!(parse(&[&good[..], &[0]].concat()), Err(OpenError::TooLong { found: 1077, expected: 1076 }));
     let mut bytes = good.clone();
     bytes[1] = 2;
     assert_eq!(parse(&bytes), Err(OpenError::UnknownVersion(2)));
     let mut bytes = good;
     bytes[2] = 0xff;
-    assert_eq!(
-        parse(&bytes),
-        Err(OpenError::TooLong {
-            found: 1076,
-            expected: crate::MAX_SEALED_BYTES
-        })
-    );
+    assert_eq!(parse(&bytes), Err(OpenError::TooLong { found: 1076, expected: crate::MAX_SEALED_BYTES }));
 }
 
 #[test]
@@ -309,10 +196,7 @@ fn debug_shows_no_secret() {
 fn reopen(keys: &LedgerKeys, bytes: Vec<u8>) -> Result<Vec<u8>, OpenError> {
     let sealed = Sealed::from_bytes(bytes)?;
     // The incarnation is taken from the blob itself, as a restarting node does.
-    let aad = BlockAad {
-        incarnation: sealed.incarnation(),
-        ..block_at(5)
-    };
+    let aad = BlockAad { incarnation: sealed.incarnation(), ..block_at(5) };
     keys.open_block(&aad, sealed)
 }
 
@@ -385,10 +269,7 @@ fn measure_sealing() {
         let start = std::time::Instant::now();
         let mut last = Vec::new();
         for _ in 0..rounds {
-            last = keys
-                .seal_block(NONCE, &block_at(5), &record)
-                .unwrap()
-                .into_bytes();
+            last = keys.seal_block(NONCE, &block_at(5), &record).unwrap().into_bytes();
         }
         let seal = start.elapsed().as_secs_f64() / rounds as f64;
         let start = std::time::Instant::now();

@@ -74,10 +74,7 @@ impl Solo {
         } else {
             return;
         };
-        let slot = Slot {
-            height: self.built.next(),
-            attempt: self.next_attempt,
-        };
+        let slot = Slot { height: self.built.next(), attempt: self.next_attempt };
         self.next_attempt += 1;
         self.building = Some(slot);
         out.push(Effect::Build { slot, empty });
@@ -91,11 +88,7 @@ impl Solo {
         self.built = slot.height;
         let seq = self.next_seq;
         self.next_seq = seq.next();
-        self.in_flight.push_back(InFlight {
-            height: slot.height,
-            seq,
-            durable: false,
-        });
+        self.in_flight.push_back(InFlight { height: slot.height, seq, durable: false });
         out.push(Effect::Persist { seq, slot });
     }
 
@@ -112,9 +105,7 @@ impl Solo {
     fn set_pace(&mut self, now_ms: u64, pace: Pace, out: &mut Vec<Effect>) {
         self.pace = pace;
         match pace {
-            Pace::Interval { period_ms } => out.push(Effect::Arm {
-                deadline_ms: now_ms.saturating_add(period_ms),
-            }),
+            Pace::Interval { period_ms } => out.push(Effect::Arm { deadline_ms: now_ms.saturating_add(period_ms) }),
             Pace::Instant | Pace::Manual => out.push(Effect::Disarm),
         }
     }
@@ -123,9 +114,7 @@ impl Solo {
         if let Pace::Interval { period_ms } = self.pace {
             // A slow disk must not pile up periods: one block is owed at most.
             self.forced = self.forced.max(1);
-            out.push(Effect::Arm {
-                deadline_ms: now_ms.saturating_add(period_ms),
-            });
+            out.push(Effect::Arm { deadline_ms: now_ms.saturating_add(period_ms) });
         }
     }
 }
@@ -156,11 +145,6 @@ impl Ordering for Solo {
     }
 
     fn status(&self) -> Status {
-        Status {
-            committed: self.committed,
-            built: self.built,
-            building: self.building,
-            pace: self.pace,
-        }
+        Status { committed: self.committed, built: self.built, building: self.building, pace: self.pace }
     }
 }

@@ -7,33 +7,15 @@ fn step(engine: &mut Solo, input: Input) -> Vec<Effect> {
 }
 
 fn slot(height: u64, attempt: u64) -> Slot {
-    Slot {
-        height: Height(height),
-        attempt,
-    }
+    Slot { height: Height(height), attempt }
 }
 
 #[test]
 fn demand_builds_persists_and_commits_one_block() {
     let mut engine = Solo::new(Height(7), Pace::Instant);
-    assert_eq!(
-        step(&mut engine, Input::Demand),
-        [Effect::Build {
-            slot: slot(8, 0),
-            empty: Empty::Skip
-        }]
-    );
-    assert_eq!(
-        step(&mut engine, Input::Built(slot(8, 0))),
-        [Effect::Persist {
-            seq: Seq(0),
-            slot: slot(8, 0)
-        }]
-    );
-    assert_eq!(
-        step(&mut engine, Input::Persisted(Seq(0))),
-        [Effect::Commit(Height(8))]
-    );
+    assert_eq!(step(&mut engine, Input::Demand), [Effect::Build { slot: slot(8, 0), empty: Empty::Skip }]);
+    assert_eq!(step(&mut engine, Input::Built(slot(8, 0))), [Effect::Persist { seq: Seq(0), slot: slot(8, 0) }]);
+    assert_eq!(step(&mut engine, Input::Persisted(Seq(0))), [Effect::Commit(Height(8))]);
     assert_eq!(engine.status().committed, Height(8));
 }
 
@@ -45,22 +27,9 @@ fn the_next_block_is_built_while_the_last_one_is_persisting() {
     let effects = step(&mut engine, Input::Built(slot(1, 0)));
     assert_eq!(
         effects,
-        [
-            Effect::Persist {
-                seq: Seq(0),
-                slot: slot(1, 0)
-            },
-            Effect::Build {
-                slot: slot(2, 1),
-                empty: Empty::Skip
-            },
-        ]
+        [Effect::Persist { seq: Seq(0), slot: slot(1, 0) }, Effect::Build { slot: slot(2, 1), empty: Empty::Skip },]
     );
-    assert_eq!(
-        engine.status().committed,
-        Height(0),
-        "nothing is committed before it is durable"
-    );
+    assert_eq!(engine.status().committed, Height(0), "nothing is committed before it is durable");
 }
 
 #[test]
@@ -75,13 +44,7 @@ fn the_pipeline_is_bounded() {
     assert_eq!(engine.status().built, Height(DEPTH));
     assert_eq!(
         step(&mut engine, Input::Persisted(Seq(0))),
-        [
-            Effect::Commit(Height(1)),
-            Effect::Build {
-                slot: slot(DEPTH + 1, DEPTH),
-                empty: Empty::Skip
-            }
-        ]
+        [Effect::Commit(Height(1)), Effect::Build { slot: slot(DEPTH + 1, DEPTH), empty: Empty::Skip }]
     );
 }
 
@@ -93,10 +56,7 @@ fn commits_keep_their_order_when_the_disk_answers_out_of_order() {
     step(&mut engine, Input::Built(slot(1, 0)));
     step(&mut engine, Input::Built(slot(2, 1)));
     assert_eq!(step(&mut engine, Input::Persisted(Seq(1))), []);
-    assert_eq!(
-        step(&mut engine, Input::Persisted(Seq(0))),
-        [Effect::Commit(Height(1)), Effect::Commit(Height(2))]
-    );
+    assert_eq!(step(&mut engine, Input::Persisted(Seq(0))), [Effect::Commit(Height(1)), Effect::Commit(Height(2))]);
 }
 
 #[test]
@@ -115,20 +75,11 @@ fn unknown_late_and_repeated_answers_change_nothing() {
 fn an_interval_makes_empty_blocks_and_owes_one_at_most() {
     let mut engine = Solo::new(Height(0), Pace::Manual);
     let pace = Pace::Interval { period_ms: 500 };
-    assert_eq!(
-        step(&mut engine, Input::SetPace(pace)),
-        [Effect::Arm { deadline_ms: 1_500 }]
-    );
+    assert_eq!(step(&mut engine, Input::SetPace(pace)), [Effect::Arm { deadline_ms: 1_500 }]);
     assert_eq!(step(&mut engine, Input::Demand), []);
     assert_eq!(
         step(&mut engine, Input::Timer),
-        [
-            Effect::Arm { deadline_ms: 1_500 },
-            Effect::Build {
-                slot: slot(1, 0),
-                empty: Empty::Make
-            }
-        ]
+        [Effect::Arm { deadline_ms: 1_500 }, Effect::Build { slot: slot(1, 0), empty: Empty::Make }]
     );
     step(&mut engine, Input::Timer);
     step(&mut engine, Input::Timer);
@@ -142,18 +93,8 @@ fn an_interval_makes_empty_blocks_and_owes_one_at_most() {
 fn a_manual_pace_builds_only_when_forced() {
     let mut engine = Solo::new(Height(3), Pace::Manual);
     assert_eq!(step(&mut engine, Input::Demand), []);
-    assert_eq!(
-        step(&mut engine, Input::Force),
-        [Effect::Build {
-            slot: slot(4, 0),
-            empty: Empty::Make
-        }]
-    );
-    assert_eq!(
-        step(&mut engine, Input::Built(slot(4, 0))).len(),
-        1,
-        "persist only"
-    );
+    assert_eq!(step(&mut engine, Input::Force), [Effect::Build { slot: slot(4, 0), empty: Empty::Make }]);
+    assert_eq!(step(&mut engine, Input::Built(slot(4, 0))).len(), 1, "persist only");
 }
 
 #[test]
@@ -163,11 +104,5 @@ fn a_reset_forgets_the_tail_and_ignores_its_answers() {
     step(&mut engine, Input::Built(slot(6, 0)));
     step(&mut engine, Input::Reset(Height(4)));
     assert_eq!(step(&mut engine, Input::Persisted(Seq(0))), []);
-    assert_eq!(
-        step(&mut engine, Input::Demand),
-        [Effect::Build {
-            slot: slot(5, 1),
-            empty: Empty::Skip
-        }]
-    );
+    assert_eq!(step(&mut engine, Input::Demand), [Effect::Build { slot: slot(5, 1), empty: Empty::Skip }]);
 }

@@ -106,9 +106,7 @@ impl TransactionArgs {
     pub fn check_fees(&self) -> RpcResult<()> {
         let dynamic = self.max_fee_per_gas.is_some() || self.max_priority_fee_per_gas.is_some();
         if self.gas_price.is_some() && dynamic {
-            return Err(errors::server_error(
-                "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified",
-            ));
+            return Err(errors::server_error("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified"));
         }
         Ok(())
     }
@@ -156,10 +154,7 @@ mod tests {
         assert_eq!(args.input, Some(Bytes::from_static(b"345")));
         assert_eq!(args.gas_price, None);
         let request = args.into_call_request().unwrap();
-        assert_eq!(
-            request.to,
-            Some(address!("9344b07175800259691961298ca11c824e65032d"))
-        );
+        assert_eq!(request.to, Some(address!("9344b07175800259691961298ca11c824e65032d")));
         assert_eq!(request.max_fee_per_gas, Some(0x1a2_1398));
         assert_eq!(request.value, Some(U256::from(23)));
     }

@@ -29,11 +29,7 @@ struct Account {
 
 fn slots(slots: Option<Slots>) -> Option<BTreeMap<U256, U256>> {
     let slots = slots?.into_iter();
-    Some(
-        slots
-            .map(|(Field(key), Field(value))| (key.slot, value.slot))
-            .collect(),
-    )
+    Some(slots.map(|(Field(key), Field(value))| (key.slot, value.slot)).collect())
 }
 
 impl Param for StateOverridesArg {
@@ -88,14 +84,9 @@ struct Block {
 impl Param for BlockOverridesArg {
     fn decode(json: &str) -> Result<Self, String> {
         let block: Block = object(json, "override.BlockOverrides")?;
-        let unsupported = [
-            ("beaconRoot", block.beacon_root.is_some()),
-            ("withdrawals", block.withdrawals.is_some()),
-        ];
+        let unsupported = [("beaconRoot", block.beacon_root.is_some()), ("withdrawals", block.withdrawals.is_some())];
         if let Some((name, _)) = unsupported.into_iter().find(|(_, present)| *present) {
-            return Err(format!(
-                "block override \"{name}\" is not supported for this RPC method"
-            ));
+            return Err(format!("block override \"{name}\" is not supported for this RPC method"));
         }
         Ok(Self(BlockOverrides {
             number: block.number.map(|Field(number)| number),
@@ -150,9 +141,6 @@ mod tests {
         let json = r#"{"number":"0x5","time":"0x6","baseFeePerGas":"0x7","feeRecipient":
             "0x14e46043e63d0e3cdcf2530519f4cfaf35058cb2"}"#;
         let BlockOverridesArg(block) = BlockOverridesArg::decode(json).unwrap();
-        assert_eq!(
-            (block.number, block.timestamp, block.base_fee),
-            (Some(5), Some(6), Some(7))
-        );
+        assert_eq!((block.number, block.timestamp, block.base_fee), (Some(5), Some(6), Some(7)));
     }
 }

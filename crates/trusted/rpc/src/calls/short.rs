@@ -11,9 +11,7 @@ use cloister_state::StateView;
 use revm::{
     Inspector,
     context::result::ExecutionResult,
-    interpreter::{
-        CallInputs, CallOutcome, Gas, InstructionResult, Interpreter, InterpreterResult, InterpreterTypes,
-    },
+    interpreter::{CallInputs, CallOutcome, Gas, InstructionResult, Interpreter, InterpreterResult, InterpreterTypes},
 };
 
 /// Instructions that a short call executes at most.
@@ -51,11 +49,7 @@ impl<CTX, INTR: InterpreterTypes> Inspector<CTX, INTR> for Watch {
             return None;
         }
         self.is_too_long = true;
-        let result = InterpreterResult {
-            result: InstructionResult::OutOfGas,
-            output: Bytes::new(),
-            gas: Gas::new(0),
-        };
+        let result = InterpreterResult { result: InstructionResult::OutOfGas, output: Bytes::new(), gas: Gas::new(0) };
         Some(CallOutcome::new(result, inputs.return_memory_offset.clone()))
     }
 }
@@ -85,9 +79,7 @@ pub(super) fn attempt(
     match ended.result {
         ExecutionResult::Success { output, .. } => Ok(Some(output.into_data())),
         ExecutionResult::Revert { output, .. } => Err(ExecutionError::Reverted { output }),
-        ExecutionResult::Halt { reason, .. } => Err(ExecutionError::Halted {
-            reason: halt_message(&reason),
-        }),
+        ExecutionResult::Halt { reason, .. } => Err(ExecutionError::Halted { reason: halt_message(&reason) }),
     }
 }
 
@@ -107,21 +99,13 @@ mod tests {
 
     /// Runs `code` as a short call, and as a plain one.
     #[allow(clippy::type_complexity)]
-    fn run(
-        code: &[u8],
-    ) -> (
-        Result<Option<Bytes>, ExecutionError>,
-        Result<Bytes, ExecutionError>,
-    ) {
+    fn run(code: &[u8]) -> (Result<Option<Bytes>, ExecutionError>, Result<Bytes, ExecutionError>) {
         let state = State::new(HistoryLimits::default());
         state.apply(Height(0), &StateDelta::default()).unwrap();
         let view = state.view(Height(0)).unwrap();
         let spec = ChainSpec::development(DevChain::default()).unwrap();
         let header = spec.genesis_header(view.root());
-        let account = AccountOverride {
-            code: Some(Bytes::copy_from_slice(code)),
-            ..AccountOverride::default()
-        };
+        let account = AccountOverride { code: Some(Bytes::copy_from_slice(code)), ..AccountOverride::default() };
         let env = CallEnv {
             header: &header,
             hashes: &NoBlockHashes,
@@ -129,10 +113,7 @@ mod tests {
             block_overrides: &BlockOverrides::default(),
             gas_cap: 50_000_000,
         };
-        let request = CallRequest {
-            to: Some(CONTRACT),
-            ..CallRequest::default()
-        };
+        let request = CallRequest { to: Some(CONTRACT), ..CallRequest::default() };
         let executor = Executor::new(Arc::new(spec), Arc::new(Open));
         let plain = executor.call(&view, &env, &request).unwrap().into_output();
         (attempt(&executor, &view, &env, &request), plain)

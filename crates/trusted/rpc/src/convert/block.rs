@@ -52,8 +52,7 @@ impl BlockJson {
 
     /// Encoded length of what the caller may see of the block.
     fn size(&self) -> usize {
-        let transactions: &[RecoveredTransaction] =
-            self.block.whole().map_or(&[], |block| &block.transactions);
+        let transactions: &[RecoveredTransaction] = self.block.whole().map_or(&[], |block| &block.transactions);
         let withdrawals = self.block.withdrawals().map(|list| list.length());
         block_length(self.block.header(), transactions, withdrawals)
     }
@@ -66,16 +65,9 @@ pub(super) fn block_length(
     withdrawals: Option<usize>,
 ) -> usize {
     const EMPTY_LIST: usize = 1;
-    let list = |payload_length| alloy_rlp::Header {
-        list: true,
-        payload_length,
-    };
-    let transactions = transactions
-        .iter()
-        .map(|transaction| transaction.inner().length())
-        .sum();
-    let payload =
-        header.length() + list(transactions).length_with_payload() + EMPTY_LIST + withdrawals.unwrap_or(0);
+    let list = |payload_length| alloy_rlp::Header { list: true, payload_length };
+    let transactions = transactions.iter().map(|transaction| transaction.inner().length()).sum();
+    let payload = header.length() + list(transactions).length_with_payload() + EMPTY_LIST + withdrawals.unwrap_or(0);
     list(payload).length_with_payload()
 }
 
@@ -115,11 +107,7 @@ impl Serialize for Full<'_> {
 }
 
 /// What a header shows; fields of later forks only where the header has them.
-pub(super) fn header_fields<M: SerializeMap>(
-    json: &mut M,
-    header: &Header,
-    hash: B256,
-) -> Result<(), M::Error> {
+pub(super) fn header_fields<M: SerializeMap>(json: &mut M, header: &Header, hash: B256) -> Result<(), M::Error> {
     if let Some(fee) = header.base_fee_per_gas {
         json.serialize_entry("baseFeePerGas", &Quantity::from(fee))?;
     }

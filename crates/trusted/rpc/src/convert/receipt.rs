@@ -36,15 +36,9 @@ impl ReceiptJson {
 impl Serialize for ReceiptJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let seen = &self.seen;
-        let receipt = seen
-            .receipt()
-            .ok_or_else(|| serde::ser::Error::custom("no receipt"))?;
+        let receipt = seen.receipt().ok_or_else(|| serde::ser::Error::custom("no receipt"))?;
         // Most receipts have none: do not walk the block to number them.
-        let logs: Vec<SeenLog<'_>> = if receipt.logs().is_empty() {
-            Vec::new()
-        } else {
-            seen.logs().collect()
-        };
+        let logs: Vec<SeenLog<'_>> = if receipt.logs().is_empty() { Vec::new() } else { seen.logs().collect() };
         Fields {
             transaction: seen.transaction(),
             place: Place::new(seen.block(), seen.index()),
@@ -85,12 +79,7 @@ impl Fields<'_> {
     fn logs_json(&self, transaction_hash: B256) -> Vec<LogJson<'_>> {
         self.logs
             .iter()
-            .map(|seen| LogJson {
-                log: seen.log,
-                log_index: seen.log_index,
-                place: self.place,
-                transaction_hash,
-            })
+            .map(|seen| LogJson { log: seen.log, log_index: seen.log_index, place: self.place, transaction_hash })
             .collect()
     }
 }

@@ -194,11 +194,7 @@ fn receipt_of(json: &Value, transaction: &RecoveredTransaction) -> Receipt {
         Some(_) => Eip658Value::PostState(field(json, "root")),
         None => Eip658Value::Eip658(json["status"] == "0x1"),
     };
-    let receipt = AlloyReceipt {
-        status,
-        cumulative_gas_used: number(json, "cumulativeGasUsed"),
-        logs: logs_of(json),
-    };
+    let receipt = AlloyReceipt { status, cumulative_gas_used: number(json, "cumulativeGasUsed"), logs: logs_of(json) };
     ReceiptEnvelope::from_typed(transaction.tx_type(), receipt)
 }
 
@@ -215,10 +211,7 @@ fn receipts_of_every_fork() {
         let transaction = recovered(&chain, place, &json);
         let receipt = receipt_of(&json, &transaction);
         let first = json["logs"].get(0).map_or(0, |log| number(log, "logIndex"));
-        let logs: Vec<_> = (first..)
-            .zip(receipt.logs())
-            .map(|(log_index, log)| SeenLog { log, log_index })
-            .collect();
+        let logs: Vec<_> = (first..).zip(receipt.logs()).map(|(log_index, log)| SeenLog { log, log_index }).collect();
         let excess = chain[&place.block_hash].header.excess_blob_gas;
         let shown = Fields {
             transaction: &transaction,
@@ -236,21 +229,13 @@ fn receipts_of_every_fork() {
 fn a_bloom_covers_only_the_logs_that_are_shown() {
     let Some(suite) = suite() else { return };
     let chain = chain(&suite);
-    let json = results(&suite, "eth_getTransactionReceipt")
-        .into_iter()
-        .find(|json| json["logs"].get(0).is_some())
-        .unwrap();
+    let json =
+        results(&suite, "eth_getTransactionReceipt").into_iter().find(|json| json["logs"].get(0).is_some()).unwrap();
     let place = place(&chain, &json);
     let transaction = recovered(&chain, place, &json);
     let receipt = receipt_of(&json, &transaction);
-    let shown = Fields {
-        transaction: &transaction,
-        place,
-        receipt: &receipt,
-        gas_used: 0,
-        logs: &[],
-        blob_gas_price: None,
-    };
+    let shown =
+        Fields { transaction: &transaction, place, receipt: &receipt, gas_used: 0, logs: &[], blob_gas_price: None };
     let shown = serde_json::to_value(shown).unwrap();
     assert_eq!(field::<Bloom>(&shown, "logsBloom"), Bloom::ZERO);
     assert_eq!(shown["logs"], Value::Array(Vec::new()));

@@ -61,20 +61,12 @@ impl TransactionJson {
     /// A transaction in the pool.
     #[must_use]
     pub const fn pending(transaction: RecoveredTransaction) -> Self {
-        Self {
-            transaction,
-            place: None,
-            visibility: Visibility::Full,
-        }
+        Self { transaction, place: None, visibility: Visibility::Full }
     }
 
     #[cfg(test)]
     pub(super) const fn at(transaction: RecoveredTransaction, place: Place) -> Self {
-        Self {
-            transaction,
-            place: Some(place),
-            visibility: Visibility::Full,
-        }
+        Self { transaction, place: Some(place), visibility: Visibility::Full }
     }
 
     /// What belongs to the sender alone reads zero for others.

@@ -111,10 +111,7 @@ mod tests {
     fn wrong_blocks_say_what_geth_says() {
         assert_eq!(decode("\"2\"").unwrap_err(), "hex string without 0x prefix");
         assert_eq!(decode("\"newest\"").unwrap_err(), "hex string without 0x prefix");
-        assert_eq!(
-            decode("\"0x8000000000000000\"").unwrap_err(),
-            "block number larger than int64"
-        );
+        assert_eq!(decode("\"0x8000000000000000\"").unwrap_err(), "block number larger than int64");
         let both = format!("{{\"blockNumber\":\"0x2\",\"blockHash\":\"{}\"}}", B256::ZERO);
         assert_eq!(
             decode(&both).unwrap_err(),

@@ -31,9 +31,7 @@ fn wrap(error: &str, go_type: &str) -> String {
 
 /// The digits after `0x`.
 fn digits(text: &str) -> Result<&str, &'static str> {
-    text.strip_prefix("0x")
-        .or_else(|| text.strip_prefix("0X"))
-        .ok_or("hex string without 0x prefix")
+    text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).ok_or("hex string without 0x prefix")
 }
 
 /// Reads the text of a JSON string with `from_text`.
@@ -43,8 +41,7 @@ fn text<T: Param>(json: &str, go_type: &str) -> Result<T, String> {
 }
 
 fn fixed<const N: usize>(text: &str, go_type: &str) -> Result<[u8; N], String> {
-    let wrong_length =
-        |length: usize| format!("hex string has length {length}, want {} for {go_type}", N * 2);
+    let wrong_length = |length: usize| format!("hex string has length {length}, want {} for {go_type}", N * 2);
     if text.is_empty() {
         return Err(wrong_length(0));
     }
@@ -93,9 +90,7 @@ impl Param for Bytes {
         if digits.len() % 2 == 1 {
             return Err(wrap("hex string of odd length", BYTES));
         }
-        hex::decode(digits)
-            .map(Self::from)
-            .map_err(|_| wrap("invalid hex string", BYTES))
+        hex::decode(digits).map(Self::from).map_err(|_| wrap("invalid hex string", BYTES))
     }
 }
 
@@ -104,10 +99,7 @@ impl Param for bool {
         match json {
             "true" => Ok(true),
             "false" => Ok(false),
-            _ => Err(format!(
-                "json: cannot unmarshal {} into Go value of type bool",
-                kind(json)
-            )),
+            _ => Err(format!("json: cannot unmarshal {} into Go value of type bool", kind(json))),
         }
     }
 }
@@ -118,12 +110,9 @@ impl Param for String {
     }
 
     fn decode(json: &str) -> Result<Self, String> {
-        json_string(json).map(Cow::into_owned).ok_or_else(|| {
-            format!(
-                "json: cannot unmarshal {} into Go value of type string",
-                kind(json)
-            )
-        })
+        json_string(json)
+            .map(Cow::into_owned)
+            .ok_or_else(|| format!("json: cannot unmarshal {} into Go value of type string", kind(json)))
     }
 }
 
@@ -226,10 +215,7 @@ pub struct StorageKey {
 pub fn decode_storage_key(text: &str) -> Result<StorageKey, String> {
     let digits = digits(text).unwrap_or(text);
     if digits.len() > 64 {
-        return Err(format!(
-            "storage key too long (want at most 32 bytes): {:?}",
-            abbreviated(text)
-        ));
+        return Err(format!("storage key too long (want at most 32 bytes): {:?}", abbreviated(text)));
     }
     if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Err(format!("invalid hex in storage key: {:?}", abbreviated(text)));
@@ -239,10 +225,7 @@ pub fn decode_storage_key(text: &str) -> Result<StorageKey, String> {
     } else {
         U256::from_str_radix(digits, 16).map_err(|_| "invalid hex in storage key".to_owned())?
     };
-    Ok(StorageKey {
-        slot,
-        is_full: digits.len() > 62,
-    })
+    Ok(StorageKey { slot, is_full: digits.len() > 62 })
 }
 
 /// At most 80 characters of what the client sent: an error never echoes a whole body.
@@ -261,18 +244,12 @@ mod tests {
     #[test]
     fn hex_errors_are_geths() {
         let address = |json| Address::decode(json).unwrap_err();
-        assert_eq!(
-            address("\"0x12\""),
-            "hex string has length 2, want 40 for common.Address"
-        );
+        assert_eq!(address("\"0x12\""), "hex string has length 2, want 40 for common.Address");
         assert_eq!(
             address("\"12\""),
             "json: cannot unmarshal hex string without 0x prefix into Go value of type common.Address"
         );
-        assert_eq!(
-            address("5"),
-            "json: cannot unmarshal non-string into Go value of type common.Address"
-        );
+        assert_eq!(address("5"), "json: cannot unmarshal non-string into Go value of type common.Address");
         assert_eq!(
             B256::decode("\"0x123\"").unwrap_err(),
             "json: cannot unmarshal hex string of odd length into Go value of type common.Hash"
@@ -281,10 +258,7 @@ mod tests {
             Bytes::decode("\"0xzz\"").unwrap_err(),
             "json: cannot unmarshal invalid hex string into Go value of type hexutil.Bytes"
         );
-        assert_eq!(
-            bool::decode("\"yes\"").unwrap_err(),
-            "json: cannot unmarshal string into Go value of type bool"
-        );
+        assert_eq!(bool::decode("\"yes\"").unwrap_err(), "json: cannot unmarshal string into Go value of type bool");
     }
 
     #[test]
@@ -306,21 +280,12 @@ mod tests {
         assert_eq!(slot("ff"), U256::from(255));
         assert_eq!(slot("0x1234"), U256::from(0x1234));
         let full = format!("0x{:064x}", 7);
-        assert_eq!(
-            decode_storage_key(&full).unwrap(),
-            StorageKey {
-                slot: U256::from(7),
-                is_full: true
-            }
-        );
+        assert_eq!(decode_storage_key(&full).unwrap(), StorageKey { slot: U256::from(7), is_full: true });
         let long = format!("0x{:065x}", 0);
         assert_eq!(
             decode_storage_key(&long).unwrap_err(),
             format!("storage key too long (want at most 32 bytes): \"{long}\"")
         );
-        assert_eq!(
-            decode_storage_key("0xasdf").unwrap_err(),
-            "invalid hex in storage key: \"0xasdf\""
-        );
+        assert_eq!(decode_storage_key("0xasdf").unwrap_err(), "invalid hex in storage key: \"0xasdf\"");
     }
 }

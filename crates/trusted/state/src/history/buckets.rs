@@ -36,10 +36,7 @@ pub(super) struct Buckets {
 
 impl Buckets {
     pub(super) fn new() -> Self {
-        let mut buckets = Self {
-            chunks: Vec::new(),
-            count: 0,
-        };
+        let mut buckets = Self { chunks: Vec::new(), count: 0 };
         buckets.grow();
         buckets
     }
@@ -56,11 +53,7 @@ impl Buckets {
     pub(super) const fn index(&self, hash: u32) -> usize {
         let wide = self.count.next_power_of_two();
         let index = hash as usize & (wide - 1);
-        if index < self.count {
-            index
-        } else {
-            index & (wide / 2 - 1)
-        }
+        if index < self.count { index } else { index & (wide / 2 - 1) }
     }
 
     pub(super) fn get(&self, index: usize) -> Short {

@@ -35,10 +35,7 @@ impl HistoryLimits {
 
 impl Default for HistoryLimits {
     fn default() -> Self {
-        Self {
-            blocks: Self::MIN_BLOCKS,
-            bytes: 256 << 20,
-        }
+        Self { blocks: Self::MIN_BLOCKS, bytes: 256 << 20 }
     }
 }
 
@@ -143,12 +140,7 @@ impl History {
             self.committed = height;
         }
         let sequence = self.sequence();
-        self.blocks.push_back(Block {
-            height,
-            sequence,
-            root: B256::ZERO,
-            start: self.end(),
-        });
+        self.blocks.push_back(Block { height, sequence, root: B256::ZERO, start: self.end() });
     }
 
     /// Makes views of the newest block void, as its contents are about to change.
@@ -213,22 +205,16 @@ impl History {
             debug_assert!(false, "a slot was recorded before its account");
             return;
         };
-        let old = OldSlot {
-            account: Short::of(owner),
-            value: old.into(),
-        };
+        let old = OldSlot { account: Short::of(owner), value: old.into() };
         self.slots.push(slot_hash(account, &key), key, old, newest);
     }
 
     fn newest_account(&self, key: &B256) -> Option<RecordId> {
-        self.accounts
-            .newest(account_hash(key), |record| record.key == *key)
+        self.accounts.newest(account_hash(key), |record| record.key == *key)
     }
 
     fn newest_slot(&self, account: &B256, key: &B256) -> Option<RecordId> {
-        self.slots.newest(slot_hash(account, key), |record| {
-            record.key == *key && self.owner(record) == Some(account)
-        })
+        self.slots.newest(slot_hash(account, key), |record| record.key == *key && self.owner(record) == Some(account))
     }
 
     fn owner(&self, slot: &Record<OldSlot>) -> Option<&B256> {
@@ -237,10 +223,7 @@ impl History {
     }
 
     fn end(&self) -> Mark {
-        Mark {
-            account: self.accounts.next_id(),
-            slot: self.slots.next_id(),
-        }
+        Mark { account: self.accounts.next_id(), slot: self.slots.next_id() }
     }
 
     fn position(&self, height: Height) -> Option<usize> {
@@ -262,9 +245,7 @@ impl History {
         position
             .filter(|at| self.blocks[*at].sequence == version.sequence)
             .map(|at| self.blocks.get(at + 1).map_or(self.end(), |b| b.start))
-            .ok_or(StateError::HistoryUnavailable {
-                height: version.height,
-            })
+            .ok_or(StateError::HistoryUnavailable { height: version.height })
     }
 
     /// Whether nothing has been recorded since.

@@ -85,15 +85,9 @@ proptest! {
 }
 
 fn account(nonce: u64) -> Option<OldAccount> {
-    let account = Account {
-        nonce,
-        ..Account::default()
-    };
+    let account = Account { nonce, ..Account::default() };
     let storage_root = B256::ZERO;
-    Some(OldAccount {
-        account,
-        storage_root,
-    })
+    Some(OldAccount { account, storage_root })
 }
 
 #[test]

@@ -45,13 +45,7 @@ pub(crate) struct Versions<V> {
 
 impl<V> Versions<V> {
     pub(crate) fn new() -> Self {
-        Self {
-            chunks: VecDeque::new(),
-            first: 0,
-            next: 0,
-            buckets: Buckets::new(),
-            keys: 0,
-        }
+        Self { chunks: VecDeque::new(), first: 0, next: 0, buckets: Buckets::new(), keys: 0 }
     }
 
     /// The record to come.
@@ -133,20 +127,9 @@ impl<V> Versions<V> {
 
     /// Adds a record. `newest` is the newest one of the same key, if there is one.
     pub(crate) fn push(&mut self, hash: u32, key: B256, old: V, newest: Option<RecordId>) {
-        assert!(
-            self.next - self.first < MAX_RECORDS,
-            "history holds less than 2^30 changes"
-        );
+        assert!(self.next - self.first < MAX_RECORDS, "history holds less than 2^30 changes");
         let id = self.next;
-        let mut record = Record {
-            key,
-            old,
-            hash,
-            chain: Short::NONE,
-            older: Short::NONE,
-            jump: Short::NONE,
-            depth: 0,
-        };
+        let mut record = Record { key, old, hash, chain: Short::NONE, older: Short::NONE, jump: Short::NONE, depth: 0 };
         if let Some((older_id, older)) = newest.and_then(|id| Some((id, self.get(id)?))) {
             record.depth = older.depth.saturating_add(1);
             record.older = Short::of(older_id);

@@ -139,9 +139,7 @@ impl SnapshotCut {
                 Position::End => break,
                 Position::Account(from) => cut_account(&contents, &pinned, &mut self.codes, &mut chunk, from),
                 Position::Code { account, rest } => cut_code(&mut chunk, *account, rest),
-                Position::Slot { account, from } => {
-                    cut_slots(&contents, &pinned, &mut chunk, *account, *from)
-                }
+                Position::Slot { account, from } => cut_slots(&contents, &pinned, &mut chunk, *account, *from),
             };
             match next {
                 Step::On(position) => self.position = position,
@@ -165,10 +163,7 @@ impl SnapshotCut {
 
 impl core::fmt::Debug for SnapshotCut {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("SnapshotCut")
-            .field("height", &self.height)
-            .field("root", &self.root)
-            .finish_non_exhaustive()
+        f.debug_struct("SnapshotCut").field("height", &self.height).field("root", &self.root).finish_non_exhaustive()
     }
 }
 
@@ -196,10 +191,7 @@ fn cut_account(
     }
     Step::On(match codes.remove(&account.code_hash) {
         Some(rest) => Position::Code { account: key, rest },
-        None => Position::Slot {
-            account: key,
-            from: B256::ZERO,
-        },
+        None => Position::Slot { account: key, from: B256::ZERO },
     })
 }
 
@@ -213,22 +205,13 @@ fn cut_code(chunk: &mut ChunkWriter, account: B256, rest: &Bytes) -> Step {
     };
     let rest = rest.slice(length..);
     Step::On(if rest.is_empty() {
-        Position::Slot {
-            account,
-            from: B256::ZERO,
-        }
+        Position::Slot { account, from: B256::ZERO }
     } else {
         Position::Code { account, rest }
     })
 }
 
-fn cut_slots(
-    contents: &Contents,
-    pinned: &Pinned,
-    chunk: &mut ChunkWriter,
-    account: B256,
-    from: B256,
-) -> Step {
+fn cut_slots(contents: &Contents, pinned: &Pinned, chunk: &mut ChunkWriter, account: B256, from: B256) -> Step {
     let id = contents.tries.account_id(&account);
     let mut live = id.map(|id| contents.tries.slots_from(id, &from));
     let live = iter::from_fn(|| {

@@ -137,16 +137,9 @@ impl<'a> ChunkReader<'a> {
                 let key = self.hash()?;
                 let nonce = self.number::<8>()?;
                 let balance = self.number::<32>()?;
-                let code_hash = if *kind == CONTRACT {
-                    self.hash()?
-                } else {
-                    KECCAK256_EMPTY
-                };
-                let account = Account {
-                    nonce: u64::from_be_bytes(nonce),
-                    balance: U256::from_be_bytes(balance),
-                    code_hash,
-                };
+                let code_hash = if *kind == CONTRACT { self.hash()? } else { KECCAK256_EMPTY };
+                let account =
+                    Account { nonce: u64::from_be_bytes(nonce), balance: U256::from_be_bytes(balance), code_hash };
                 Record::Account(key, account)
             }
             CODE_PART => Record::CodePart(self.part()?),

@@ -35,12 +35,7 @@ impl SnapshotLoader {
     /// Starts with an empty state.
     #[must_use]
     pub fn new(history: HistoryLimits) -> Self {
-        Self {
-            contents: Contents::new(history),
-            current: None,
-            pending: None,
-            with_storage: Vec::new(),
-        }
+        Self { contents: Contents::new(history), current: None, pending: None, with_storage: Vec::new() }
     }
 
     /// Loads a chunk. Chunks come in the order they were cut. After an error the loader is of no
@@ -94,11 +89,7 @@ impl SnapshotLoader {
             return Err(SnapshotError::AccountOrder(key));
         }
         let id = self.contents.tries.put_account(key, account);
-        self.current = Some(Current {
-            key,
-            id,
-            last_slot: None,
-        });
+        self.current = Some(Current { key, id, last_slot: None });
         if account.has_code() && !self.contents.codes.contains(&account.code_hash) {
             let bytes = Vec::new();
             self.pending = Some(PendingCode { account, bytes });
@@ -152,8 +143,6 @@ impl SnapshotLoader {
 impl core::fmt::Debug for SnapshotLoader {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let account = self.current.as_ref().map(|current| current.key);
-        f.debug_struct("SnapshotLoader")
-            .field("account", &account)
-            .finish_non_exhaustive()
+        f.debug_struct("SnapshotLoader").field("account", &account).finish_non_exhaustive()
     }
 }

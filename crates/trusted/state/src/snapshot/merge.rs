@@ -17,10 +17,7 @@ where
     O: Iterator<Item = (B256, Option<T>)>,
 {
     pub(super) fn new(live: L, older: O) -> Self {
-        Self {
-            live: live.peekable(),
-            older: older.peekable(),
-        }
+        Self { live: live.peekable(), older: older.peekable() }
     }
 }
 

@@ -15,11 +15,7 @@ fn hash(n: u8) -> B256 {
 
 #[test]
 fn records_survive_a_chunk() {
-    let contract = Account {
-        nonce: u64::MAX,
-        balance: U256::MAX,
-        code_hash: hash(7),
-    };
+    let contract = Account { nonce: u64::MAX, balance: U256::MAX, code_hash: hash(7) };
     // The smallest chunk allowed holds the largest record that cannot be split.
     let mut chunk = ChunkWriter::new(128).unwrap();
     assert!(chunk.account(&hash(1), &contract).is_ok());
@@ -44,31 +40,19 @@ fn older_values_hold_over_live_ones() {
         (hash(7), Some("older")),
     ];
     let merged: Vec<_> = Merge::new(live.into_iter(), older.into_iter()).collect();
-    let expected = [
-        (hash(0), "older"),
-        (hash(1), "live"),
-        (hash(2), "older"),
-        (hash(6), "live"),
-        (hash(7), "older"),
-    ];
+    let expected = [(hash(0), "older"), (hash(1), "live"), (hash(2), "older"), (hash(6), "live"), (hash(7), "older")];
     assert_eq!(merged, expected);
 }
 
 fn state_with_code(code: &Bytes) -> State {
-    let account = Account {
-        code_hash: keccak256(code),
-        ..Account::default()
-    };
+    let account = Account { code_hash: keccak256(code), ..Account::default() };
     let changes = [1, 2].map(|n| AccountDelta {
         address: [n; 20].into(),
         account: Some(account),
         storage_cleared: StorageCleared::No,
         storage: vec![(U256::ONE, U256::ONE)],
     });
-    let delta = StateDelta {
-        accounts: changes.to_vec(),
-        codes: vec![code.clone()],
-    };
+    let delta = StateDelta { accounts: changes.to_vec(), codes: vec![code.clone()] };
     let state = State::new(HistoryLimits::default());
     state.apply(Height(3), &delta).unwrap();
     state
@@ -109,10 +93,7 @@ fn a_loaded_state_goes_on() {
         storage_cleared: StorageCleared::No,
         storage: Vec::new(),
     };
-    let delta = StateDelta {
-        accounts: vec![gone(1), gone(2)],
-        codes: Vec::new(),
-    };
+    let delta = StateDelta { accounts: vec![gone(1), gone(2)], codes: Vec::new() };
     for state in [&state, &loaded] {
         state.apply(Height(4), &delta).unwrap();
         let stats = state.stats();

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::model::{Model, address, code, delta};
 use crate::view::MAX_PROOF_CHANGES;
 use crate::{
-    Account, AccountDelta, HistoryLimits, SnapshotCut, SnapshotLoader, State, StateDelta, StateError,
-    StateView, StorageCleared,
+    Account, AccountDelta, HistoryLimits, SnapshotCut, SnapshotLoader, State, StateDelta, StateError, StateView,
+    StorageCleared,
 };
 
 #[derive(Clone, Debug)]
@@ -83,13 +83,7 @@ struct Run {
 impl Run {
     fn new(first: u64) -> Self {
         let state = State::new(HistoryLimits { blocks: 0, bytes: 0 });
-        Self {
-            state,
-            first,
-            models: Vec::new(),
-            views: Vec::new(),
-            cuttings: Vec::new(),
-        }
+        Self { state, first, models: Vec::new(), views: Vec::new(), cuttings: Vec::new() }
     }
 
     fn tip(&self) -> Height {
@@ -241,10 +235,7 @@ fn code_must_be_known() {
     let state = State::new(HistoryLimits::default());
     let mut delta = write(0, 1, 1);
     let code_hash = B256::repeat_byte(9);
-    delta.accounts[0].account = Some(Account {
-        code_hash,
-        ..Account::default()
-    });
+    delta.accounts[0].account = Some(Account { code_hash, ..Account::default() });
     let address = address(0);
     let error = StateError::UnknownCode { address, code_hash };
     assert_eq!(state.apply(Height(0), &delta), Err(error));
@@ -257,9 +248,7 @@ fn history_is_forgotten_within_its_limits() {
     let limits = HistoryLimits { blocks: 0, bytes: 0 };
     let state = State::new(limits);
     for height in 0..300 {
-        state
-            .apply(Height(height), &write(0, height, height + 1))
-            .unwrap();
+        state.apply(Height(height), &write(0, height, height + 1)).unwrap();
     }
     // Nothing is committed but the first.
     assert_eq!(state.oldest(), Height(0));
@@ -289,15 +278,10 @@ fn history_is_forgotten_within_its_limits() {
 
 #[test]
 fn history_beyond_the_least_is_kept_within_the_budget() {
-    let limits = HistoryLimits {
-        blocks: 200,
-        bytes: 8 << 20,
-    };
+    let limits = HistoryLimits { blocks: 200, bytes: 8 << 20 };
     let state = State::new(limits);
     for height in 0..1000 {
-        state
-            .apply(Height(height), &write(0, height % 5, height + 1))
-            .unwrap();
+        state.apply(Height(height), &write(0, height % 5, height + 1)).unwrap();
         state.set_committed(Height(height));
     }
     assert_eq!(state.oldest(), Height(0));
@@ -315,11 +299,8 @@ fn history_beyond_the_least_is_kept_within_the_budget() {
 fn large_blocks_go_in_slices() {
     let state = State::new(HistoryLimits::default());
     let mut model = Model::default();
-    let storage = |from: u64, to: u64, value: u64| {
-        (from..to)
-            .map(|slot| (U256::from(slot), U256::from(value)))
-            .collect()
-    };
+    let storage =
+        |from: u64, to: u64, value: u64| (from..to).map(|slot| (U256::from(slot), U256::from(value))).collect();
     let mut blocks = [write(0, 0, 1), write(0, 0, 1), write(0, 0, 1), write(1, 1, 1)];
     blocks[0].accounts[0].storage = storage(0, 3000, 5);
     blocks[1].accounts[0].storage = storage(1000, 4000, 6);
@@ -327,12 +308,7 @@ fn large_blocks_go_in_slices() {
     blocks[2].accounts[0].storage = storage(10, 1500, 7);
     blocks[3].accounts.insert(
         0,
-        AccountDelta {
-            address: address(0),
-            account: None,
-            storage_cleared: StorageCleared::No,
-            storage: Vec::new(),
-        },
+        AccountDelta { address: address(0), account: None, storage_cleared: StorageCleared::No, storage: Vec::new() },
     );
     let mut models = Vec::new();
     for (height, delta) in blocks.iter().enumerate() {
@@ -361,10 +337,7 @@ fn a_dropped_cut_is_unpinned() {
     let mut cut = state.snapshot(Height(0)).unwrap();
     state.apply(Height(1), &write(0, 1, 2)).unwrap();
     let error = cut.next_chunk(127).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "snapshot: chunks of 127 bytes cannot hold a record; 128 are needed"
-    );
+    assert_eq!(error.to_string(), "snapshot: chunks of 127 bytes cannot hold a record; 128 are needed");
     assert!(cut.next_chunk(1 << 20).unwrap().is_some());
     assert_eq!(cut.next_chunk(1 << 20), Ok(None));
 }
@@ -375,9 +348,7 @@ fn a_proof_through_too_many_changes_is_refused() {
     state.apply(Height(0), &write(0, 1, 1)).unwrap();
     let mut large = write(0, 1, 1);
     let changes = MAX_PROOF_CHANGES + 1;
-    large.accounts[0].storage = (0..changes)
-        .map(|slot| (U256::from(slot), U256::from(5)))
-        .collect();
+    large.accounts[0].storage = (0..changes).map(|slot| (U256::from(slot), U256::from(5))).collect();
     state.apply(Height(1), &large).unwrap();
     let height = Height(0);
     let view = state.view(height).unwrap();
@@ -386,13 +357,7 @@ fn a_proof_through_too_many_changes_is_refused() {
     let error = StateError::ProofTooOld { height, changes };
     assert_eq!(view.proof(address(0), &[U256::ONE]), Err(error));
     assert_eq!(view.storage(address(0), U256::ONE), Ok(U256::ONE));
-    assert!(
-        state
-            .view(Height(1))
-            .unwrap()
-            .proof(address(0), &[U256::ONE])
-            .is_ok()
-    );
+    assert!(state.view(Height(1)).unwrap().proof(address(0), &[U256::ONE]).is_ok());
 }
 
 #[test]
@@ -400,10 +365,7 @@ fn code_goes_when_history_forgets_its_last_account() {
     let state = State::new(HistoryLimits { blocks: 0, bytes: 0 });
     let mut deploy = write(0, 1, 1);
     deploy.codes = vec![code(1)];
-    deploy.accounts[0].account = Some(Account {
-        code_hash: keccak256(code(1)),
-        ..Account::default()
-    });
+    deploy.accounts[0].account = Some(Account { code_hash: keccak256(code(1)), ..Account::default() });
     state.apply(Height(0), &deploy).unwrap();
     // The code is replaced, as an EIP-7702 delegation may be, but history names it.
     state.apply(Height(1), &write(0, 1, 2)).unwrap();
@@ -413,8 +375,5 @@ fn code_goes_when_history_forgets_its_last_account() {
         state.apply(Height(height), &write(0, 1, height)).unwrap();
     }
     assert_eq!(state.stats().codes, 0);
-    assert_eq!(
-        state.view(Height(199)).unwrap().code(keccak256(code(1))),
-        Ok(None)
-    );
+    assert_eq!(state.view(Height(199)).unwrap().code(keccak256(code(1))), Ok(None));
 }

@@ -9,9 +9,7 @@ use alloy_trie::proof::verify_proof;
 use cloister_primitives::Height;
 
 use super::model::address;
-use crate::{
-    Account, AccountDelta, HistoryLimits, SnapshotLoader, State, StateDelta, StateError, StorageCleared,
-};
+use crate::{Account, AccountDelta, HistoryLimits, SnapshotLoader, State, StateDelta, StateError, StorageCleared};
 
 const SLOTS: u64 = 3000;
 const BLOCKS: u64 = 40;
@@ -21,21 +19,11 @@ fn block(height: u64) -> StateDelta {
     let value = U256::from(height + 1);
     let account = |n: u8| AccountDelta {
         address: address(n),
-        account: Some(Account {
-            nonce: height,
-            ..Account::default()
-        }),
-        storage_cleared: if height.is_multiple_of(7) {
-            StorageCleared::Yes
-        } else {
-            StorageCleared::No
-        },
+        account: Some(Account { nonce: height, ..Account::default() }),
+        storage_cleared: if height.is_multiple_of(7) { StorageCleared::Yes } else { StorageCleared::No },
         storage: (0..SLOTS).map(|slot| (U256::from(slot), value)).collect(),
     };
-    StateDelta {
-        accounts: vec![account(0), account(1)],
-        codes: Vec::new(),
-    }
+    StateDelta { accounts: vec![account(0), account(1)], codes: Vec::new() }
 }
 
 #[test]

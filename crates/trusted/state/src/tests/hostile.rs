@@ -6,17 +6,13 @@ use proptest::prelude::*;
 
 use super::model::{address, code, delta};
 use crate::{
-    Account, AccountDelta, DeltaError, HistoryLimits, SnapshotError, SnapshotLoader, State, StateDelta,
-    StateError, StorageCleared,
+    Account, AccountDelta, DeltaError, HistoryLimits, SnapshotError, SnapshotLoader, State, StateDelta, StateError,
+    StorageCleared,
 };
 
 fn sample() -> State {
     let state = State::new(HistoryLimits::default());
-    let contract = Account {
-        nonce: 1,
-        balance: U256::from(1u64 << 40),
-        code_hash: keccak256(code(3)),
-    };
+    let contract = Account { nonce: 1, balance: U256::from(1u64 << 40), code_hash: keccak256(code(3)) };
     let storage = (0..20u64).map(|slot| (U256::from(slot), U256::from(slot * 300 + 1)));
     let account = |n, account, storage| AccountDelta {
         address: address(n),
@@ -82,48 +78,24 @@ fn errors_name_what_is_wrong_with_a_snapshot() {
         (vec![9], SnapshotError::Version(Some(9))),
         (vec![1, 77], SnapshotError::UnknownRecord(77)),
         (vec![1, 1, 2, 3], SnapshotError::Truncated),
-        (
-            chunk(&[account_record(1, 2), account_record(1, 2)]),
-            SnapshotError::AccountOrder(B256::repeat_byte(2)),
-        ),
-        (
-            chunk(&[slot_record(1, &[1])]),
-            SnapshotError::SlotWithoutAccount(B256::repeat_byte(1)),
-        ),
+        (chunk(&[account_record(1, 2), account_record(1, 2)]), SnapshotError::AccountOrder(B256::repeat_byte(2))),
+        (chunk(&[slot_record(1, &[1])]), SnapshotError::SlotWithoutAccount(B256::repeat_byte(1))),
         (
             chunk(&[account_record(1, 2), slot_record(3, &[1]), slot_record(2, &[1])]),
             SnapshotError::SlotOrder(B256::repeat_byte(2)),
         ),
-        (
-            chunk(&[account_record(1, 2), slot_record(3, &[])]),
-            SnapshotError::ZeroSlot(B256::repeat_byte(3)),
-        ),
-        (
-            chunk(&[account_record(1, 2), slot_record(3, &[0, 1])]),
-            SnapshotError::NumberForm,
-        ),
-        (
-            chunk(&[account_record(1, 2), slot_record(3, &[1; 33])]),
-            SnapshotError::NumberForm,
-        ),
-        (
-            chunk(&[account_record(1, 2), vec![4, 0, 0, 0, 1, 7]]),
-            SnapshotError::UnexpectedCode,
-        ),
-        (
-            chunk(&[account_record(2, 2), vec![8; 32]]),
-            SnapshotError::MissingCode(B256::repeat_byte(8)),
-        ),
+        (chunk(&[account_record(1, 2), slot_record(3, &[])]), SnapshotError::ZeroSlot(B256::repeat_byte(3))),
+        (chunk(&[account_record(1, 2), slot_record(3, &[0, 1])]), SnapshotError::NumberForm),
+        (chunk(&[account_record(1, 2), slot_record(3, &[1; 33])]), SnapshotError::NumberForm),
+        (chunk(&[account_record(1, 2), vec![4, 0, 0, 0, 1, 7]]), SnapshotError::UnexpectedCode),
+        (chunk(&[account_record(2, 2), vec![8; 32]]), SnapshotError::MissingCode(B256::repeat_byte(8))),
         (
             chunk(&[account_record(2, 2), vec![8; 32], slot_record(3, &[1])]),
             SnapshotError::MissingCode(B256::repeat_byte(8)),
         ),
         (
             chunk(&[account_record(2, 2), vec![8; 32], vec![4, 0, 0, 0, 1, 7]]),
-            SnapshotError::CodeMismatch {
-                expected: B256::repeat_byte(8),
-                computed: keccak256([7]),
-            },
+            SnapshotError::CodeMismatch { expected: B256::repeat_byte(8), computed: keccak256([7]) },
         ),
     ];
     for (bytes, expected) in cases {
@@ -219,29 +191,14 @@ fn contradicting_deltas_are_refused() {
         storage: slots.iter().map(|slot| (U256::from(*slot), U256::ZERO)).collect(),
     };
     let delta = |accounts: Vec<AccountDelta>, codes| StateDelta { accounts, codes };
-    let gone = AccountDelta {
-        account: None,
-        ..change(0, &[1])
-    };
-    let slot_order = |slot: u64| DeltaError::SlotOrder {
-        address: address(0),
-        slot: U256::from(slot),
-    };
+    let gone = AccountDelta { account: None, ..change(0, &[1]) };
+    let slot_order = |slot: u64| DeltaError::SlotOrder { address: address(0), slot: U256::from(slot) };
     let cases = [
-        (
-            delta(vec![change(1, &[]), change(0, &[])], vec![]),
-            DeltaError::AccountOrder(address(0)),
-        ),
-        (
-            delta(vec![change(1, &[]), change(1, &[])], vec![]),
-            DeltaError::AccountOrder(address(1)),
-        ),
+        (delta(vec![change(1, &[]), change(0, &[])], vec![]), DeltaError::AccountOrder(address(0))),
+        (delta(vec![change(1, &[]), change(1, &[])], vec![]), DeltaError::AccountOrder(address(1))),
         (delta(vec![change(0, &[2, 1])], vec![]), slot_order(1)),
         (delta(vec![change(0, &[2, 2])], vec![]), slot_order(2)),
-        (
-            delta(vec![gone], vec![]),
-            DeltaError::StorageOfGoneAccount(address(0)),
-        ),
+        (delta(vec![gone], vec![]), DeltaError::StorageOfGoneAccount(address(0))),
         (delta(vec![], vec![code(1), code(0)]), DeltaError::CodeOrder),
         (delta(vec![], vec![code(1), code(1)]), DeltaError::CodeOrder),
         (delta(vec![], vec![vec![].into()]), DeltaError::EmptyCode),

@@ -50,9 +50,7 @@ impl Model {
 
     pub(crate) fn root(&self) -> B256 {
         state_root_unhashed(
-            self.accounts
-                .iter()
-                .map(|(address, (account, storage))| (*address, trie_account(account, storage))),
+            self.accounts.iter().map(|(address, (account, storage))| (*address, trie_account(account, storage))),
         )
     }
 
@@ -123,11 +121,8 @@ fn trie_account(account: &Account, storage: &BTreeMap<U256, U256>) -> TrieAccoun
 fn account() -> impl Strategy<Value = (Account, Option<Bytes>)> {
     (any::<u8>(), any::<u64>(), prop::option::of(0u8..4)).prop_map(|(nonce, balance, n)| {
         let code = n.map(code);
-        let mut account = Account {
-            nonce: nonce.into(),
-            balance: U256::from(balance) << (nonce % 190),
-            ..Account::default()
-        };
+        let mut account =
+            Account { nonce: nonce.into(), balance: U256::from(balance) << (nonce % 190), ..Account::default() };
         if let Some(code) = &code {
             account.code_hash = keccak256(code);
         }

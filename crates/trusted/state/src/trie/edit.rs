@@ -52,11 +52,7 @@ impl Descent {
         root: NodeId,
         key: &B256,
     ) -> Self {
-        let mut descent = Self {
-            branches: [0; NIBBLES],
-            length: 0,
-            end: End::Nothing,
-        };
+        let mut descent = Self { branches: [0; NIBBLES], length: 0, end: End::Nothing };
         let mut node = root;
         let mut depth = 0;
         loop {
@@ -64,11 +60,7 @@ impl Descent {
                 Kind::Nothing => return descent,
                 Kind::Leaf(index) => {
                     let parted = first_difference(leaves.get(index).key(), key, depth);
-                    descent.end = if parted == NIBBLES {
-                        End::Found(index)
-                    } else {
-                        End::Parted(node, parted)
-                    };
+                    descent.end = if parted == NIBBLES { End::Found(index) } else { End::Parted(node, parted) };
                     return descent;
                 }
                 Kind::Branch(index) => {
@@ -94,13 +86,7 @@ impl Descent {
     }
 
     /// Makes `node` the child that the key leads to below the last branch on `path`.
-    fn link(
-        branches: &mut impl NodeStore<Branch>,
-        path: &[u32],
-        root: &mut NodeId,
-        key: &B256,
-        node: NodeId,
-    ) {
+    fn link(branches: &mut impl NodeStore<Branch>, path: &[u32], root: &mut NodeId, key: &B256, node: NodeId) {
         match path.last() {
             None => *root = node,
             Some(parent) => *branches.get_mut(*parent).child_mut(key) = node,

@@ -36,15 +36,10 @@ pub(crate) fn settle<L: Leaf>(
         Kind::Leaf(index) => Reference::to(encode_leaf(leaves.get(index), depth).list()),
         Kind::Branch(index) => {
             let branch = branches.get(index);
-            let mut rlp = encode_branch(branch, |child| {
-                settle(branches, leaves, child, branch.depth() + 1, limit, out)
-            })?;
+            let mut rlp =
+                encode_branch(branch, |child| settle(branches, leaves, child, branch.depth() + 1, limit, out))?;
             let below = Reference::to(rlp.list());
-            if branch.depth() > depth {
-                Reference::to(encode_extension(branch, depth, &below).list())
-            } else {
-                below
-            }
+            if branch.depth() > depth { Reference::to(encode_extension(branch, depth, &below).list()) } else { below }
         }
     };
     out.push((node, reference));

@@ -35,8 +35,7 @@ pub(crate) struct Tries<B = Arena<Branch>, S = Arena<SlotLeaf>, A = Arena<Accoun
 }
 
 /// The tries of an older height: changes on top of the live ones.
-pub(crate) type OverlaidTries<'a> =
-    Tries<Overlay<'a, Branch>, Overlay<'a, SlotLeaf>, Overlay<'a, AccountLeaf>>;
+pub(crate) type OverlaidTries<'a> = Tries<Overlay<'a, Branch>, Overlay<'a, SlotLeaf>, Overlay<'a, AccountLeaf>>;
 
 /// Index of an account's leaf, good until the account is removed.
 #[derive(Clone, Copy)]
@@ -44,12 +43,7 @@ pub(crate) struct AccountId(u32);
 
 impl Tries {
     pub(crate) const fn new() -> Self {
-        Self {
-            branches: Arena::new(),
-            slots: Arena::new(),
-            accounts: Arena::new(),
-            root: NodeId::NOTHING,
-        }
+        Self { branches: Arena::new(), slots: Arena::new(), accounts: Arena::new(), root: NodeId::NOTHING }
     }
 
     /// A copy to change at will.

@@ -108,11 +108,7 @@ pub(crate) struct SlotLeaf {
 
 impl SlotLeaf {
     pub(crate) const fn new(key: B256, value: U256) -> Self {
-        Self {
-            key,
-            value: B256::new(value.to_be_bytes()),
-            reference: Reference::UNKNOWN,
-        }
+        Self { key, value: B256::new(value.to_be_bytes()), reference: Reference::UNKNOWN }
     }
 
     pub(crate) fn value(&self) -> U256 {

@@ -10,11 +10,7 @@ pub(crate) const NIBBLES: usize = 64;
 /// The nibble of `key` at `position`, counted from the root.
 pub(crate) fn nibble(key: &B256, position: usize) -> usize {
     let byte = key.0[position / 2];
-    usize::from(if position.is_multiple_of(2) {
-        byte >> 4
-    } else {
-        byte & 0x0f
-    })
+    usize::from(if position.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f })
 }
 
 /// The first position at or after `from` where the keys differ; [`NIBBLES`] where they do not.
@@ -41,11 +37,8 @@ pub(crate) enum PathEnd {
 pub(crate) fn write_compact(out: &mut Rlp, key: &B256, from: usize, to: usize, end: PathEnd) {
     let mut compact = [0u8; 33];
     let flag = if end == PathEnd::Value { 0x20 } else { 0 };
-    let (first, start) = if (to - from).is_multiple_of(2) {
-        (flag, from)
-    } else {
-        (flag | 0x10 | nibble(key, from) as u8, from + 1)
-    };
+    let (first, start) =
+        if (to - from).is_multiple_of(2) { (flag, from) } else { (flag | 0x10 | nibble(key, from) as u8, from + 1) };
     compact[0] = first;
     let pairs = (to - start) / 2;
     for (i, byte) in compact[1..=pairs].iter_mut().enumerate() {

@@ -15,10 +15,7 @@ pub(crate) struct Rlp {
 
 impl Rlp {
     pub(crate) fn new() -> Self {
-        Self {
-            bytes: [0; HEADER + MAX_PAYLOAD],
-            end: HEADER,
-        }
+        Self { bytes: [0; HEADER + MAX_PAYLOAD], end: HEADER }
     }
 
     /// Appends bytes that are RLP already.
@@ -85,25 +82,16 @@ impl Reference {
     const HASHED: u8 = 32;
 
     /// The node has changed since its reference was last computed.
-    pub(crate) const UNKNOWN: Self = Self {
-        len: 0,
-        bytes: [0; 32],
-    };
+    pub(crate) const UNKNOWN: Self = Self { len: 0, bytes: [0; 32] };
 
     /// The reference to a node with this RLP.
     pub(crate) fn to(rlp: &[u8]) -> Self {
         let mut bytes = [0; 32];
         if rlp.len() < bytes.len() {
             bytes[..rlp.len()].copy_from_slice(rlp);
-            return Self {
-                len: rlp.len() as u8,
-                bytes,
-            };
+            return Self { len: rlp.len() as u8, bytes };
         }
-        Self {
-            len: Self::HASHED,
-            bytes: keccak256(rlp).0,
-        }
+        Self { len: Self::HASHED, bytes: keccak256(rlp).0 }
     }
 
     pub(crate) fn is_known(&self) -> bool {
@@ -117,10 +105,6 @@ impl Reference {
 
     /// The hash of a root node: a root is hashed even if its RLP is short.
     pub(crate) fn root_hash(&self) -> B256 {
-        if self.is_hash() {
-            B256::new(self.bytes)
-        } else {
-            keccak256(&self.bytes[..usize::from(self.len)])
-        }
+        if self.is_hash() { B256::new(self.bytes) } else { keccak256(&self.bytes[..usize::from(self.len)]) }
     }
 }

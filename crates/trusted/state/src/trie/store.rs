@@ -33,11 +33,7 @@ pub(crate) struct Arena<T> {
 
 impl<T> Arena<T> {
     pub(crate) const fn new() -> Self {
-        Self {
-            chunks: Vec::new(),
-            vacant: NO_VACANCY,
-            live: 0,
-        }
+        Self { chunks: Vec::new(), vacant: NO_VACANCY, live: 0 }
     }
 
     /// Nodes in use.
@@ -116,11 +112,7 @@ pub(crate) struct Overlay<'a, T> {
 
 impl<'a, T> Overlay<'a, T> {
     pub(crate) fn new(base: &'a Arena<T>) -> Self {
-        Self {
-            next: base.end(),
-            changed: BTreeMap::new(),
-            base,
-        }
+        Self { next: base.end(), changed: BTreeMap::new(), base }
     }
 }
 
@@ -131,9 +123,7 @@ impl<T: Vacant + Clone> NodeStore<T> for Overlay<'_, T> {
 
     fn get_mut(&mut self, index: u32) -> &mut T {
         let base = self.base;
-        self.changed
-            .entry(index)
-            .or_insert_with(|| base.get(index).clone())
+        self.changed.entry(index).or_insert_with(|| base.get(index).clone())
     }
 
     fn add(&mut self, node: T) -> u32 {

@@ -71,11 +71,7 @@ fn check_proof(storage: &Storage, root: B256, key: B256, value: u64) {
 
 /// Keys that share long prefixes: a few nibbles vary, at a few positions.
 fn key() -> impl Strategy<Value = B256> {
-    let variation = (
-        prop::sample::select(vec![0usize, 1, 2, 5, 30, 31]),
-        0u8..4,
-        0u8..4,
-    );
+    let variation = (prop::sample::select(vec![0usize, 1, 2, 5, 30, 31]), 0u8..4, 0u8..4);
     prop::collection::vec(variation, 0..4).prop_map(|variations| {
         let mut key = B256::repeat_byte(0x5a);
         for (at, high, low) in variations {

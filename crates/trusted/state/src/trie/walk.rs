@@ -19,11 +19,7 @@ impl<'a, B: NodeStore<Branch>, L> Leaves<'a, B, L> {
     where
         L: NodeStore<T>,
     {
-        let mut walk = Self {
-            branches,
-            leaves,
-            pending: Vec::with_capacity(NIBBLES),
-        };
+        let mut walk = Self { branches, leaves, pending: Vec::with_capacity(NIBBLES) };
         let mut node = root;
         let mut depth = 0;
         loop {
