@@ -437,3 +437,32 @@ fn a_crash_at_any_persist_point_loses_nothing_that_was_answered() {
     }
     assert!(died > 30, "most points lie within the run");
 }
+
+#[test]
+fn a_piece_of_a_snapshot_that_was_given_up_never_enters_a_later_one() {
+    let alice = Account::new(1);
+    let genesis = genesis(&[&alice]);
+    let options = CoreOptions { snapshot_every_blocks: 2, ..options() };
+    let mut node = Node::start(&genesis, options.clone(), 1, Disk::default());
+    let taken = node.request(development(DevelopmentRequest::Snapshot));
+    node.run();
+    let Ok(Response::Number(id)) = node.heard.replies[&taken[0]] else {
+        panic!("no snapshot");
+    };
+    node.holds_cuts = true;
+    for round in 0..2 {
+        for nonce in 0..2 {
+            node.submit(vec![alice.transfer(nonce, TO, round + 1)], AnswerAt::Admission);
+            node.run();
+        }
+        if round == 0 {
+            node.request(development(DevelopmentRequest::Revert { id }));
+            node.run();
+        }
+    }
+    node.release_cuts();
+    assert_eq!(node.disk.snapshots.len(), 1);
+    let again = Node::start(&genesis, options, 2, node.disk.clone());
+    assert_eq!(again.heard.halted, None);
+    assert_eq!(again.balance(TO), U256::from(4));
+}

@@ -17,7 +17,7 @@ use std::{
 use alloy_primitives::B256;
 use cloister_boundary::{FromEnclave, HaltCode, PublicStatus, StoredSnapshot, ToEnclave};
 use cloister_execution::Executor;
-use cloister_keys::{LedgerKeys, draw_incarnation};
+use cloister_keys::{Incarnation, LedgerKeys, draw_incarnation};
 use cloister_ordering::{Input, Ordering, Refusing, Solo};
 use cloister_pool::Pool;
 use cloister_primitives::{Block, ChainSpec, Height};
@@ -52,7 +52,8 @@ enum Errand {
     Recover(Vec<Recovering>),
     Build,
     Seal,
-    Cut,
+    /// Of the snapshot with this incarnation; another may have been started since.
+    Cut(Incarnation),
     Open,
     Rebuild,
 }
@@ -167,8 +168,8 @@ impl Running {
             }
             (Some(Errand::Build), WorkResult::Built(outcome)) => self.on_built(*outcome, step),
             (Some(Errand::Seal), WorkResult::Sealed(sealed)) => self.on_sealed(id, sealed, step),
-            (Some(Errand::Cut), WorkResult::Cut(outcome)) => {
-                self.on_cut(*outcome, step);
+            (Some(Errand::Cut(incarnation)), WorkResult::Cut(outcome)) => {
+                self.on_cut(incarnation, *outcome, step);
                 Ok(())
             }
             (Some(Errand::Open), WorkResult::Opened(outcome)) => {

@@ -68,13 +68,17 @@ impl Running {
             aad: SnapshotAad { snapshot: height, index, incarnation: self.cutting.incarnation },
             cut,
         };
-        self.send_work(Work::Cut(Box::new(job)), Errand::Cut, step);
+        self.send_work(Work::Cut(Box::new(job)), Errand::Cut(self.cutting.incarnation), step);
     }
 
-    pub(super) fn on_cut(&mut self, outcome: CutOutcome, step: &mut Step<'_>) {
+    pub(super) fn on_cut(&mut self, incarnation: Incarnation, outcome: CutOutcome, step: &mut Step<'_>) {
         let Some((snapshot, index)) = self.cutting.current else {
             return;
         };
+        if incarnation != self.cutting.incarnation {
+            // A piece of a snapshot that was given up.
+            return;
+        }
         if outcome.failed {
             self.abandon_snapshot(step);
             return;

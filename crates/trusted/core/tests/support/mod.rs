@@ -112,6 +112,9 @@ pub struct Node {
     pub unanswered: VecDeque<(Seq, Record)>,
     pub answers: Answers,
     work: VecDeque<(WorkId, Work)>,
+    /// Pieces of snapshots are not done while this is set.
+    pub holds_cuts: bool,
+    held: VecDeque<(WorkId, Work)>,
     deadline_ms: Option<u64>,
 }
 
@@ -156,6 +159,8 @@ impl Node {
             unanswered: VecDeque::new(),
             answers: Answers::AtOnce,
             work: VecDeque::new(),
+            holds_cuts: false,
+            held: VecDeque::new(),
             deadline_ms: None,
         };
         let info = StartInfo {
@@ -198,6 +203,7 @@ impl Node {
         };
         self.heard.digest = keccak256([self.heard.digest.as_slice(), text.as_bytes()].concat());
         match effect {
+            CoreEffect::Work(id, work @ Work::Cut(_)) if self.holds_cuts => self.held.push_back((id, work)),
             CoreEffect::Work(id, work) => self.work.push_back((id, work)),
             CoreEffect::Reply(id, reply) => {
                 assert!(self.heard.replies.insert(id, reply).is_none(), "a request is answered once");
@@ -270,6 +276,13 @@ impl Node {
             return None;
         }
         self.unanswered.pop_front()
+    }
+
+    /// Does what was held back, before anything else.
+    pub fn release_cuts(&mut self) {
+        self.holds_cuts = false;
+        self.work.extend(std::mem::take(&mut self.held));
+        self.run();
     }
 
     /// Lets time pass, wakes the core if it asked for that, and runs.
