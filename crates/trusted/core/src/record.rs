@@ -26,7 +26,7 @@ pub struct BlockRecord {
     /// Changes made to the parent's state outside of blocks (development networks); applied first.
     pub patches: StateDelta,
     /// What the block changed.
-    pub delta: StateDelta,
+    pub delta: Arc<StateDelta>,
 }
 
 /// Why bytes are no block record.
@@ -61,7 +61,7 @@ struct Stored {
     receipts: Vec<StoredReceipt>,
     withdrawals: Vec<Withdrawals>,
     patches: StateDelta,
-    delta: StateDelta,
+    delta: Arc<StateDelta>,
 }
 
 impl StoredReceipt {

@@ -57,7 +57,7 @@ pub(crate) fn genesis_record(spec: &ChainSpec, state: &State) -> Result<BlockRec
         block: Arc::new(genesis_block(spec, state_root)),
         patches: StateDelta::default(),
         // The allocation follows from the genesis file: no need to store it twice.
-        delta: StateDelta::default(),
+        delta: Arc::default(),
     })
 }
 

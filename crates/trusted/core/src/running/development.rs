@@ -98,7 +98,7 @@ impl DevelopmentState {
     }
 
     /// What was meant for one block has been used by this one.
-    pub(super) fn consumed(&mut self, _block: &Block) {
+    pub(super) fn consumed(&mut self) {
         self.timestamps.pop_front();
         self.next_base_fee = None;
         self.next_prev_randao = None;

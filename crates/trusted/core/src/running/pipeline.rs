@@ -83,7 +83,7 @@ impl Running {
                     let record = BlockRecord {
                         block: entry.block.clone(),
                         patches: entry.patches.clone(),
-                        delta: (*entry.delta).clone(),
+                        delta: entry.delta.clone(),
                     };
                     self.seal(Purpose::Block(seq), record, step);
                 }
@@ -199,7 +199,7 @@ impl Running {
             Some((block, delta)) => {
                 let parent = block.height().parent().unwrap_or(Height::GENESIS);
                 let patches = self.development.patches.at(parent);
-                self.development.consumed(&block);
+                self.development.consumed();
                 self.pipeline.tail.push_back(Speculative { slot, block, delta, patches });
                 self.inputs.push_back(Input::Built(slot));
                 self.demand(step.now_ms);
