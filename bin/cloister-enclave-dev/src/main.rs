@@ -27,6 +27,10 @@ struct Arguments {
     json_logs: bool,
 }
 
+/// Requests and blocks are made of many small, short-lived pieces (ADR 0010).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> eyre::Result<ExitCode> {
     let arguments = Arguments::parse();
     harden().wrap_err("the system does not let this process protect its memory")?;
@@ -40,8 +44,7 @@ fn main() -> eyre::Result<ExitCode> {
         default_caller: Caller::Development,
         extension: Some(Box::new(move |context| {
             // A test shows that no two development methods share a name.
-            cloister_devtools::methods(context, accounts, DevConsole::new(format, Box::new(std::io::stdout())))
-                .unwrap_or_default()
+            cloister_devtools::methods(context, accounts, DevConsole::new(format, Box::new(std::io::stdout()))).ok()
         })),
         ..ShellConfig::default()
     };

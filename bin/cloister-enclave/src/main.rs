@@ -7,6 +7,10 @@ use cloister_boundary::{HaltCode, link::EnclaveLink};
 use cloister_shell::{ShellConfig, harden, run};
 use eyre::WrapErr as _;
 
+/// Requests and blocks are made of many small, short-lived pieces (ADR 0010).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> eyre::Result<ExitCode> {
     harden().wrap_err("the system does not let this process protect its memory")?;
     let runtime =

@@ -20,6 +20,10 @@ mod running;
 
 use std::process::ExitCode;
 
+/// Requests and blocks are made of many small, short-lived pieces (ADR 0010).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     output::end_on_panic();
     match cli::run() {

@@ -7,9 +7,13 @@
 //!
 //! The host always goes on reading, whatever the enclave does, so the enclave may simply wait when
 //! the link is full; the other way round the host's tasks wait one by one.
+//!
+//! A receiver may [`Receiver::divert`] messages that need no order among all others, such as the bytes
+//! of one connection: they are handled by whoever brings them, on its task, without waiting in the
+//! queue for the receiver's turn.
 
 use std::os::fd::AsFd;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -47,23 +51,51 @@ pub enum LinkClosed {
     Io(std::io::ErrorKind),
 }
 
-/// Set once, by whoever sees the end first.
-type Reason = Arc<OnceLock<LinkClosed>>;
+/// Takes a message, or gives it back to be queued.
+type Diversion<M> = Box<dyn Fn(M) -> Option<M> + Send + Sync>;
 
-fn reason_of(reason: &Reason) -> LinkClosed {
-    reason.get().copied().unwrap_or(LinkClosed::PeerGone)
+/// What both ends of one direction share besides the queue.
+struct Shared<M> {
+    /// Set once, by whoever sees the end first. Common to both directions of a stream.
+    reason: Arc<OnceLock<LinkClosed>>,
+    /// Gone with the receiver.
+    diversion: RwLock<Option<Diversion<M>>>,
+}
+
+impl<M> core::fmt::Debug for Shared<M> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Shared").field("reason", &self.reason).finish_non_exhaustive()
+    }
+}
+
+impl<M> Shared<M> {
+    fn reason(&self) -> LinkClosed {
+        self.reason.get().copied().unwrap_or(LinkClosed::PeerGone)
+    }
+
+    fn divert(&self, message: M) -> Option<M> {
+        let diversion = self.diversion.read().unwrap_or_else(PoisonError::into_inner);
+        match &*diversion {
+            Some(take) => take(message),
+            None => Some(message),
+        }
+    }
+
+    fn set_diversion(&self, diversion: Option<Diversion<M>>) {
+        *self.diversion.write().unwrap_or_else(PoisonError::into_inner) = diversion;
+    }
 }
 
 /// The sending half of a link. Clones send into the same link, each in its own order.
 #[derive(Debug)]
 pub struct Sender<M> {
     queue: mpsc::Sender<M>,
-    reason: Reason,
+    shared: Arc<Shared<M>>,
 }
 
 impl<M> Clone for Sender<M> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), reason: Arc::clone(&self.reason) }
+        Self { queue: self.queue.clone(), shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -84,7 +116,17 @@ impl<M> Sender<M> {
     /// # Errors
     /// Why the link is at its end.
     pub async fn send(&self, message: M) -> Result<(), LinkClosed> {
-        self.queue.send(message).await.map_err(|_| reason_of(&self.reason))
+        match self.divert(message) {
+            Some(message) => self.queue.send(message).await.map_err(|_| self.shared.reason()),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the message to what the receiver diverts messages to; returns it if that does not take
+    /// it, or if the receiver is another process.
+    #[must_use]
+    pub fn divert(&self, message: M) -> Option<M> {
+        self.shared.divert(message)
     }
 
     /// Sends one message from a thread outside the runtime, waiting for room.
@@ -95,7 +137,10 @@ impl<M> Sender<M> {
     /// # Panics
     /// When called from an asynchronous task.
     pub fn blocking_send(&self, message: M) -> Result<(), LinkClosed> {
-        self.queue.blocking_send(message).map_err(|_| reason_of(&self.reason))
+        match self.divert(message) {
+            Some(message) => self.queue.blocking_send(message).map_err(|_| self.shared.reason()),
+            None => Ok(()),
+        }
     }
 
     /// Sends one message if there is room; drops it otherwise.
@@ -103,16 +148,19 @@ impl<M> Sender<M> {
     /// # Errors
     /// Whether the link is full or at its end.
     pub fn try_send(&self, message: M) -> Result<(), TrySendError> {
+        let Some(message) = self.divert(message) else {
+            return Ok(());
+        };
         self.queue.try_send(message).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => TrySendError::Full,
-            mpsc::error::TrySendError::Closed(_) => TrySendError::Closed(reason_of(&self.reason)),
+            mpsc::error::TrySendError::Closed(_) => TrySendError::Closed(self.shared.reason()),
         })
     }
 
     /// Waits until nobody receives any more.
     pub async fn closed(&self) -> LinkClosed {
         self.queue.closed().await;
-        reason_of(&self.reason)
+        self.shared.reason()
     }
 }
 
@@ -120,16 +168,29 @@ impl<M> Sender<M> {
 #[derive(Debug)]
 pub struct Receiver<M> {
     queue: mpsc::Receiver<M>,
-    reason: Reason,
+    shared: Arc<Shared<M>>,
+}
+
+impl<M> Drop for Receiver<M> {
+    fn drop(&mut self) {
+        // From here on senders learn that nobody listens, and what was captured goes.
+        self.shared.set_diversion(None);
+    }
 }
 
 impl<M> Receiver<M> {
+    /// From now on `take` gets each message first, on the task that brings it; what it gives back is
+    /// queued. It must not block, and must not send into this direction of the link.
+    pub fn divert(&self, take: impl Fn(M) -> Option<M> + Send + Sync + 'static) {
+        self.shared.set_diversion(Some(Box::new(take)));
+    }
+
     /// The next message. Cancel-safe.
     ///
     /// # Errors
     /// Why the link is at its end; messages that came before the end are delivered first.
     pub async fn recv(&mut self) -> Result<M, LinkClosed> {
-        self.queue.recv().await.ok_or_else(|| reason_of(&self.reason))
+        self.queue.recv().await.ok_or_else(|| self.shared.reason())
     }
 
     /// Waits for at least one message, then appends up to `limit` of those that are there to
@@ -139,7 +200,7 @@ impl<M> Receiver<M> {
     /// Why the link is at its end.
     pub async fn recv_many(&mut self, batch: &mut Vec<M>, limit: usize) -> Result<usize, LinkClosed> {
         match self.queue.recv_many(batch, limit.max(1)).await {
-            0 => Err(reason_of(&self.reason)),
+            0 => Err(self.shared.reason()),
             count => Ok(count),
         }
     }
@@ -152,7 +213,7 @@ impl<M> Receiver<M> {
         match self.queue.try_recv() {
             Ok(message) => Ok(Some(message)),
             Err(mpsc::error::TryRecvError::Empty) => Ok(None),
-            Err(mpsc::error::TryRecvError::Disconnected) => Err(reason_of(&self.reason)),
+            Err(mpsc::error::TryRecvError::Disconnected) => Err(self.shared.reason()),
         }
     }
 
@@ -164,7 +225,7 @@ impl<M> Receiver<M> {
     /// # Panics
     /// When called from an asynchronous task.
     pub fn blocking_recv(&mut self) -> Result<M, LinkClosed> {
-        self.queue.blocking_recv().ok_or_else(|| reason_of(&self.reason))
+        self.queue.blocking_recv().ok_or_else(|| self.shared.reason())
     }
 }
 
@@ -187,14 +248,15 @@ pub type EnclaveLink = Link<FromEnclave, ToEnclave>;
 /// `capacity` counts messages in each direction and is at least 1.
 #[must_use]
 pub fn pair(capacity: usize) -> (HostLink, EnclaveLink) {
-    let (to_send, to_recv) = queue(capacity, &Reason::default());
-    let (from_send, from_recv) = queue(capacity, &Reason::default());
+    let (to_send, to_recv) = queue(capacity, Arc::default());
+    let (from_send, from_recv) = queue(capacity, Arc::default());
     (Link { send: to_send, recv: from_recv }, Link { send: from_send, recv: to_recv })
 }
 
-fn queue<M>(capacity: usize, reason: &Reason) -> (Sender<M>, Receiver<M>) {
+fn queue<M>(capacity: usize, reason: Arc<OnceLock<LinkClosed>>) -> (Sender<M>, Receiver<M>) {
     let (sender, receiver) = mpsc::channel(capacity.max(1));
-    (Sender { queue: sender, reason: Arc::clone(reason) }, Receiver { queue: receiver, reason: Arc::clone(reason) })
+    let shared = Arc::new(Shared { reason, diversion: RwLock::default() });
+    (Sender { queue: sender, shared: Arc::clone(&shared) }, Receiver { queue: receiver, shared })
 }
 
 impl<S, R> Link<S, R>
@@ -215,9 +277,9 @@ where
     where
         T: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let reason = Reason::default();
-        let (send, outgoing) = queue(DEFAULT_CAPACITY, &reason);
-        let (incoming, recv) = queue(DEFAULT_CAPACITY, &reason);
+        let reason = Arc::default();
+        let (send, outgoing) = queue(DEFAULT_CAPACITY, Arc::clone(&reason));
+        let (incoming, recv) = queue(DEFAULT_CAPACITY, reason);
         let (read_half, write_half) = tokio::io::split(stream);
         tokio::spawn(write_frames(write_half, outgoing));
         tokio::spawn(read_frames(read_half, incoming));
@@ -244,16 +306,15 @@ impl EnclaveLink {
 }
 
 /// Encodes what is queued, writes it in one piece, and flushes when the queue is empty.
-async fn write_frames<S, W>(mut stream: W, outgoing: Receiver<S>)
+async fn write_frames<S, W>(mut stream: W, mut outgoing: Receiver<S>)
 where
     S: Message,
     W: AsyncWrite + Unpin,
 {
-    let Receiver { mut queue, reason } = outgoing;
     let mut batch = Vec::with_capacity(BATCH);
     let mut bytes = Vec::new();
     let end = 'link: loop {
-        if queue.recv_many(&mut batch, BATCH).await == 0 {
+        if outgoing.queue.recv_many(&mut batch, BATCH).await == 0 {
             break None;
         }
         let mut messages = batch.drain(..).peekable();
@@ -276,7 +337,7 @@ where
     };
     if let Some(end) = end {
         // Fails only when the reader has named an end already.
-        let _ = reason.set(end);
+        let _ = outgoing.shared.reason.set(end);
     }
     // The other side learns of the end even while our reader still holds the stream. If that fails
     // the stream is gone, and the other side knows.
@@ -289,13 +350,12 @@ where
     R: Message,
     T: AsyncRead + Unpin,
 {
-    let Sender { queue, reason } = incoming;
     let mut decoder = Decoder::<R>::new();
     let mut bytes = vec![0; READ_LEN];
     let end = 'link: loop {
         let received = tokio::select! {
             received = stream.read(&mut bytes) => received,
-            () = queue.closed() => return,
+            _ = incoming.closed() => return,
         };
         match received {
             Ok(0) => {
@@ -308,7 +368,7 @@ where
             match decoder.next_message() {
                 Ok(None) => break,
                 Ok(Some(message)) => {
-                    if queue.send(message).await.is_err() {
+                    if incoming.send(message).await.is_err() {
                         return;
                     }
                 }
@@ -317,7 +377,7 @@ where
         }
     };
     // Set before the queue is dropped, so that the receiver finds it.
-    let _ = reason.set(end);
+    let _ = incoming.shared.reason.set(end);
 }
 
 fn io_reason(error: std::io::Error) -> LinkClosed {

@@ -154,3 +154,38 @@ async fn a_message_over_its_limit_ends_the_link_with_its_name() {
     raw.read_to_end(&mut bytes).await.unwrap();
     assert!(bytes.len() <= 17, "nothing of the refused message went out");
 }
+
+/// What the receiver diverts never waits in the queue; the rest does, and nothing is taken once it is gone.
+async fn diverts(host: HostLink, mut enclave: EnclaveLink) {
+    let (taken, mut diverted) = tokio::sync::mpsc::unbounded_channel();
+    enclave.recv.divert(move |message| match message {
+        ToEnclave::Closed { conn } => {
+            taken.send(conn).unwrap();
+            None
+        }
+        other => Some(other),
+    });
+    // More than a link holds: nobody takes anything out of it.
+    for n in 0..5_000 {
+        host.send.send(ToEnclave::Closed { conn: ConnId(n) }).await.unwrap();
+    }
+    host.send.send(tick(7)).await.unwrap();
+    for n in 0..5_000 {
+        assert_eq!(diverted.recv().await, Some(ConnId(n)));
+    }
+    assert_eq!(enclave.recv.recv().await, Ok(tick(7)));
+    drop(enclave);
+    assert_eq!(diverted.recv().await, None, "the diversion went with the receiver");
+}
+
+#[tokio::test]
+async fn diverts_in_memory() {
+    let (host, enclave) = pair(4);
+    timeout(Duration::from_secs(20), diverts(host, enclave)).await.unwrap();
+}
+
+#[tokio::test]
+async fn diverts_over_a_socket() {
+    let (host, enclave) = over_socket();
+    timeout(Duration::from_secs(20), diverts(host, enclave)).await.unwrap();
+}

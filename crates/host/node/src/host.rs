@@ -136,7 +136,7 @@ impl Host {
         let ended = match greet(&config, &send, &mut recv).await {
             Ok(()) => {
                 let (mut dispatch, violations) =
-                    Dispatch::start(config, &send, &store, handle, ready, status, listener).await?;
+                    Dispatch::start(config, (&send, &recv), &store, handle, ready, status, listener).await?;
                 let ended = dispatch.run(&send, &mut recv, violations).await;
                 dispatch.finish().await;
                 ended
@@ -211,7 +211,7 @@ impl Dispatch {
     /// Starts the enclave and the tasks around it.
     async fn start(
         mut config: HostConfig,
-        send: &Sender<ToEnclave>,
+        (send, recv): (&Sender<ToEnclave>, &Receiver<FromEnclave>),
         store: &Arc<dyn BlobStore>,
         handle: HostHandle,
         ready: watch::Sender<Option<Ready>>,
@@ -219,6 +219,7 @@ impl Dispatch {
         listener: Listener,
     ) -> Result<(Self, UnboundedReceiver<Violation>), HostError> {
         let (violations, seen) = unbounded_channel();
+        recv.divert(take_by_table(Arc::clone(&handle.table), violations.clone()));
         let mut clock = Clock::default();
         let start = std::mem::take(&mut config.start);
         let mut snapshots = store.snapshots();
@@ -304,11 +305,7 @@ impl Dispatch {
     }
 
     async fn handle_message(&mut self, message: FromEnclave) -> Result<(), HostError> {
-        let table = &self.handle.table;
         match message {
-            FromEnclave::Data { conn, bytes } => table.data(conn, bytes)?,
-            FromEnclave::Close { conn } => table.close(conn)?,
-            FromEnclave::Credit { conn, bytes } => table.credit(conn, bytes)?,
             FromEnclave::Persist { seq, record } => self.store_task.persist(seq, record).await,
             FromEnclave::ReadBlocks { id, from, count } => {
                 self.store_task.read_blocks(id, from, count)?;
@@ -321,9 +318,12 @@ impl Dispatch {
                 let chain = ChainIdentity { chain_id, genesis_hash };
                 self.let_clients_in(Ready { chain, head })?;
             }
-            FromEnclave::Hello { .. } | FromEnclave::Halt { .. } => {
-                return Err(Violation::Greeting.into());
-            }
+            // The table has taken the words on connections; the others have their place elsewhere.
+            FromEnclave::Data { .. }
+            | FromEnclave::Close { .. }
+            | FromEnclave::Credit { .. }
+            | FromEnclave::Hello { .. }
+            | FromEnclave::Halt { .. } => return Err(Violation::Greeting.into()),
         }
         Ok(())
     }
@@ -351,6 +351,21 @@ impl Dispatch {
         self.accepting.shutdown().await;
         self.ticking.shutdown().await;
         self.store_task.finish().await;
+    }
+}
+
+/// Words on a connection go straight to its task, without their turn among the records of blocks.
+fn take_by_table(
+    table: Arc<Table>,
+    violations: UnboundedSender<Violation>,
+) -> impl Fn(FromEnclave) -> Option<FromEnclave> + Send + Sync + 'static {
+    move |message| match table.take(message) {
+        Ok(other) => other,
+        Err(violation) => {
+            // Nobody listens only when the host is ending anyway.
+            let _ = violations.send(violation);
+            None
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cloister_boundary::{ConnId, ReceiveWindow};
+use cloister_boundary::{ConnId, FromEnclave, ReceiveWindow};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::error::Violation;
@@ -75,8 +75,19 @@ impl Table {
         lock(&self.0).open.clear();
     }
 
+    /// Handles what the enclave says of a connection, and gives everything else back.
+    pub(crate) fn take(&self, message: FromEnclave) -> Result<Option<FromEnclave>, Violation> {
+        match message {
+            FromEnclave::Data { conn, bytes } => self.data(conn, bytes),
+            FromEnclave::Close { conn } => self.close(conn),
+            FromEnclave::Credit { conn, bytes } => self.credit(conn, bytes),
+            other => return Ok(Some(other)),
+        }
+        .map(|()| None)
+    }
+
     /// The enclave sent bytes.
-    pub(crate) fn data(&self, conn: ConnId, bytes: Vec<u8>) -> Result<(), Violation> {
+    fn data(&self, conn: ConnId, bytes: Vec<u8>) -> Result<(), Violation> {
         let entries = lock(&self.0);
         let entry = entries.open.get(&conn).ok_or(Violation::UnknownConnection { conn })?;
         lock(&entry.outgoing).receive(bytes.len()).map_err(|error| Violation::Window { conn, error })?;
@@ -86,14 +97,14 @@ impl Table {
     }
 
     /// The enclave is done with a connection.
-    pub(crate) fn close(&self, conn: ConnId) -> Result<(), Violation> {
+    fn close(&self, conn: ConnId) -> Result<(), Violation> {
         let entry = lock(&self.0).open.remove(&conn).ok_or(Violation::UnknownConnection { conn })?;
         let _ = entry.events.send(Event::Close);
         Ok(())
     }
 
     /// The enclave returned credit. For a connection that was open it may come late.
-    pub(crate) fn credit(&self, conn: ConnId, bytes: u32) -> Result<(), Violation> {
+    fn credit(&self, conn: ConnId, bytes: u32) -> Result<(), Violation> {
         let entries = lock(&self.0);
         match entries.open.get(&conn) {
             Some(entry) => {

@@ -13,6 +13,7 @@ use cloister_primitives::Height;
 
 use crate::{
     BlockRecord, CoreOptions, Fatal, Ledger, Opened,
+    ledger::Resident,
     machine::Step,
     replay::{Origin, Replay, SnapshotReplay, apply_record},
     running::{Parts, Running},
@@ -148,7 +149,7 @@ impl Boot {
         } else if self.snapshot.is_none() {
             apply_record(&self.ledger.state, &record)?;
         }
-        self.ledger.push(record.block);
+        self.ledger.push(Resident::new(record.block));
         Ok(())
     }
 
@@ -164,7 +165,7 @@ impl Boot {
 
     fn finish(&mut self, step: &mut Step<'_>, fresh: Option<BlockRecord>) -> Result<Running, Fatal> {
         if let Some(record) = &fresh {
-            self.ledger.push(record.block.clone());
+            self.ledger.push(Resident::new(record.block.clone()));
         }
         let head = self.ledger.head();
         self.ledger.state.set_committed(head);

@@ -5,12 +5,12 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use alloy_primitives::B256;
 use cloister_access::{Access, Caller};
-use cloister_primitives::{Block, ChainSpec, Height};
+use cloister_primitives::{Block, ChainSpec, Height, Receipt};
 use cloister_state::State;
 
 use crate::Reader;
@@ -85,10 +85,37 @@ impl<T: Copy> HashIndex<T> {
     }
 }
 
+/// A block in memory, with what its readers share.
+#[derive(Clone, Debug)]
+pub(crate) struct Resident {
+    pub(crate) block: Arc<Block>,
+    first_logs: Arc<OnceLock<Vec<u64>>>,
+}
+
+impl Resident {
+    pub(crate) fn new(block: Arc<Block>) -> Self {
+        Self { block, first_logs: Arc::default() }
+    }
+
+    /// `logIndex` of a receipt's first log. Numbering walks the whole block, once for all readers.
+    pub(crate) fn first_log(&self, index: usize) -> u64 {
+        let first_logs = self.first_logs.get_or_init(|| {
+            let mut next = 0;
+            let first = |receipt: &Receipt| {
+                let first = next;
+                next += receipt.logs().len() as u64;
+                first
+            };
+            self.block.receipts.iter().map(first).collect()
+        });
+        first_logs.get(index).copied().unwrap_or(0)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     /// Resident blocks, oldest first, without gaps; the last is the committed head.
-    blocks: VecDeque<Arc<Block>>,
+    blocks: VecDeque<Resident>,
     bytes: usize,
     transactions: HashIndex<Position>,
     heights: HashIndex<Height>,
@@ -127,7 +154,7 @@ impl Ledger {
     /// The committed head.
     #[must_use]
     pub fn head(&self) -> Height {
-        self.read().blocks.back().map_or(Height(0), |block| block.height())
+        self.read().blocks.back().map_or(Height(0), |resident| resident.block.height())
     }
 
     /// Transactions in committed blocks since genesis.
@@ -147,13 +174,18 @@ impl Ledger {
     }
 
     pub(crate) fn head_block(&self) -> Option<Arc<Block>> {
+        self.read().blocks.back().map(|resident| resident.block.clone())
+    }
+
+    /// The committed head, with what its readers share.
+    pub(crate) fn head_resident(&self) -> Option<Resident> {
         self.read().blocks.back().cloned()
     }
 
     /// A resident block; `None` if it is older than what is resident or beyond the head.
-    pub(crate) fn resident(&self, height: Height) -> Option<Arc<Block>> {
+    pub(crate) fn resident(&self, height: Height) -> Option<Resident> {
         let inner = self.read();
-        let first = inner.blocks.front()?.height();
+        let first = inner.blocks.front()?.block.height();
         let offset = usize::try_from(height.0.checked_sub(first.0)?).ok()?;
         inner.blocks.get(offset).cloned()
     }
@@ -169,15 +201,15 @@ impl Ledger {
     }
 
     /// Adds a committed block on top of the head.
-    pub(crate) fn push(&self, block: Arc<Block>) {
-        let size = resident_bytes(&block);
+    pub(crate) fn push(&self, resident: Resident) {
+        let size = resident_bytes(&resident.block);
         let mut inner = self.write();
-        inner.index(&block);
+        inner.index(&resident.block);
         inner.bytes += size;
-        inner.blocks.push_back(block);
+        inner.blocks.push_back(resident);
         while inner.bytes > self.limits.bytes && inner.blocks.len() > MIN_RESIDENT_BLOCKS {
             if let Some(old) = inner.blocks.pop_front() {
-                inner.bytes = inner.bytes.saturating_sub(resident_bytes(&old));
+                inner.bytes = inner.bytes.saturating_sub(resident_bytes(&old.block));
             }
         }
     }
@@ -199,7 +231,7 @@ impl Ledger {
     /// Takes back the blocks above `height`, which must be resident itself.
     pub(crate) fn truncate(&self, height: Height) {
         let mut inner = self.write();
-        while let Some(block) = inner.blocks.pop_back_if(|block| block.height() > height) {
+        while let Some(Resident { block, .. }) = inner.blocks.pop_back_if(|last| last.block.height() > height) {
             inner.bytes = inner.bytes.saturating_sub(resident_bytes(&block));
             inner.unindex(&block);
         }

@@ -6,10 +6,11 @@ use alloy_primitives::{Address, B256, Bytes};
 use cloister_access::Caller;
 use cloister_boundary::{FromEnclave, ToEnclave};
 use cloister_ordering::Pace;
-use cloister_primitives::{Block, Height, RecoveredTransaction};
+use cloister_primitives::{Height, RecoveredTransaction};
 
 use crate::{
     CoreError, Fatal, Opened, ReplayedState, StoredBlock,
+    ledger::Resident,
     work::{Work, WorkResult},
 };
 
@@ -80,13 +81,13 @@ pub enum Event {
 
 /// A committed block; opaque until opened for a caller.
 #[derive(Clone, Debug)]
-pub struct CommittedBlock(pub(crate) Arc<Block>);
+pub struct CommittedBlock(pub(crate) Resident);
 
 impl CommittedBlock {
     /// The block's height.
     #[must_use]
     pub fn height(&self) -> Height {
-        self.0.height()
+        self.0.block.height()
     }
 
     /// Opaque handle for [`crate::Reader::open`].

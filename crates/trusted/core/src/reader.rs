@@ -1,7 +1,5 @@
 //! The only way out of the ledger: every value handed out has passed [`Access::view`].
 
-use std::sync::{Arc, OnceLock};
-
 use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256};
@@ -9,7 +7,7 @@ use cloister_access::{Access, Caller, Resource, TransactionFacts, Visibility};
 use cloister_primitives::{Block, Commitments, Height, Receipt, RecoveredTransaction};
 use cloister_state::{Account, AccountProof, StateError, StateView};
 
-use crate::{Ledger, Position};
+use crate::{Ledger, Position, ledger::Resident};
 
 /// Where something stands that was asked for.
 #[derive(Clone, Debug)]
@@ -25,13 +23,13 @@ pub enum Lookup<T> {
 
 /// A block read back from the sealed log; opaque until a [`Reader`] opens it for a caller.
 #[derive(Clone, Debug)]
-pub struct StoredBlock(pub(crate) Arc<Block>);
+pub struct StoredBlock(pub(crate) Resident);
 
 impl StoredBlock {
     /// The block's height, which is public.
     #[must_use]
     pub fn height(&self) -> Height {
-        self.0.height()
+        self.0.block.height()
     }
 }
 
@@ -53,8 +51,8 @@ impl<'a> Reader<'a> {
     /// [`StateError::NotYetApplied`] before the node has any block.
     pub fn head(&self) -> Result<SeenBlock, StateError> {
         self.ledger
-            .head_block()
-            .map(|block| self.see(block))
+            .head_resident()
+            .map(|resident| self.see(resident))
             .ok_or(StateError::NotYetApplied { height: Height::GENESIS })
     }
 
@@ -62,7 +60,7 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub fn block(&self, height: Height) -> Lookup<SeenBlock> {
         match self.ledger.resident(height) {
-            Some(block) => Lookup::Found(self.see(block)),
+            Some(resident) => Lookup::Found(self.see(resident)),
             None if height <= self.ledger.head() => Lookup::Stored(height),
             None => Lookup::Absent,
         }
@@ -74,6 +72,12 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub fn height_of(&self, hash: &B256) -> Option<Height> {
         self.ledger.height_of(hash)
+    }
+
+    /// The hash of a committed block, however old. Hashes are public.
+    #[must_use]
+    pub fn block_hash(&self, height: Height) -> Option<B256> {
+        self.ledger.hash_at(height)
     }
 
     /// Where the transaction with this hash stands; check the hash of what is found there.
@@ -138,8 +142,8 @@ impl<'a> Reader<'a> {
         self.ledger.access.view(self.caller, Resource::Development).is_visible()
     }
 
-    fn see(&self, block: Arc<Block>) -> SeenBlock {
-        SeenBlock { block, first_logs: Arc::default(), access: self.ledger.access.clone(), caller: self.caller.clone() }
+    fn see(&self, resident: Resident) -> SeenBlock {
+        SeenBlock { resident, access: self.ledger.access.clone(), caller: self.caller.clone() }
     }
 }
 
@@ -150,72 +154,61 @@ pub struct ReplayedState(pub(crate) StateView);
 /// A block as one caller sees it.
 #[derive(Clone, Debug)]
 pub struct SeenBlock {
-    block: Arc<Block>,
-    /// `logIndex` of each receipt's first log, found when the first log is asked for.
-    first_logs: Arc<OnceLock<Vec<u64>>>,
+    resident: Resident,
     access: Access,
     caller: Caller,
 }
 
 impl SeenBlock {
-    fn first_log(&self, index: usize) -> u64 {
-        let first_logs = self.first_logs.get_or_init(|| {
-            let mut next = 0;
-            let first = |receipt: &Receipt| {
-                let first = next;
-                next += receipt.logs().len() as u64;
-                first
-            };
-            self.block.receipts.iter().map(first).collect()
-        });
-        first_logs.get(index).copied().unwrap_or(0)
+    fn block(&self) -> &Block {
+        &self.resident.block
     }
 
     /// The public header.
     #[must_use]
     pub fn header(&self) -> &Header {
-        &self.block.header
+        &self.block().header
     }
 
     /// The block's hash.
     #[must_use]
     pub fn hash(&self) -> B256 {
-        self.block.hash
+        self.block().hash
     }
 
     /// The block's height.
     #[must_use]
     pub fn height(&self) -> Height {
-        self.block.height()
+        self.block().height()
     }
 
     /// What the public header commits to; salts are for auditors of the whole ledger.
     #[must_use]
     pub fn commitments(&self) -> &Commitments {
-        &self.block.commitments
+        &self.block().commitments
     }
 
     /// Withdrawals (EIP-4895); `None` before Shanghai.
     #[must_use]
     pub fn withdrawals(&self) -> Option<&Withdrawals> {
-        self.block.withdrawals.as_ref()
+        self.block().withdrawals.as_ref()
     }
 
     /// The true number of transactions; public.
     #[must_use]
     pub fn transaction_count(&self) -> usize {
-        self.block.transactions.len()
+        self.block().transactions.len()
     }
 
     /// All transaction hashes in order; public.
     pub fn transaction_hashes(&self) -> impl Iterator<Item = B256> {
-        self.block.transactions.iter().map(|transaction| *transaction.tx_hash())
+        self.block().transactions.iter().map(|transaction| *transaction.tx_hash())
     }
 
     /// The transaction at an index, if there is one and the caller may see it.
     #[must_use]
     pub fn transaction(&self, index: u32) -> Option<SeenTransaction> {
-        let transaction = self.block.transactions.get(index as usize)?;
+        let transaction = self.block().transactions.get(index as usize)?;
         let facts = facts(transaction);
         match self.access.view(&self.caller, Resource::Transaction(facts)) {
             Visibility::Absent => None,
@@ -225,7 +218,7 @@ impl SeenBlock {
 
     /// The transactions the caller may see, in order.
     pub fn transactions(&self) -> impl Iterator<Item = SeenTransaction> {
-        (0..).take(self.block.transactions.len()).filter_map(|index| self.transaction(index))
+        (0..).take(self.block().transactions.len()).filter_map(|index| self.transaction(index))
     }
 
     /// The block as Ethereum encodes it, where everything in it is visible to the caller.
@@ -234,7 +227,7 @@ impl SeenBlock {
         let visible = |transaction: &RecoveredTransaction| {
             self.access.view(&self.caller, Resource::Transaction(facts(transaction))) == Visibility::Full
         };
-        self.block.transactions.iter().all(visible).then_some(&*self.block)
+        self.block().transactions.iter().all(visible).then_some(self.block())
     }
 }
 
@@ -268,7 +261,7 @@ pub struct SeenLog<'a> {
 
 impl SeenTransaction {
     fn recovered(&self) -> &RecoveredTransaction {
-        &self.block.block.transactions[self.index as usize]
+        &self.block.block().transactions[self.index as usize]
     }
 
     /// The block it stands in.
@@ -309,14 +302,14 @@ impl SeenTransaction {
             .access
             .view(&self.block.caller, Resource::Receipt(facts))
             .is_visible()
-            .then(|| self.block.block.receipts.get(self.index as usize))
+            .then(|| self.block.block().receipts.get(self.index as usize))
             .flatten()
     }
 
     /// Gas used by this transaction alone.
     #[must_use]
     pub fn gas_used(&self) -> u64 {
-        let receipts = &self.block.block.receipts;
+        let receipts = &self.block.block().receipts;
         let cumulative = |index: usize| receipts.get(index).map_or(0, |receipt| receipt.cumulative_gas_used());
         let index = self.index as usize;
         let before = index.checked_sub(1).map_or(0, cumulative);
@@ -325,7 +318,7 @@ impl SeenTransaction {
 
     /// The logs the caller may see.
     pub fn logs(&self) -> impl Iterator<Item = SeenLog<'_>> {
-        let receipts = &self.block.block.receipts;
+        let receipts = &self.block.block().receipts;
         let index = self.index as usize;
         let height = self.block.height();
         receipts
@@ -333,7 +326,7 @@ impl SeenTransaction {
             .map(|receipt| receipt.logs())
             .unwrap_or_default()
             .iter()
-            .zip(self.block.first_log(index)..)
+            .zip(self.block.resident.first_log(index)..)
             .filter(move |(log, _)| {
                 let resource = Resource::Log { address: log.address, topics: log.topics(), height };
                 self.block.access.view(&self.block.caller, resource).is_visible()

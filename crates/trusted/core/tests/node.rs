@@ -466,3 +466,37 @@ fn a_piece_of_a_snapshot_that_was_given_up_never_enters_a_later_one() {
     assert_eq!(again.heard.halted, None);
     assert_eq!(again.balance(TO), U256::from(4));
 }
+
+#[test]
+fn no_block_outgrows_its_record() {
+    const CALLDATA: usize = 127 << 10;
+    const GAS: u64 = 21_000 + 4 * CALLDATA as u64;
+    let alice = Account::new(1);
+    // Room for fifty mebibytes of zeros in one block, as far as its gas limit goes.
+    let genesis = genesis(&[&alice]).replace("\"gasLimit\":\"0x1c9c380\"", "\"gasLimit\":\"0xee6b2800\"");
+    let mut node = Node::start(&genesis, options(), 1, Disk::default());
+    let input = Bytes::from(vec![0; CALLDATA]);
+    let raws: Vec<_> = (0..400).map(|nonce| alice.send(nonce, TO, 1, input.clone(), GAS)).collect();
+    node.submit(raws, AnswerAt::Admission);
+    node.run();
+    assert_eq!(node.heard.halted, None);
+    assert_eq!(node.balance(TO), U256::from(400));
+    assert_eq!(Node::start(&genesis, options(), 2, node.disk.clone()).balance(TO), U256::from(400));
+}
+
+#[test]
+fn changes_without_a_block_are_bounded() {
+    let mut node = Node::start(&genesis(&[]), options(), 1, Disk::default());
+    let mut set_code = |seed: u8| {
+        let code = Bytes::from(vec![seed; 1 << 20]);
+        let patch = StatePatch { address: Address::repeat_byte(seed), change: PatchChange::Code(code) };
+        let ids = node.request(development(DevelopmentRequest::Patch(patch)));
+        node.run();
+        node.heard.replies[&ids[0]].clone()
+    };
+    for seed in 1..=5 {
+        set_code(seed).unwrap();
+    }
+    let error = set_code(6).unwrap_err().to_string();
+    assert!(error.contains("mine one"), "{error}");
+}

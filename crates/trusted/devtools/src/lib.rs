@@ -26,13 +26,13 @@ pub use methods::methods;
 
 /// Adds the development methods to a node's own, and starts the console, once the node is there to
 /// be asked.
-pub type Extension = Box<dyn FnOnce(cloister_rpc::RpcContext) -> jsonrpsee::Methods + Send>;
+pub type Extension = Box<dyn FnOnce(cloister_rpc::RpcContext) -> Option<cloister_rpc::Served> + Send>;
 
 /// The extension that a development shell is given.
 #[must_use]
 pub fn extension(accounts: DevAccounts, console: DevConsole) -> Extension {
     Box::new(move |context| {
         // Names that meet would show in every end-to-end test; a node without these methods still serves.
-        methods(context, accounts, console).unwrap_or_default()
+        methods(context, accounts, console).ok()
     })
 }

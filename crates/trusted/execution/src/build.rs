@@ -80,7 +80,7 @@ impl Executor {
         let body = Body { ommers: &[], withdrawals: &withdrawals, transactions: candidates.len() };
         let mut run = self.start(&header, body, view, hashes)?;
         let mut built = Included::default();
-        let mut gas_left = header.gas_limit;
+        let mut gas_left = header.gas_limit.min(self.spec.limits().max_declared_gas_per_block);
         let mut evicted = Vec::new();
         let mut deferred = Vec::new();
         for candidate in candidates {
@@ -173,7 +173,7 @@ impl Executor {
             slot_number: None,
         };
         let spec = ExecutorSpec::new(Arc::clone(&self.spec), header);
-        let mut run = EthBlockExecutor::new(evm, context, spec, Receipts);
+        let mut run = EthBlockExecutor::new(evm, context, spec, Receipts::default());
         run.apply_pre_execution_changes().map_err(fatal)?;
         Ok(run)
     }

@@ -85,6 +85,8 @@ pub struct ViewDatabase<'a> {
     view: &'a StateView,
     hashes: &'a dyn BlockHashes,
     codes: &'a CodeCache,
+    /// The account whose storage was read last, and the hash of its address: contracts read slot after slot.
+    last_storage: (Address, B256),
 }
 
 /// The database that blocks execute on: a view, and what the block has changed so far.
@@ -97,8 +99,8 @@ impl fmt::Debug for ViewDatabase<'_> {
 }
 
 impl<'a> ViewDatabase<'a> {
-    pub(crate) const fn new(view: &'a StateView, hashes: &'a dyn BlockHashes, codes: &'a CodeCache) -> Self {
-        Self { view, hashes, codes }
+    pub(crate) fn new(view: &'a StateView, hashes: &'a dyn BlockHashes, codes: &'a CodeCache) -> Self {
+        Self { view, hashes, codes, last_storage: (Address::ZERO, keccak256(Address::ZERO)) }
     }
 }
 
@@ -136,7 +138,10 @@ impl revm::Database for ViewDatabase<'_> {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, ViewError> {
-        Ok(self.view.storage(address, slot)?)
+        if self.last_storage.0 != address {
+            self.last_storage = (address, keccak256(address));
+        }
+        Ok(self.view.storage_of_hashed(self.last_storage.1, slot)?)
     }
 
     fn block_hash(&mut self, height: u64) -> Result<B256, ViewError> {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use alloy_eips::{BlockId, eip2930::AccessList};
 use alloy_primitives::{B256, Bytes, keccak256};
 use cloister_access::Caller;
-use cloister_core::{Ledger, Lookup, SeenBlock, SeenState};
+use cloister_core::{Ledger, SeenBlock, SeenState};
 use cloister_execution::{
     BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, StateOverrides, halt_message,
     revert_message,
@@ -124,10 +124,7 @@ impl Execution {
     }
 
     fn block_hash(&self, height: u64) -> Option<B256> {
-        match self.ledger.reader(&self.caller).block(Height(height)) {
-            Lookup::Found(block) => Some(block.hash()),
-            Lookup::Stored(_) | Lookup::Absent => None,
-        }
+        self.ledger.reader(&self.caller).block_hash(Height(height))
     }
 }
 

@@ -32,15 +32,17 @@ mod proofs;
 mod reads;
 mod registry;
 pub mod send;
+mod served;
 mod subscriptions;
 mod transactions;
 
-use jsonrpsee::{Methods, core::RegisterMethodError};
+use jsonrpsee::core::RegisterMethodError;
 
 pub use context::{CoreHandle, Envelope, RpcContext, RpcLimits};
 pub use ids::HexIdProvider;
 pub use net::client_version;
 pub use registry::{MethodCall, MethodInfo, Registry};
+pub use served::{Answer, Served};
 
 /// The standard methods in a registry, to which `devtools` may add its own or replace some.
 ///
@@ -68,6 +70,6 @@ pub fn registry(context: RpcContext) -> Result<Registry, RegisterMethodError> {
 ///
 /// # Errors
 /// As [`registry`].
-pub fn methods(context: RpcContext) -> Result<Methods, RegisterMethodError> {
-    registry(context).map(Registry::into_methods)
+pub fn methods(context: RpcContext) -> Result<Served, RegisterMethodError> {
+    registry(context).map(Registry::into_served)
 }

@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 
+use crate::served::{Handler, Served};
+
 use cloister_access::Caller;
 use jsonrpsee::{
-    Extensions, Methods, PendingSubscriptionSink, RpcModule,
+    Extensions, PendingSubscriptionSink, RpcModule,
     core::RegisterMethodError,
     types::{ErrorObjectOwned, Params},
 };
@@ -71,6 +73,7 @@ pub struct Registry {
     module: RpcModule<RpcContext>,
     context: Arc<RpcContext>,
     methods: BTreeMap<&'static str, MethodInfo>,
+    handlers: BTreeMap<&'static str, Handler>,
 }
 
 impl Registry {
@@ -78,7 +81,8 @@ impl Registry {
     #[must_use]
     pub fn new(context: RpcContext) -> Self {
         let context = Arc::new(context);
-        Self { module: RpcModule::from_arc(context.clone()), context, methods: BTreeMap::new() }
+        let module = RpcModule::from_arc(context.clone());
+        Self { module, context, methods: BTreeMap::new(), handlers: BTreeMap::new() }
     }
 
     /// What the handlers share.
@@ -97,9 +101,11 @@ impl Registry {
         F: Future<Output = Result<R, ErrorObjectOwned>> + Send + 'static,
         R: Serialize + Clone + Send + 'static,
     {
+        let direct = Handler::new(handler.clone());
         self.module.register_async_method(info.name, move |params, context, extensions| {
             handler(MethodCall::new(context, caller(&extensions), params))
         })?;
+        self.handlers.insert(info.name, direct);
         self.methods.insert(info.name, info);
         Ok(self)
     }
@@ -127,6 +133,9 @@ impl Registry {
         if let Some(info) = self.methods.get(name) {
             let info = MethodInfo { name: alias, ..*info };
             self.methods.insert(alias, info);
+        }
+        if let Some(handler) = self.handlers.get(name) {
+            self.handlers.insert(alias, handler.clone());
         }
         Ok(self)
     }
@@ -163,8 +172,8 @@ impl Registry {
 
     /// The methods, ready to be served.
     #[must_use]
-    pub fn into_methods(self) -> Methods {
-        self.module.into()
+    pub fn into_served(self) -> Served {
+        Served::new(self.module.into(), self.context, self.handlers)
     }
 }
 

@@ -1,4 +1,5 @@
-//! The layer around every request: batches run concurrently, unknown methods answer as geth does.
+//! The layer around every request on a WebSocket: batches run concurrently, unknown methods answer as geth
+//! does.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -12,18 +13,6 @@ use jsonrpsee::{
     server::middleware::rpc::RpcServiceT,
     types::{ErrorObjectOwned, Id, Request},
 };
-
-/// What a request came over; in its extensions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
-    /// One answer, then silence.
-    Http,
-    /// Notifications can follow.
-    WebSocket,
-}
-
-/// Methods that make no sense without notifications.
-const SUBSCRIBING: [&str; 2] = ["eth_subscribe", "eth_unsubscribe"];
 
 /// Polls all entries of a batch together, so that a hundred transactions in one batch are recovered,
 /// executed and persisted as one block and not as a hundred. Answers keep the batch's order.
@@ -50,7 +39,7 @@ impl<S> Concurrent<S> {
 }
 
 /// geth's words, without the method's name where it is not one a person typed.
-fn method_not_found(name: &str) -> ErrorObjectOwned {
+pub(crate) fn method_not_found(name: &str) -> ErrorObjectOwned {
     const LONGEST: usize = 64;
     let text = if name.len() <= LONGEST && name.bytes().all(|b| b.is_ascii_graphic()) {
         format!("the method {name} does not exist/is not available")
@@ -77,14 +66,10 @@ where
 
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let name = request.method_name();
-        let silent = request.extensions().get::<Transport>() == Some(&Transport::Http);
-        let error = if !self.names.contains(name) {
-            method_not_found(name)
-        } else if silent && SUBSCRIBING.contains(&name) {
-            ErrorObjectOwned::owned(-32601, "notifications not supported", None::<()>)
-        } else {
+        if self.names.contains(name) {
             return Either::Right(self.inner.call(request));
-        };
+        }
+        let error = method_not_found(name);
         let response = MethodResponse::error(request.id, error);
         Either::Left(ready(response.with_extensions(request.extensions)))
     }

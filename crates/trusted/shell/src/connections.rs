@@ -1,13 +1,17 @@
 //! All client connections, multiplexed over one link.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
 
-use cloister_boundary::{ConnId, FromEnclave, HaltCode};
-use jsonrpsee::Methods;
+use cloister_boundary::{ConnId, HaltCode, ToEnclave};
+use cloister_rpc::Served;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
     ShellConfig,
+    outbound::Outbound,
     server::Server,
     stream::{ConnectionHandle, ConnectionStream},
 };
@@ -24,11 +28,15 @@ struct Connection {
     finished: bool,
 }
 
-/// The connections of one link.
+/// The connections of one link. What the host says of them is handled by the task that brings it, so
+/// that a request waits for nobody else's.
 #[derive(Debug)]
-pub(crate) struct Connections {
+pub(crate) struct Connections(Mutex<Table>);
+
+#[derive(Debug)]
+struct Table {
     open: HashMap<ConnId, Connection>,
-    outbound: mpsc::UnboundedSender<FromEnclave>,
+    outbound: Outbound,
     finished: mpsc::UnboundedSender<ConnId>,
     finishing: mpsc::UnboundedReceiver<ConnId>,
     server: Server,
@@ -39,15 +47,31 @@ const fn misbehaved<T>(detail: &'static str) -> Result<T, Misbehaviour> {
 }
 
 impl Connections {
-    pub(crate) fn new(
-        outbound: mpsc::UnboundedSender<FromEnclave>,
-        methods: watch::Receiver<Option<Methods>>,
-        config: &ShellConfig,
-    ) -> Self {
+    pub(crate) fn new(outbound: Outbound, methods: watch::Receiver<Option<Served>>, config: &ShellConfig) -> Self {
         let (finished, finishing) = mpsc::unbounded_channel();
-        Self { open: HashMap::new(), outbound, finished, finishing, server: Server::new(methods, config) }
+        let server = Server::new(methods, config);
+        Self(Mutex::new(Table { open: HashMap::new(), outbound, finished, finishing, server }))
     }
 
+    /// Handles what is said of a connection, and gives everything else back.
+    ///
+    /// # Errors
+    /// What the host must never do.
+    pub(crate) fn take(&self, message: ToEnclave) -> Result<Option<ToEnclave>, Misbehaviour> {
+        // The table is never left half-written: its methods do not panic.
+        let table = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match message {
+            ToEnclave::Open { conn, .. } => table().open(conn),
+            ToEnclave::Data { conn, bytes } => table().data(conn, bytes),
+            ToEnclave::Closed { conn } => table().closed(conn),
+            ToEnclave::Credit { conn, bytes } => table().credit(conn, bytes),
+            other => return Ok(Some(other)),
+        }
+        .map(|()| None)
+    }
+}
+
+impl Table {
     /// Forgets connections that both sides are done with.
     fn sweep(&mut self) {
         while let Ok(conn) = self.finishing.try_recv() {
@@ -60,7 +84,7 @@ impl Connections {
         }
     }
 
-    pub(crate) fn open(&mut self, conn: ConnId) -> Result<(), Misbehaviour> {
+    fn open(&mut self, conn: ConnId) -> Result<(), Misbehaviour> {
         self.sweep();
         if self.open.contains_key(&conn) {
             return misbehaved("the host opened a connection twice");
@@ -72,7 +96,7 @@ impl Connections {
         Ok(())
     }
 
-    pub(crate) fn data(&mut self, conn: ConnId, bytes: Vec<u8>) -> Result<(), Misbehaviour> {
+    fn data(&mut self, conn: ConnId, bytes: Vec<u8>) -> Result<(), Misbehaviour> {
         match self.open.get(&conn) {
             Some(connection) if connection.ended => misbehaved("the host sent data on a connection it had ended"),
             // Bytes that crossed our close on the way are nobody's any more.
@@ -84,7 +108,7 @@ impl Connections {
         }
     }
 
-    pub(crate) fn credit(&mut self, conn: ConnId, bytes: u32) -> Result<(), Misbehaviour> {
+    fn credit(&mut self, conn: ConnId, bytes: u32) -> Result<(), Misbehaviour> {
         match self.open.get(&conn) {
             Some(connection) => {
                 connection.handle.credited(bytes).or(misbehaved("the host gave credit for what was never sent"))
@@ -94,7 +118,7 @@ impl Connections {
         }
     }
 
-    pub(crate) fn closed(&mut self, conn: ConnId) -> Result<(), Misbehaviour> {
+    fn closed(&mut self, conn: ConnId) -> Result<(), Misbehaviour> {
         self.sweep();
         let Some(connection) = self.open.get_mut(&conn) else {
             return misbehaved("the host ended a connection it never opened");

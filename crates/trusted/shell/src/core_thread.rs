@@ -14,11 +14,10 @@ use cloister_core::{
     work::WorkResult,
 };
 use cloister_crypto::EntropySource;
-use cloister_rpc::{CoreHandle, Envelope, RpcContext};
-use jsonrpsee::Methods;
+use cloister_rpc::{CoreHandle, Envelope, RpcContext, Served};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::{ShellConfig, workers::Workers};
+use crate::{ShellConfig, outbound::Outbound, workers::Workers};
 
 /// Events a slow subscriber may fall behind before it loses some.
 const EVENT_BACKLOG: usize = 4_096;
@@ -55,8 +54,8 @@ impl EntropySource for PlatformEntropy {
 pub(crate) fn spawn(
     options: CoreOptions,
     config: ShellConfig,
-    outbound: mpsc::UnboundedSender<FromEnclave>,
-    methods: watch::Sender<Option<Methods>>,
+    outbound: Outbound,
+    methods: watch::Sender<Option<Served>>,
 ) -> mpsc::UnboundedSender<CoreInput> {
     let (inputs, receiver) = mpsc::unbounded_channel();
     let (requests, queue) = mpsc::channel(REQUEST_QUEUE);
@@ -127,10 +126,10 @@ struct CoreThread {
     next_request: u64,
     in_flight: Arc<AtomicUsize>,
     workers: Workers,
-    outbound: mpsc::UnboundedSender<FromEnclave>,
+    outbound: Outbound,
     events: broadcast::Sender<Event>,
     requests: mpsc::Sender<Envelope>,
-    methods: watch::Sender<Option<Methods>>,
+    methods: watch::Sender<Option<Served>>,
     config: Option<ShellConfig>,
 }
 
@@ -233,23 +232,10 @@ impl CoreThread {
             tracing::error!("two methods have the same name");
             return;
         };
-        let methods = match config.extension {
-            Some(extension) => merge(extension(context), &base),
+        let methods = match config.extension.and_then(|extension| extension(context)) {
+            Some(extended) => extended.over(&base),
             None => base,
         };
         let _ = self.methods.send(Some(methods));
     }
-}
-
-/// All of `preferred`, and those of `base` whose names are not taken.
-fn merge(mut preferred: Methods, base: &Methods) -> Methods {
-    for name in base.method_names() {
-        if preferred.method(name).is_none()
-            && let Some(method) = base.method(name)
-        {
-            // The name was free a moment ago.
-            let _ = preferred.verify_and_insert(name, method.clone());
-        }
-    }
-    preferred
 }

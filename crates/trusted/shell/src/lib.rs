@@ -20,15 +20,16 @@ mod batch;
 mod connections;
 mod core_thread;
 mod hardening;
+mod http;
 mod options;
+mod outbound;
 mod server;
 mod stream;
 mod workers;
 
 pub use cloister_access::Caller;
 use cloister_boundary::{Detail, FromEnclave, HaltCode, PROTOCOL_VERSION, ToEnclave, link::EnclaveLink};
-use cloister_rpc::{RpcContext, RpcLimits};
-use jsonrpsee::Methods;
+use cloister_rpc::{RpcContext, RpcLimits, Served};
 use tokio::sync::{mpsc, watch};
 
 pub use cloister_core::{Fatal, VerifiedBlock, Verifier};
@@ -38,9 +39,10 @@ pub use server::ServerLimits;
 
 use connections::Connections;
 use core_thread::CoreInput;
+use outbound::Outbound;
 
 /// Adds methods to those of `rpc`; one with a name that exists replaces it.
-pub type Extension = Box<dyn FnOnce(RpcContext) -> Methods + Send>;
+pub type Extension = Box<dyn FnOnce(RpcContext) -> Option<Served> + Send>;
 
 /// What a binary chooses about its shell.
 pub struct ShellConfig {
@@ -80,28 +82,21 @@ impl Default for ShellConfig {
 /// Outside a tokio runtime.
 pub async fn run(link: EnclaveLink, config: ShellConfig) -> HaltCode {
     let EnclaveLink { send, mut recv } = link;
-    let (outbound, mut queued) = mpsc::unbounded_channel::<FromEnclave>();
-    let _ = outbound.send(FromEnclave::Hello { version: PROTOCOL_VERSION });
-    let writer = tokio::spawn(async move {
-        let mut halted = None;
-        while let Some(message) = queued.recv().await {
-            if let FromEnclave::Halt { code, .. } = &message {
-                halted = Some(*code);
-            }
-            if send.send(message).await.is_err() || halted.is_some() {
-                break;
+    let (outbound, writer) = Outbound::over(send);
+    let (methods_sender, methods) = watch::channel(None);
+    let connections = Connections::new(outbound.clone(), methods, &config);
+    recv.divert({
+        let outbound = outbound.clone();
+        move |message| match connections.take(message) {
+            Ok(other) => other,
+            Err((code, detail)) => {
+                let _ = outbound.send(FromEnclave::Halt { code, detail: Detail::constant(detail) });
+                None
             }
         }
-        halted
     });
-    let (methods_sender, methods) = watch::channel(None);
-    let mut enclave = Enclave {
-        outbound: outbound.clone(),
-        connections: Connections::new(outbound, methods, &config),
-        core: None,
-        methods_sender,
-        config: Some(config),
-    };
+    let _ = outbound.send(FromEnclave::Hello { version: PROTOCOL_VERSION });
+    let mut enclave = Enclave { outbound, core: None, methods_sender, config: Some(config) };
     loop {
         tokio::select! {
             message = recv.recv() => match message {
@@ -124,10 +119,9 @@ pub async fn run(link: EnclaveLink, config: ShellConfig) -> HaltCode {
 }
 
 struct Enclave {
-    outbound: mpsc::UnboundedSender<FromEnclave>,
-    connections: Connections,
+    outbound: Outbound,
     core: Option<mpsc::UnboundedSender<CoreInput>>,
-    methods_sender: watch::Sender<Option<Methods>>,
+    methods_sender: watch::Sender<Option<Served>>,
     config: Option<ShellConfig>,
 }
 
@@ -138,10 +132,6 @@ impl Enclave {
             ToEnclave::Hello { .. } => {
                 Err((HaltCode::WrongVersion, "host and enclave speak different versions of the boundary"))
             }
-            ToEnclave::Open { conn, .. } => self.connections.open(conn),
-            ToEnclave::Data { conn, bytes } => self.connections.data(conn, bytes),
-            ToEnclave::Closed { conn } => self.connections.closed(conn),
-            ToEnclave::Credit { conn, bytes } => self.connections.credit(conn, bytes),
             ToEnclave::Start(info) => self.start(info),
             other => {
                 if let Some(core) = &self.core {

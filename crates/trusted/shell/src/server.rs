@@ -3,28 +3,25 @@
 use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
 
 use cloister_access::Caller;
-use cloister_rpc::HexIdProvider;
-use http_body_util::Either as EitherBody;
+use cloister_rpc::{HexIdProvider, Served};
+use http_body_util::{Either as EitherBody, Full};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
-    body::{Body as _, Incoming},
+    body::{Bytes, Incoming},
     header::{self, HeaderValue},
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use jsonrpsee::{
-    Methods,
-    server::{
-        BatchRequestConfig, HttpBody, PingConfig, Server as JsonRpc, ServerConfig, StopHandle,
-        middleware::rpc::RpcServiceBuilder, stop_channel,
-    },
+use jsonrpsee::server::{
+    BatchRequestConfig, HttpBody, PingConfig, Server as JsonRpc, ServerConfig, StopHandle,
+    middleware::rpc::RpcServiceBuilder, stop_channel,
 };
 use tokio::sync::watch;
-use tower::Service as _;
 
 use crate::{
     ShellConfig,
-    batch::{BatchBounds, Concurrent, Transport},
+    batch::{BatchBounds, Concurrent},
+    http::{self, HttpBounds},
     stream::ConnectionStream,
 };
 
@@ -64,7 +61,7 @@ impl Default for ServerLimits {
 /// What every connection is served with.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
-    methods: watch::Receiver<Option<Methods>>,
+    methods: watch::Receiver<Option<Served>>,
     caller: Caller,
     limits: ServerLimits,
     stop: StopHandle,
@@ -72,10 +69,11 @@ pub(crate) struct Server {
     _running: Arc<jsonrpsee::server::ServerHandle>,
 }
 
-type Body = EitherBody<HttpBody, HttpBody>;
+/// A WebSocket's hand-shake, or an answer.
+type Body = EitherBody<HttpBody, Full<Bytes>>;
 
 impl Server {
-    pub(crate) fn new(methods: watch::Receiver<Option<Methods>>, config: &ShellConfig) -> Self {
+    pub(crate) fn new(methods: watch::Receiver<Option<Served>>, config: &ShellConfig) -> Self {
         let (stop, running) = stop_channel();
         Self {
             methods,
@@ -106,50 +104,40 @@ impl Server {
         let mut server = self.clone();
         tokio::spawn(async move {
             // Clients that come before the chain is loaded wait here.
-            let methods = match server.methods.wait_for(Option::is_some).await {
-                Ok(methods) => methods.clone().unwrap_or_default(),
+            let served = match server.methods.wait_for(Option::is_some).await {
+                Ok(served) => served.clone(),
                 Err(_) => return,
             };
-            server.serve_with(stream, methods).await;
+            if let Some(served) = served {
+                server.serve_with(stream, served).await;
+            }
         });
     }
 
-    async fn serve_with(self, stream: ConnectionStream, methods: Methods) {
-        let names: Arc<HashSet<_>> = Arc::new(methods.method_names().collect());
-        let bounds = BatchBounds {
+    async fn serve_with(self, stream: ConnectionStream, served: Served) {
+        let batch = BatchBounds {
             requests: self.limits.batch_requests as usize,
             response_bytes: self.limits.response_bytes as usize,
         };
-        let layer = RpcServiceBuilder::new().layer_fn(move |inner| Concurrent::new(inner, names.clone(), bounds));
-        let service = JsonRpc::builder()
+        let names: Arc<HashSet<_>> = Arc::new(served.methods().method_names().collect());
+        let layer = RpcServiceBuilder::new().layer_fn(move |inner| Concurrent::new(inner, names.clone(), batch));
+        let websockets = JsonRpc::builder()
             .set_config(self.json_rpc_config())
             .set_rpc_middleware(layer)
             .to_service_builder()
-            .build(methods, self.stop.clone());
-        let caller = self.caller.clone();
+            .build(served.methods().clone(), self.stop.clone());
         let request_time = Duration::from_secs(self.limits.request_s);
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            let mut service = service.clone();
-            let caller = caller.clone();
+        let connection = Arc::new(Connection {
+            served,
+            caller: self.caller,
+            bounds: HttpBounds { request_bytes: self.limits.request_bytes, batch },
+        });
+        let service = service_fn(move |request: Request<Incoming>| {
+            let connection = connection.clone();
+            let upgrade = request.headers().contains_key(header::UPGRADE).then(|| websockets.clone());
             async move {
-                if let Some(answer) = answer_without_body(&request) {
-                    return Ok::<_, Infallible>(answer);
-                }
-                let transport = match request.headers().contains_key(header::UPGRADE) {
-                    true => Transport::WebSocket,
-                    false => Transport::Http,
-                };
-                request.extensions_mut().insert(caller);
-                request.extensions_mut().insert(transport);
-                let answer = tokio::time::timeout(request_time, service.call(request)).await;
-                let mut response = match answer {
-                    Ok(Ok(response)) if answers_nothing(&response) => empty(StatusCode::OK),
-                    Ok(Ok(response)) => response.map(EitherBody::Left),
-                    Ok(Err(_)) => empty(StatusCode::BAD_REQUEST),
-                    Err(_) => empty(StatusCode::REQUEST_TIMEOUT),
-                };
-                allow_origins(response.headers_mut());
-                Ok(response)
+                let answer = tokio::time::timeout(request_time, connection.answer(request, upgrade)).await;
+                Ok::<_, Infallible>(answer.unwrap_or_else(|_| empty(StatusCode::REQUEST_TIMEOUT)))
             }
         });
         let connection = hyper::server::conn::http1::Builder::new()
@@ -161,6 +149,36 @@ impl Server {
             .with_upgrades();
         // A client that breaks off is no event.
         let _ = connection.await;
+    }
+}
+
+/// What the requests of one connection share.
+struct Connection {
+    served: Served,
+    caller: Caller,
+    bounds: HttpBounds,
+}
+
+impl Connection {
+    /// Answers a request, with jsonrpsee's service where it asks to become a WebSocket.
+    async fn answer<S>(&self, mut request: Request<Incoming>, upgrade: Option<S>) -> Response<Body>
+    where
+        S: tower::Service<Request<Incoming>, Response = Response<HttpBody>>,
+    {
+        if let Some(answer) = answer_without_body(&request) {
+            return answer;
+        }
+        let Some(mut websockets) = upgrade else {
+            let response = http::answer(&self.served, &self.caller, self.bounds, request).await;
+            return response.map(EitherBody::Right);
+        };
+        request.extensions_mut().insert(self.caller.clone());
+        let mut response = match websockets.call(request).await {
+            Ok(response) => response.map(EitherBody::Left),
+            Err(_) => empty(StatusCode::BAD_REQUEST),
+        };
+        allow_origins(response.headers_mut());
+        response
     }
 }
 
@@ -178,21 +196,15 @@ fn answer_without_body(request: &Request<Incoming>) -> Option<Response<Body>> {
     Some(response)
 }
 
-/// A notification is answered with `null` by the library; JSON-RPC 2.0 wants nothing at all.
-fn answers_nothing(response: &Response<HttpBody>) -> bool {
-    const NULL_BYTES: u64 = 4;
-    response.body().size_hint().exact() == Some(NULL_BYTES)
-}
-
 fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(EitherBody::Right(HttpBody::empty()));
+    let mut response = Response::new(EitherBody::Right(Full::default()));
     *response.status_mut() = status;
     response
 }
 
 /// Pages of any origin may ask: a development node has nothing to hide, and a confidential one asks
 /// for a token that no page has by itself.
-fn allow_origins(headers: &mut HeaderMap) {
+pub(crate) fn allow_origins(headers: &mut HeaderMap) {
     let any = HeaderValue::from_static("*");
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any.clone());
     headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, any);

@@ -14,6 +14,8 @@ use tokio::{
     sync::mpsc,
 };
 
+use crate::outbound::Outbound;
+
 #[derive(Debug, Default)]
 struct Inner {
     received: VecDeque<Vec<u8>>,
@@ -71,7 +73,7 @@ fn wake(waker: Option<Waker>) {
 pub(crate) struct ConnectionStream {
     conn: ConnId,
     handle: ConnectionHandle,
-    outbound: mpsc::UnboundedSender<FromEnclave>,
+    outbound: Outbound,
     finished: mpsc::UnboundedSender<ConnId>,
     closed: bool,
 }
@@ -80,7 +82,7 @@ impl ConnectionStream {
     pub(crate) const fn new(
         conn: ConnId,
         handle: ConnectionHandle,
-        outbound: mpsc::UnboundedSender<FromEnclave>,
+        outbound: Outbound,
         finished: mpsc::UnboundedSender<ConnId>,
     ) -> Self {
         Self { conn, handle, outbound, finished, closed: false }
@@ -173,7 +175,7 @@ mod tests {
     fn connection()
     -> (ConnectionHandle, ConnectionStream, mpsc::UnboundedReceiver<FromEnclave>, mpsc::UnboundedReceiver<ConnId>) {
         let handle = ConnectionHandle::default();
-        let (outbound, sent) = mpsc::unbounded_channel();
+        let (outbound, sent) = Outbound::to_test();
         let (finished, ends) = mpsc::unbounded_channel();
         let stream = ConnectionStream::new(ConnId(7), handle.clone(), outbound, finished);
         (handle, stream, sent, ends)

@@ -50,7 +50,12 @@ impl StateView {
 
     /// The value of a slot; zero where there is none.
     pub fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        let account = keccak256(address);
+        self.storage_of_hashed(keccak256(address), slot)
+    }
+
+    /// The value of a slot of the account whose address has this keccak-256 hash; for who reads many slots
+    /// of one account.
+    pub fn storage_of_hashed(&self, account: B256, slot: U256) -> Result<U256, StateError> {
         let key = keccak256(slot.to_be_bytes::<32>());
         let contents = self.state.read();
         let since = contents.history.since(self.version)?;

@@ -9,6 +9,7 @@ use cloister_primitives::Height;
 use super::{Errand, Running};
 use crate::{
     CoreEffect, CoreError, RequestId, Response, StoredBlock, WorkId,
+    ledger::Resident,
     machine::Step,
     work::{OpenJob, OpenOutcome, Work},
 };
@@ -118,7 +119,7 @@ impl Running {
             outcome.blocks.iter().flatten().all(|block| self.ledger.hash_at(block.height()) == Some(block.hash));
         match outcome.blocks {
             Some(blocks) if genuine => {
-                let blocks: Vec<_> = blocks.into_iter().map(StoredBlock).collect();
+                let blocks: Vec<_> = blocks.into_iter().map(|block| StoredBlock(Resident::new(block))).collect();
                 for waiter in waiters {
                     self.reply(waiter, Response::Stored(blocks.clone()), step);
                 }

@@ -78,6 +78,8 @@ pub(crate) struct Running {
     /// Requests that are answered once this transaction's block is committed.
     waiting: BTreeMap<B256, Vec<RequestId>>,
     errands: BTreeMap<WorkId, Errand>,
+    /// Pieces of work in flight that recover senders.
+    recovering: usize,
     next_work: WorkId,
     /// When the engine wants to be woken.
     engine_deadline_ms: Option<u64>,
@@ -106,6 +108,7 @@ impl Running {
             development: DevelopmentState::default(),
             waiting: BTreeMap::new(),
             errands: BTreeMap::new(),
+            recovering: 0,
             next_work: WorkId(0),
             engine_deadline_ms: None,
             armed_ms: None,

@@ -4,10 +4,15 @@
 //! built on it, so that a restart leads to the same state.
 
 use alloy_primitives::keccak256;
-use cloister_primitives::Height;
+use cloister_primitives::{Code, Height, Rejected};
 use cloister_state::{AccountDelta, State, StateDelta, StateError, StorageCleared};
 
-use crate::{PatchChange, StatePatch};
+use crate::{CoreError, PatchChange, StatePatch};
+
+/// Bytes of changes that wait for one block, roughly: its record has to hold them beside all else.
+const MAX_PENDING_BYTES: usize = 6 << 20;
+/// What a changed account or slot takes in a record at most.
+const ENTRY_BYTES: usize = 160;
 
 /// How many patches had been made at some moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,8 +59,13 @@ impl Patches {
     }
 
     /// Applies a patch to the head's state.
-    pub(super) fn make(&mut self, state: &State, head: Height, patch: &StatePatch) -> Result<(), StateError> {
+    pub(super) fn make(&mut self, state: &State, head: Height, patch: &StatePatch) -> Result<(), CoreError> {
         let (change, inverse) = deltas(state, head, patch)?;
+        let pending = self.made.iter().filter(|made| made.height == head).map(|made| &made.change);
+        if pending.chain([&change]).map(record_bytes).sum::<usize>() > MAX_PENDING_BYTES {
+            let detail = "too many changes without a block between them: mine one";
+            return Err(Rejected::with_detail(Code::OversizedData, detail).into());
+        }
         state.patch(&change)?;
         self.count.0 += 1;
         self.made.push(Patch { number: self.count, height: head, change, inverse });
@@ -72,6 +82,11 @@ impl Patches {
         }
         Ok(())
     }
+}
+
+/// What a patch takes in a block's record, roughly.
+fn record_bytes(change: &StateDelta) -> usize {
+    change.codes.iter().map(|code| code.len()).sum::<usize>() + ENTRY_BYTES
 }
 
 /// What a patch changes, and what undoes it.

@@ -13,6 +13,7 @@ use cloister_state::StateDelta;
 use super::{Errand, Running, storage::Purpose};
 use crate::{
     BlockRecord, CommittedBlock, CoreEffect, CoreError, Event, Fatal, Response,
+    ledger::Resident,
     machine::Step,
     work::{BuildJob, BuildOutcome, RecentHashes, Work},
 };
@@ -20,11 +21,8 @@ use crate::{
 /// Block hashes that the `BLOCKHASH` opcode can reach.
 const REACHABLE_HASHES: u64 = 256;
 
-/// How long a block may wait for more transactions, milliseconds.
-const GATHER_MS: u64 = 10;
-
-/// Blocks wait only after one with at least so many transactions.
-const GATHER_FROM: usize = 64;
+/// How long a block may wait for transactions whose senders are being recovered, milliseconds.
+const GATHER_MS: u64 = 40;
 
 /// So many pending transactions are worth a block at once.
 const GATHER_ENOUGH: usize = 2_000;
@@ -48,9 +46,7 @@ pub(super) struct Pipeline {
     held: Option<(Slot, Empty)>,
     /// Heights from here on are lost as soon as the build in flight is back.
     discarding: Option<Height>,
-    /// When the last build began, and how many transactions its block has.
-    last_build: (u64, usize),
-    /// Until when the next block waits for more transactions.
+    /// Until when the next block waits for transactions whose senders are being recovered.
     gather_until_ms: Option<u64>,
 }
 
@@ -125,7 +121,7 @@ impl Running {
             SlotId(slot.attempt),
             TakeLimits {
                 max_transactions: self.spec.limits().max_transactions_per_block,
-                gas_limit: attributes.gas_limit,
+                gas_limit: attributes.gas_limit.min(self.spec.limits().max_declared_gas_per_block),
                 base_fee,
             },
         );
@@ -145,7 +141,7 @@ impl Running {
             empty,
         };
         self.pipeline.building = Some(slot);
-        self.pipeline.last_build = (step.now_ms, job.candidates.len());
+        self.pipeline.gather_until_ms = None;
         self.send_work(Work::Build(Box::new(job)), Errand::Build, step);
     }
 
@@ -224,28 +220,30 @@ impl Running {
         let base_fee =
             self.tip().ok().and_then(|tip| self.spec.next_base_fee(&tip.header, tip.header.timestamp)).unwrap_or(0);
         let base_fee = self.development.next_base_fee.unwrap_or(base_fee);
-        if !self.pool.has_executable(base_fee) {
+        let wanted = self.pool.has_executable(base_fee);
+        if wanted && self.gathers(now_ms) {
             return;
         }
-        match self.gathers_until(now_ms) {
-            None => self.inputs.push_back(Input::Demand),
-            until => self.pipeline.gather_until_ms = until,
+        self.pipeline.gather_until_ms = None;
+        if wanted {
+            self.inputs.push_back(Input::Demand);
         }
     }
 
-    /// Under load each block costs its own system calls, seal and fsync: then the next one waits a
-    /// moment for more transactions. A client that sends one at a time never waits.
-    fn gathers_until(&self, now_ms: u64) -> Option<u64> {
-        let (began_ms, transactions) = self.pipeline.last_build;
-        let until_ms = began_ms.saturating_add(GATHER_MS);
-        let waits = transactions >= GATHER_FROM && self.pool.len() < GATHER_ENOUGH && now_ms < until_ms;
-        waits.then_some(until_ms)
+    /// Each block costs its own system calls, seal and fsync, so the next one waits for the transactions
+    /// that are about to enter the pool. A client that sends one at a time never waits: nothing else is
+    /// on its way then.
+    fn gathers(&mut self, now_ms: u64) -> bool {
+        if self.recovering == 0 || self.pool.len() >= GATHER_ENOUGH {
+            return false;
+        }
+        let until_ms = *self.pipeline.gather_until_ms.get_or_insert(now_ms.saturating_add(GATHER_MS));
+        now_ms < until_ms
     }
 
-    /// The time to gather is over.
+    /// The time to gather is over, or nothing is on its way any more.
     pub(super) fn end_gathering(&mut self, now_ms: u64) {
-        if self.pipeline.gather_until_ms.is_some_and(|until| until <= now_ms) {
-            self.pipeline.gather_until_ms = None;
+        if self.pipeline.gather_until_ms.is_some() {
             self.demand(now_ms);
         }
     }
@@ -277,11 +275,12 @@ impl Running {
             return Err(out_of_order());
         }
         let block = entry.block;
-        self.ledger.push(block.clone());
+        let resident = Resident::new(block.clone());
+        self.ledger.push(resident.clone());
         self.ledger.state.set_committed(height);
         self.settle_pool(entry.slot, &entry.delta);
         self.answer_waiting(&block, step);
-        step.out.push(CoreEffect::Event(Event::Committed(Arc::new(CommittedBlock(block.clone())))));
+        step.out.push(CoreEffect::Event(Event::Committed(Arc::new(CommittedBlock(resident)))));
         self.report(&block, step);
         self.development_committed(&block, step);
         self.cut_if_due(height, step);

@@ -15,7 +15,7 @@ use crate::{
 
 /// Transactions recovered in one piece of work: small enough to spread over cores, large enough that
 /// handing them over costs nothing.
-const RECOVER_BATCH: usize = 32;
+const RECOVER_BATCH: usize = 50;
 
 /// A submitted transaction whose sender is being recovered.
 #[derive(Debug)]
@@ -51,6 +51,7 @@ impl Running {
 
     fn recover(&mut self, raws: &mut Vec<Bytes>, recovering: &mut Vec<Recovering>, step: &mut Step<'_>) {
         let errand = Errand::Recover(core::mem::take(recovering));
+        self.recovering += 1;
         self.send_work(
             Work::Recover { raws: core::mem::take(raws), max_bytes: self.spec.limits().max_transaction_size_bytes },
             errand,
@@ -147,6 +148,7 @@ impl Running {
         transactions: Vec<Result<RecoveredTransaction, Rejected>>,
         step: &mut Step<'_>,
     ) {
+        self.recovering -= 1;
         let mut admitted = Vec::new();
         for (request, transaction) in requests.into_iter().zip(transactions) {
             let outcome = transaction.map_err(CoreError::from).and_then(|transaction| {
@@ -155,6 +157,8 @@ impl Running {
             self.answer_submission(request.id, outcome, step);
         }
         self.announce(admitted, step);
+        // What was waited for may have been refused.
+        self.end_gathering(step.now_ms);
     }
 
     /// Answers now, or leaves the request with the transaction it waits for.

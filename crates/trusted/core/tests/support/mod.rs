@@ -35,14 +35,19 @@ impl Account {
     }
 
     pub fn transfer(&self, nonce: u64, to: Address, value: u64) -> Bytes {
+        self.send(nonce, to, value, Bytes::new(), 21_000)
+    }
+
+    pub fn send(&self, nonce: u64, to: Address, value: u64, input: Bytes, gas_limit: u64) -> Bytes {
         let transaction = TxEip1559 {
             chain_id: CHAIN_ID,
             nonce,
-            gas_limit: 21_000,
+            gas_limit,
             max_fee_per_gas: 20_000_000_000,
             max_priority_fee_per_gas: 1,
             to: TxKind::Call(to),
             value: U256::from(value),
+            input,
             ..TxEip1559::default()
         };
         let digest = transaction.signature_hash();

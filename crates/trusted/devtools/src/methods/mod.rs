@@ -20,10 +20,10 @@ use alloy_primitives::{Address, B256};
 use cloister_core::{DevelopmentRequest, RequestBody, Response};
 use cloister_primitives::Code;
 use cloister_rpc::{
-    MethodCall, MethodInfo, Registry, RpcContext,
+    MethodCall, MethodInfo, Registry, RpcContext, Served,
     errors::{self, RpcResult},
 };
-use jsonrpsee::{Methods, core::RegisterMethodError};
+use jsonrpsee::core::RegisterMethodError;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -95,15 +95,11 @@ fn random_id() -> B256 {
 ///
 /// # Errors
 /// [`RegisterMethodError`] if two methods have the same name, which would show in every end-to-end test.
-pub fn methods(
-    context: RpcContext,
-    accounts: DevAccounts,
-    console: DevConsole,
-) -> Result<Methods, RegisterMethodError> {
+pub fn methods(context: RpcContext, accounts: DevAccounts, console: DevConsole) -> Result<Served, RegisterMethodError> {
     let mut registry = Registry::new(context.clone());
     register(&mut registry, accounts, console.switch())?;
     console.start(context);
-    Ok(registry.into_methods())
+    Ok(registry.into_served())
 }
 
 fn register(

@@ -1,0 +1,98 @@
+//! The methods as the shell serves them.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+};
+
+use cloister_access::Caller;
+use jsonrpsee::{
+    Methods,
+    types::{ErrorObjectOwned, Params},
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::{MethodCall, RpcContext, errors};
+
+/// The answer of a method on its way: JSON text.
+pub type Answer = Pin<Box<dyn Future<Output = Result<Vec<u8>, ErrorObjectOwned>> + Send>>;
+
+/// A method without a transport around it.
+#[derive(Clone)]
+pub(crate) struct Handler(Arc<dyn Fn(MethodCall) -> Answer + Send + Sync>);
+
+impl Handler {
+    pub(crate) fn new<H, F, R>(handler: H) -> Self
+    where
+        H: Fn(MethodCall) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<R, ErrorObjectOwned>> + Send + 'static,
+        R: Serialize,
+    {
+        Self(Arc::new(move |call| {
+            let answer = handler(call);
+            Box::pin(async move { to_json(&answer.await?) })
+        }))
+    }
+}
+
+impl core::fmt::Debug for Handler {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Handler")
+    }
+}
+
+fn to_json(answer: &impl Serialize) -> Result<Vec<u8>, ErrorObjectOwned> {
+    // No answer has a map whose keys are no strings: it cannot fail.
+    serde_json::to_vec(answer).map_err(|_| errors::code(cloister_primitives::Code::Internal))
+}
+
+/// All methods: for jsonrpsee, which serves WebSockets and subscriptions with them, and without its
+/// response types in between, for everything that is one answer to one request.
+///
+/// Those types read each answer twice over to see that it is JSON. That costs more than making a receipt.
+#[derive(Clone, Debug)]
+pub struct Served {
+    methods: Methods,
+    context: Arc<RpcContext>,
+    handlers: Arc<HashMap<&'static str, Handler>>,
+}
+
+impl Served {
+    pub(crate) fn new(methods: Methods, context: Arc<RpcContext>, handlers: BTreeMap<&'static str, Handler>) -> Self {
+        Self { methods, context, handlers: Arc::new(handlers.into_iter().collect()) }
+    }
+
+    /// All of these methods, and those of `base` whose names are not taken.
+    #[must_use]
+    pub fn over(mut self, base: &Self) -> Self {
+        for name in base.methods.method_names() {
+            if self.methods.method(name).is_none()
+                && let Some(method) = base.methods.method(name)
+            {
+                // The name was free a moment ago.
+                let _ = self.methods.verify_and_insert(name, method.clone());
+            }
+        }
+        let mut handlers = (*base.handlers).clone();
+        handlers.extend(self.handlers.iter().map(|(name, handler)| (*name, handler.clone())));
+        self.handlers = Arc::new(handlers);
+        self
+    }
+
+    /// The methods for jsonrpsee.
+    #[must_use]
+    pub const fn methods(&self) -> &Methods {
+        &self.methods
+    }
+
+    /// Calls a method; `None` if there is none of this name that answers once and for all.
+    #[must_use]
+    pub fn call(&self, name: &str, caller: &Caller, params: Option<&RawValue>) -> Option<Answer> {
+        let Handler(handler) = self.handlers.get(name)?;
+        let params = Params::new(params.map(RawValue::get)).into_owned();
+        Some(handler(MethodCall::new(self.context.clone(), caller.clone(), params)))
+    }
+}
