@@ -28,15 +28,45 @@ pub fn balance_request(token: Address, holder: Address) -> String {
     )
 }
 
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    result: Option<&'a str>,
+}
+
 fn check(response: &[u8]) -> Result<()> {
-    #[derive(Deserialize)]
-    struct Answer<'a> {
-        #[serde(borrow)]
-        result: Option<&'a str>,
-    }
     let answer: Answer<'_> = serde_json::from_slice(response)?;
     ensure!(answer.result.is_some_and(|text| text.len() > 2), "a read failed: {}", String::from_utf8_lossy(response));
     Ok(())
+}
+
+/// What one HTTP request asks for.
+#[derive(Clone, Debug)]
+pub enum Load {
+    /// One call each.
+    Single(Vec<String>),
+    /// All of them in one batch.
+    Batch(Vec<String>),
+}
+
+impl Load {
+    /// The bodies, and how many calls each holds.
+    fn bodies(&self) -> (Vec<String>, u64) {
+        match self {
+            Self::Single(calls) => (calls.clone(), 1),
+            Self::Batch(calls) => (vec![format!("[{}]", calls.join(","))], calls.len() as u64),
+        }
+    }
+
+    fn check(&self, response: &[u8]) -> Result<()> {
+        let Self::Batch(calls) = self else {
+            return check(response);
+        };
+        let answers: Vec<Answer<'_>> = serde_json::from_slice(response)?;
+        let good = answers.iter().filter(|answer| answer.result.is_some_and(|text| text.len() > 2)).count();
+        ensure!(good == calls.len(), "{good} of {} reads in a batch succeeded", calls.len());
+        Ok(())
+    }
 }
 
 /// Sends `request` every `interval` until `done`, and reports how long the answers took.
@@ -67,18 +97,20 @@ pub struct CallRate {
     pub per_cpu_s: f64,
 }
 
-/// Sends the requests in turn over `connections` connections for about `duration`.
+/// Makes the calls in turn over `connections` connections for about `duration`.
 ///
 /// # Errors
 /// When a request fails.
 pub fn call_rate(
     endpoint: &Endpoint,
     group: Group,
-    requests: &[String],
+    load: &Load,
     connections: usize,
     duration: Duration,
 ) -> Result<CallRate> {
-    ensure!(!requests.is_empty(), "no requests");
+    let (requests, calls_each) = load.bodies();
+    ensure!(calls_each > 0 && !requests.is_empty(), "no requests");
+    let requests = &requests;
     let clients = (0..connections).map(|_| Client::connect(endpoint)).collect::<Result<Vec<_>>>()?;
     let cpu_before = group.cpu();
     let start = Instant::now();
@@ -93,8 +125,8 @@ pub fn call_rate(
                         if start.elapsed() >= duration {
                             break;
                         }
-                        check(client.post(request.as_bytes())?)?;
-                        calls += 1;
+                        load.check(client.post(request.as_bytes())?)?;
+                        calls += calls_each;
                     }
                     Ok(calls)
                 })
