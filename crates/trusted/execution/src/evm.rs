@@ -26,12 +26,13 @@ use revm::interpreter::{
 use revm::primitives::hardfork::SpecId;
 use revm::{Inspector, MainContext};
 
+use crate::frames::run_without_steps;
 use crate::guard::{Admission, FrameFacts, FrameGuard, FrameKind};
 
 /// What inspectors see of an execution on a database `DB`.
 pub type EvmContext<DB> = EthEvmContext<DB>;
 
-type Inner<DB, I> =
+pub(crate) type Inner<DB, I> =
     RevmEvm<EvmContext<DB>, I, EthInstructions<EthInterpreter, EvmContext<DB>>, EthPrecompiles, EthFrame>;
 
 /// An EVM that asks a [`FrameGuard`] before every frame.
@@ -39,6 +40,18 @@ pub struct CloisterEvm<DB: Database, I> {
     inner: Inner<DB, I>,
     guard: Arc<dyn FrameGuard>,
     inspects: bool,
+    detail: Detail,
+}
+
+/// What an inspector is told of an execution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// Frames, logs and self-destructs. Instructions run as fast as without an inspector, which hears
+    /// neither `step` nor `step_end`.
+    Frames,
+    /// Every instruction as well.
+    #[default]
+    Steps,
 }
 
 impl<DB: Database, I> fmt::Debug for CloisterEvm<DB, I> {
@@ -63,7 +76,15 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
             ),
             guard,
             inspects: false,
+            detail: Detail::default(),
         }
+    }
+
+    /// Tells the inspector no more than this.
+    #[must_use]
+    pub const fn with_detail(mut self, detail: Detail) -> Self {
+        self.detail = detail;
+        self
     }
 
     fn admits(&self, init: &FrameInit) -> bool {
@@ -197,6 +218,13 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> InspectorEvmTr for CloisterEvm<
         &mut Self::Inspector,
     ) {
         self.inner.all_mut_inspector()
+    }
+
+    fn inspect_frame_run(&mut self) -> Result<FrameInitOrResult<Self::Frame>, ContextDbError<Self::Context>> {
+        match self.detail {
+            Detail::Steps => self.inner.inspect_frame_run(),
+            Detail::Frames => run_without_steps(&mut self.inner),
+        }
     }
 }
 
