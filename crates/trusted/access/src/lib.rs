@@ -71,6 +71,8 @@ pub enum Resource<'a> {
         /// The callee; `None` for a creation.
         to: Option<Address>,
     },
+    /// How a transaction or a call executes, step by step: everything that it reads and writes on its way.
+    Trace(TransactionFacts),
     /// Pending transactions of one sender.
     Pool {
         /// The sender.
@@ -159,6 +161,7 @@ mod tests {
                 Resource::Receipt(facts),
                 Resource::Account(Address::ZERO),
                 Resource::Storage(Address::ZERO),
+                Resource::Trace(facts),
             ] {
                 assert_eq!(access.view(&caller, resource), Visibility::Full);
             }

@@ -243,8 +243,15 @@ fn resident_bytes(block: &Block) -> usize {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use alloy_consensus::Header;
+    use cloister_access::Development;
+    use cloister_primitives::{Commitments, DevChain};
+    use cloister_state::HistoryLimits;
+
     use super::*;
+    use crate::Lookup;
 
     #[test]
     fn hashes_that_share_a_prefix_do_not_hide_each_other() {
@@ -260,5 +267,27 @@ mod tests {
         index.remove(&second);
         assert_eq!(index.get(&first), Some(10));
         assert_eq!(index.get(&B256::ZERO), None);
+    }
+    #[test]
+    fn hashes_outlive_the_blocks_that_are_resident() {
+        let spec = Arc::new(ChainSpec::development(DevChain::default()).unwrap());
+        let access = Access::open(Development::Refused);
+        let ledger = Ledger::new(spec, State::new(HistoryLimits::default()), access, ResidentLimits { bytes: 0 });
+        let last = MIN_RESIDENT_BLOCKS as u64 + 10;
+        for number in 0..=last {
+            let header = Header { number, ..Header::default() };
+            ledger.push(Arc::new(Block {
+                hash: header.hash_slow(),
+                header,
+                commitments: Commitments::open(B256::ZERO, B256::ZERO, B256::ZERO),
+                transactions: Vec::new(),
+                receipts: Vec::new(),
+                withdrawals: None,
+            }));
+        }
+        let reader = ledger.reader(&Caller::Anonymous);
+        assert!(matches!(reader.block(Height(1)), Lookup::Stored(Height(1))));
+        assert_eq!(reader.hash_at(Height(1)), Some(Header { number: 1, ..Header::default() }.hash_slow()));
+        assert_eq!(reader.hash_at(Height(last + 1)), None);
     }
 }

@@ -76,6 +76,12 @@ impl<'a> Reader<'a> {
         self.ledger.height_of(hash)
     }
 
+    /// The hash of the block at a height, resident or not. Hashes are public.
+    #[must_use]
+    pub fn hash_at(&self, height: Height) -> Option<B256> {
+        self.ledger.hash_at(height)
+    }
+
     /// Where the transaction with this hash stands; check the hash of what is found there.
     #[must_use]
     pub fn position_of(&self, hash: &B256) -> Option<Position> {
@@ -226,6 +232,16 @@ impl SeenBlock {
     /// The transactions the caller may see, in order.
     pub fn transactions(&self) -> impl Iterator<Item = SeenTransaction> {
         (0..).take(self.block.transactions.len()).filter_map(|index| self.transaction(index))
+    }
+
+    /// The transactions that are run again to trace the one at an index: those before it, and itself last.
+    /// `None` if there is none or the caller may not see it traced. What the earlier ones do is not the
+    /// caller's to see.
+    #[must_use]
+    pub fn traced(&self, index: u32) -> Option<&[RecoveredTransaction]> {
+        let transactions = self.block.transactions.get(..=index as usize)?;
+        let resource = Resource::Trace(facts(transactions.last()?));
+        self.access.view(&self.caller, resource).is_visible().then_some(transactions)
     }
 
     /// The block as Ethereum encodes it, where everything in it is visible to the caller.
@@ -413,5 +429,11 @@ impl SeenState {
     #[must_use]
     pub fn call_view(&self, from: Address, to: Option<Address>) -> Option<&StateView> {
         self.sees(Resource::Call { from, to }).then_some(&self.view)
+    }
+
+    /// The view that a transaction or a call is traced on. `None` where the caller may not see it traced.
+    #[must_use]
+    pub fn trace_view(&self, sender: Address, recipient: Option<Address>) -> Option<&StateView> {
+        self.sees(Resource::Trace(TransactionFacts { sender, recipient })).then_some(&self.view)
     }
 }
