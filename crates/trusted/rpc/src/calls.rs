@@ -13,7 +13,7 @@ use std::sync::Arc;
 use alloy_eips::{BlockId, eip2930::AccessList};
 use alloy_primitives::{B256, Bytes, keccak256};
 use cloister_access::Caller;
-use cloister_core::{Ledger, Lookup, SeenBlock, SeenState};
+use cloister_core::{Ledger, SeenBlock, SeenState};
 use cloister_execution::{
     BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, StateOverrides, halt_message,
     revert_message,
@@ -41,7 +41,17 @@ where
     T: Send + 'static,
     W: FnOnce() -> RpcResult<T> + Send + 'static,
 {
-    let permit = context.calls.clone().acquire_owned().await;
+    counting_as(context, 1, work).await
+}
+
+/// As [`on_blocking_thread`], for work that counts as so many calls, or as all that may run at one time.
+pub(crate) async fn counting_as<T, W>(context: &RpcContext, calls: u32, work: W) -> RpcResult<T>
+where
+    T: Send + 'static,
+    W: FnOnce() -> RpcResult<T> + Send + 'static,
+{
+    let most = u32::try_from(context.limits.concurrent_calls).unwrap_or(u32::MAX);
+    let permit = context.calls.clone().acquire_many_owned(calls.min(most)).await;
     let permit = permit.map_err(|_| errors::code(Code::Unavailable))?;
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
@@ -124,10 +134,7 @@ impl Execution {
     }
 
     fn block_hash(&self, height: u64) -> Option<B256> {
-        match self.ledger.reader(&self.caller).block(Height(height)) {
-            Lookup::Found(block) => Some(block.hash()),
-            Lookup::Stored(_) | Lookup::Absent => None,
-        }
+        self.ledger.reader(&self.caller).hash_at(Height(height))
     }
 }
 

@@ -62,6 +62,10 @@ pub struct RpcLimits {
     pub call_gas: u64,
     /// Calls executing at one time.
     pub concurrent_calls: usize,
+    /// Memory the trace of one transaction may take, bytes.
+    pub trace_bytes: usize,
+    /// JSON one answer of traces may have, bytes.
+    pub trace_answer_bytes: usize,
     /// How long `eth_sendRawTransactionSync` waits at most, milliseconds.
     pub sync_timeout_ms: u64,
     /// Blocks `eth_feeHistory` reports at most.
@@ -81,6 +85,8 @@ impl Default for RpcLimits {
             subscriptions_per_connection: 128,
             call_gas: 50_000_000,
             concurrent_calls: 8,
+            trace_bytes: 256 << 20,
+            trace_answer_bytes: 128 << 20,
             sync_timeout_ms: 20_000,
             fee_history_blocks: 1_024,
             proof_keys: 1_024,

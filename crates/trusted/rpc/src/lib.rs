@@ -20,6 +20,7 @@ pub mod calls;
 mod config;
 mod context;
 pub mod convert;
+mod debug;
 pub mod errors;
 mod fees;
 mod filters;
@@ -61,6 +62,7 @@ pub fn registry(context: RpcContext) -> Result<Registry, RegisterMethodError> {
     filters::register(&mut registry)?;
     subscriptions::register(&mut registry)?;
     pool::register(&mut registry)?;
+    debug::register(&mut registry)?;
     Ok(registry)
 }
 

@@ -65,7 +65,7 @@ fn raw(seen: Option<SeenTransaction>) -> Bytes {
         .unwrap_or_default()
 }
 
-async fn raw_by_hash(call: MethodCall) -> RpcResult<Bytes> {
+pub(crate) async fn raw_by_hash(call: MethodCall) -> RpcResult<Bytes> {
     let (hash,) = call.params::<(B256,)>()?;
     if let Some(seen) = call.transaction(hash).await? {
         return Ok(raw(Some(seen)));
