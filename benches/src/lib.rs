@@ -28,6 +28,7 @@ pub mod rpc;
 pub mod stats;
 pub mod suite;
 pub mod token;
+pub mod traces;
 pub mod tracker;
 pub mod wallet;
 pub mod workload;

@@ -89,13 +89,14 @@ pub fn run(
     let floor = or_report(in_process::floor(scale, &mut progress), &mut progress);
     let root_us = or_report(in_process::root_update(scale, &mut progress), &mut progress);
     let guard_ns = or_report(in_process::frame_guard(&mut progress), &mut progress);
+    let call_tracer = or_report(in_process::call_tracer(scale, &mut progress), &mut progress);
     progress(&format!("building a state of {} slots", scale.dense_slots));
     let footprint = or_report(footprint(scale.dense_slots), &mut progress);
     let nodes = nodes::measure(scale, programs, &mut progress);
 
     let mut summary = Summary::default();
     nodes.report(floor, &mut summary);
-    in_process::report(scale, root_us, guard_ns, footprint, &mut summary);
+    in_process::report(scale, root_us, guard_ns, call_tracer, footprint, &mut summary);
     progress("done");
     summary
 }
