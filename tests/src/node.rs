@@ -27,6 +27,8 @@ pub enum Target {
     Dev,
     /// `cloister node --dev`: a host process and an enclave process over a Unix socket.
     TwoProcess,
+    /// anvil, for a test that compares what the two answer.
+    Reference,
 }
 
 /// Whether the suites run against anvil, to prove the suites themselves (`CLOISTER_TEST_NODE=anvil`).
@@ -262,21 +264,28 @@ impl std::fmt::Display for StartFailure {
 }
 
 /// The one place that knows how each shape is started.
-fn command_of(target: Target) -> Command {
-    if is_reference_run() {
-        assert_eq!(
-            target,
-            Target::Dev,
-            "anvil has no two-process shape: run the reference with `-E 'not test(two_process)'`"
-        );
-        return dying_with_us(&tools::native("anvil"));
-    }
-    let mut command = dying_with_us(&binary("cloister"));
+fn command_of(asked_for: Target) -> Command {
+    let target = if is_reference_run() { Target::Reference } else { asked_for };
     match target {
-        Target::Dev => command.arg("dev"),
-        Target::TwoProcess => command.args(["node", "--dev", "--enclave"]).arg(binary("cloister-enclave-dev")),
-    };
-    command
+        Target::Dev => {
+            let mut command = dying_with_us(&binary("cloister"));
+            command.arg("dev");
+            command
+        }
+        Target::TwoProcess => {
+            let mut command = dying_with_us(&binary("cloister"));
+            command.args(["node", "--dev", "--enclave"]).arg(binary("cloister-enclave-dev"));
+            command
+        }
+        Target::Reference => {
+            assert_ne!(
+                asked_for,
+                Target::TwoProcess,
+                "anvil has no two-process shape: run the reference with `-E 'not test(two_process)'`"
+            );
+            dying_with_us(&tools::native("anvil"))
+        }
+    }
 }
 
 /// A test that is killed cannot clean up: the kernel then ends the node for it, where util-linux offers that.
