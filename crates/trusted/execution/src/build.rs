@@ -9,7 +9,7 @@ use alloy_eips::eip4895::{Withdrawal, Withdrawals};
 use alloy_evm::block::{BlockExecutionError, BlockExecutor, BlockValidationError};
 use alloy_evm::eth::{EthBlockExecutionCtx, EthBlockExecutor, EthTxResult};
 use alloy_evm::{Evm as _, EvmFactory as _};
-use alloy_primitives::Bytes;
+use alloy_primitives::{Address, Bytes};
 use cloister_primitives::{ChainSpec, Code, EthereumHardfork, RecoveredTransaction, Rejected, Transaction};
 use cloister_state::StateView;
 use revm::Inspector;
@@ -105,6 +105,32 @@ impl Executor {
         Ok(built)
     }
 
+    /// Makes a block of exactly these transactions, in this order.
+    ///
+    /// # Errors
+    /// [`ExecutionError::Rejected`] if the attributes contradict the parent or a transaction cannot be in
+    /// its place.
+    pub fn assemble(
+        &self,
+        parent: Parent<'_>,
+        attributes: BlockAttributes,
+        view: &StateView,
+        hashes: &dyn BlockHashes,
+        transactions: Vec<RecoveredTransaction>,
+    ) -> Result<Built, ExecutionError> {
+        let withdrawals = attributes.withdrawals.clone();
+        let header = self.draft(parent, attributes)?;
+        let body = Body { ommers: &[], withdrawals: &withdrawals, transactions: transactions.len() };
+        let mut run = self.start(&header, body, view, hashes)?;
+        for transaction in &transactions {
+            match execute(&mut run, transaction) {
+                Ok(output) => run.commit_transaction(output),
+                Err(error) => return Err(refusal(error, transaction.signer())?.into()),
+            };
+        }
+        self.finish(run, header, Included(transactions), &withdrawals)
+    }
+
     /// The header of the block after `parent`, as far as it is known before execution.
     pub(crate) fn draft(&self, parent: Parent<'_>, attributes: BlockAttributes) -> Result<Header, ExecutionError> {
         let spec = &self.spec;
@@ -179,9 +205,9 @@ impl Executor {
     }
 
     /// Closes the block: system calls, withdrawals, delta.
-    pub(crate) fn finish(
+    pub(crate) fn finish<'a, I: Inspector<EvmContext<BlockDatabase<'a>>>>(
         &self,
-        run: Blocks<'_, NoOpInspector>,
+        run: Blocks<'a, I>,
         mut header: Header,
         included: Included,
         withdrawals: &[Withdrawal],
@@ -224,26 +250,34 @@ pub(crate) struct Included(pub(crate) Vec<RecoveredTransaction>);
 
 /// Executes one candidate and commits it if it is valid.
 fn include(run: &mut Blocks<'_, NoOpInspector>, transaction: &RecoveredTransaction) -> Result<Fate, ExecutionError> {
-    let sender = transaction.signer();
     match execute(run, transaction) {
         Ok(output) => {
             run.commit_transaction(output);
             Ok(Fate::Included)
         }
-        Err(BlockExecutionError::Validation(BlockValidationError::InvalidTx { error, .. })) => {
-            let reason = match error.as_invalid_tx_err() {
-                Some(invalid) => rejection(invalid, sender),
-                None => Rejected::with_detail(Code::MalformedTransaction, error.to_string()),
-            };
+        Err(error) => {
+            let reason = refusal(error, transaction.signer())?;
             Ok(match reason.code() {
-                Code::NonceTooHigh | Code::FeeCapTooLow => Fate::Deferred,
+                Code::NonceTooHigh | Code::FeeCapTooLow | Code::ExceedsBlockGasLimit => Fate::Deferred,
                 _ => Fate::Evicted(reason),
             })
         }
-        Err(BlockExecutionError::Validation(BlockValidationError::TransactionGasLimitMoreThanAvailableBlockGas {
+    }
+}
+
+/// Why a transaction cannot be in this place of the block.
+fn refusal(error: BlockExecutionError, sender: Address) -> Result<Rejected, ExecutionError> {
+    match error {
+        BlockExecutionError::Validation(BlockValidationError::InvalidTx { error, .. }) => {
+            Ok(match error.as_invalid_tx_err() {
+                Some(invalid) => rejection(invalid, sender),
+                None => Rejected::with_detail(Code::MalformedTransaction, error.to_string()),
+            })
+        }
+        BlockExecutionError::Validation(BlockValidationError::TransactionGasLimitMoreThanAvailableBlockGas {
             ..
-        })) => Ok(Fate::Deferred),
-        Err(error) => Err(fatal(error)),
+        }) => Ok(Code::ExceedsBlockGasLimit.into()),
+        error => Err(fatal(error)),
     }
 }
 

@@ -4,12 +4,13 @@ use core::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256, map::B256Map};
-use cloister_primitives::{Code, Rejected};
+use cloister_primitives::Rejected;
 use cloister_state::{Account, StateError, StateView};
 use revm::context::DBErrorMarker;
 use revm::state::{AccountInfo, Bytecode};
 
 use crate::overrides::{AccountOverride, BlockOverrides, StateOverrides};
+use crate::supposed::Supposed;
 
 /// Hashes of recent blocks, for BLOCKHASH.
 pub trait BlockHashes: Send + Sync {
@@ -85,6 +86,7 @@ pub struct ViewDatabase<'a> {
     view: &'a StateView,
     hashes: &'a dyn BlockHashes,
     codes: &'a CodeCache,
+    supposed: Option<&'a Supposed>,
 }
 
 /// The database that blocks execute on: a view, and what the block has changed so far.
@@ -98,7 +100,20 @@ impl fmt::Debug for ViewDatabase<'_> {
 
 impl<'a> ViewDatabase<'a> {
     pub(crate) const fn new(view: &'a StateView, hashes: &'a dyn BlockHashes, codes: &'a CodeCache) -> Self {
-        Self { view, hashes, codes }
+        Self { view, hashes, codes, supposed: None }
+    }
+
+    /// The same view with changes on top of it.
+    pub(crate) const fn with_supposed(self, supposed: &'a Supposed) -> Self {
+        Self { supposed: Some(supposed), ..self }
+    }
+
+    /// The account at an address.
+    pub(crate) fn account(&self, address: Address) -> Result<Option<Account>, ViewError> {
+        match self.supposed.and_then(|supposed| supposed.account(address)) {
+            Some(account) => Ok(account),
+            None => Ok(self.view.account(address)?),
+        }
     }
 }
 
@@ -117,12 +132,15 @@ impl revm::Database for ViewDatabase<'_> {
     type Error = ViewError;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
-        Ok(self.view.account(address)?.as_ref().map(info))
+        Ok(self.account(address)?.as_ref().map(info))
     }
 
     fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, ViewError> {
         if hash == KECCAK256_EMPTY {
             return Ok(Bytecode::default());
+        }
+        if let Some(code) = self.supposed.and_then(|supposed| supposed.code(&hash)) {
+            return Ok(code.clone());
         }
         if let Some(code) = self.codes.get(&hash) {
             return Ok(code);
@@ -136,6 +154,9 @@ impl revm::Database for ViewDatabase<'_> {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, ViewError> {
+        if let Some(value) = self.supposed.and_then(|supposed| supposed.slot(address, slot)) {
+            return Ok(value);
+        }
         Ok(self.view.storage(address, slot)?)
     }
 
@@ -145,7 +166,7 @@ impl revm::Database for ViewDatabase<'_> {
 }
 
 /// Analysed code. Bytes that start like an EIP-7702 delegation but are none run as ordinary code.
-fn bytecode(code: Bytes) -> Bytecode {
+pub(crate) fn bytecode(code: Bytes) -> Bytecode {
     Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code))
 }
 
@@ -173,12 +194,7 @@ impl<'a> CallDatabase<'a> {
     ) -> Result<Self, Rejected> {
         let mut codes = B256Map::default();
         for (address, account) in accounts {
-            if account.state.is_some() && account.state_diff.is_some() {
-                return Err(Rejected::with_detail(
-                    Code::InvalidOverride,
-                    format!("account {address} has both 'state' and 'stateDiff'"),
-                ));
-            }
+            account.check(*address)?;
             if let Some(code) = &account.code {
                 codes.insert(keccak256(code), bytecode(code.clone()));
             }

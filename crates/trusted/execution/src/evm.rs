@@ -13,8 +13,7 @@ use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::handler::evm::{ContextDbError, FrameInitResult};
 use revm::handler::instructions::EthInstructions;
 use revm::handler::{
-    EthFrame, EthPrecompiles, EvmTr, FrameInitOrResult, FrameResult, Handler, ItemOrResult, MainnetHandler,
-    SystemCallTx,
+    EthFrame, EvmTr, FrameInitOrResult, FrameResult, Handler, ItemOrResult, MainnetHandler, SystemCallTx,
 };
 use revm::inspector::{InspectorEvmTr, InspectorHandler, NoOpInspector};
 use revm::interpreter::interpreter::EthInterpreter;
@@ -27,12 +26,12 @@ use revm::primitives::hardfork::SpecId;
 use revm::{Inspector, MainContext};
 
 use crate::guard::{Admission, FrameFacts, FrameGuard, FrameKind};
+use crate::precompiles::{Moves, Precompiles};
 
 /// What inspectors see of an execution on a database `DB`.
 pub type EvmContext<DB> = EthEvmContext<DB>;
 
-type Inner<DB, I> =
-    RevmEvm<EvmContext<DB>, I, EthInstructions<EthInterpreter, EvmContext<DB>>, EthPrecompiles, EthFrame>;
+type Inner<DB, I> = RevmEvm<EvmContext<DB>, I, EthInstructions<EthInterpreter, EvmContext<DB>>, Precompiles, EthFrame>;
 
 /// An EVM that asks a [`FrameGuard`] before every frame.
 pub struct CloisterEvm<DB: Database, I> {
@@ -59,11 +58,26 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
                 context,
                 inspector,
                 EthInstructions::new_mainnet_with_spec(spec),
-                EthPrecompiles::new(spec),
+                Precompiles::new(spec),
             ),
             guard,
             inspects: false,
         }
+    }
+
+    /// Rules in force, to change between two executions.
+    pub(crate) fn cfg_mut(&mut self) -> &mut CfgEnv {
+        &mut self.inner.ctx.cfg
+    }
+
+    /// The block, to change between two executions.
+    pub(crate) fn block_mut(&mut self) -> &mut BlockEnv {
+        &mut self.inner.ctx.block
+    }
+
+    /// Puts precompiles elsewhere.
+    pub(crate) fn move_precompiles(&mut self, moves: Moves) {
+        self.inner.precompiles.set_moves(moves);
     }
 
     fn admits(&self, init: &FrameInit) -> bool {
@@ -146,7 +160,7 @@ fn create_facts(inputs: &CreateInputs, depth: usize) -> FrameFacts<'_> {
 impl<DB: Database, I> EvmTr for CloisterEvm<DB, I> {
     type Context = EvmContext<DB>;
     type Instructions = EthInstructions<EthInterpreter, EvmContext<DB>>;
-    type Precompiles = EthPrecompiles;
+    type Precompiles = Precompiles;
     type Frame = EthFrame;
 
     fn all(&self) -> (&Self::Context, &Self::Instructions, &Self::Precompiles, &FrameStack<Self::Frame>) {
@@ -220,7 +234,7 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> Evm for CloisterEvm<DB, I> {
     type HaltReason = HaltReason;
     type Spec = SpecId;
     type BlockEnv = BlockEnv;
-    type Precompiles = EthPrecompiles;
+    type Precompiles = Precompiles;
     type Inspector = I;
 
     fn block(&self) -> &BlockEnv {
@@ -262,11 +276,11 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> Evm for CloisterEvm<DB, I> {
         self.inspects = enabled;
     }
 
-    fn components(&self) -> (&DB, &I, &EthPrecompiles) {
+    fn components(&self) -> (&DB, &I, &Precompiles) {
         (&self.inner.ctx.journaled_state.database, &self.inner.inspector, &self.inner.precompiles)
     }
 
-    fn components_mut(&mut self) -> (&mut DB, &mut I, &mut EthPrecompiles) {
+    fn components_mut(&mut self) -> (&mut DB, &mut I, &mut Precompiles) {
         (&mut self.inner.ctx.journaled_state.database, &mut self.inner.inspector, &mut self.inner.precompiles)
     }
 }
@@ -293,7 +307,7 @@ impl EvmFactory for CloisterEvmFactory {
     type HaltReason = HaltReason;
     type Spec = SpecId;
     type BlockEnv = BlockEnv;
-    type Precompiles = EthPrecompiles;
+    type Precompiles = Precompiles;
 
     fn create_evm<DB: Database>(&self, db: DB, env: EvmEnv) -> CloisterEvm<DB, NoOpInspector> {
         CloisterEvm::new(db, env, NoOpInspector, Arc::clone(&self.guard))

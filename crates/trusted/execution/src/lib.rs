@@ -30,10 +30,13 @@ mod genesis;
 mod guard;
 mod inspect;
 mod overrides;
+mod precompiles;
 mod receipt;
 mod recover;
 mod reexecute;
 mod revert;
+mod simulate;
+mod supposed;
 mod transaction;
 mod validate;
 
@@ -51,6 +54,11 @@ pub use genesis::{genesis_block, genesis_delta};
 pub use guard::{Admission, FrameFacts, FrameGuard, FrameKind, Open};
 pub use inspect::{Observed, Replay};
 pub use overrides::{AccountOverride, BlockOverrides, StateOverrides};
+pub use precompiles::Precompiles;
 pub use recover::{decode, impersonate, recover, recover_batch, recover_transaction};
 pub use revert::{halt_message, revert_message, revert_reason};
+pub use simulate::{
+    CallResult, Checks, Ending, MAX_SIMULATED_BLOCKS, SimulatedBlock, SimulatedCalls, SimulatedLog, Simulation,
+    SimulationBase, Transfers,
+};
 pub use validate::{HeadFacts, Origin, SenderCode, SenderFacts, ValidTx, validate};
