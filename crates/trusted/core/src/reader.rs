@@ -120,6 +120,12 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// The oldest height whose state is resident; public.
+    #[must_use]
+    pub fn oldest_state(&self) -> Height {
+        self.ledger.state.oldest()
+    }
+
     /// A state that was rebuilt from the sealed log.
     #[must_use]
     pub fn replayed(&self, replayed: ReplayedState) -> SeenState {

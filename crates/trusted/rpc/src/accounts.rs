@@ -146,18 +146,21 @@ async fn account_info(call: MethodCall) -> RpcResult<AccountInfo> {
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
-        .method(info("eth_getBalance", "address, block?", "Balance in wei."), balance)?
+        .method(info("eth_getBalance", "address, block? -> wei", "Balance in wei."), balance)?
         .method(
             info(
                 "eth_getTransactionCount",
-                "address, block?",
+                "address, block? -> quantity",
                 "Nonce; with `pending`, that of the next transaction to send.",
             ),
             transaction_count,
         )?
-        .method(info("eth_getCode", "address, block?", "Code of an account."), code)?
-        .method(info("eth_getStorageAt", "address, key, block?", "A storage slot."), storage_at)?
-        .method(info("eth_getStorageValues", "keys by address, block?", "Many storage slots."), storage_values)?
-        .method(info("eth_getAccountInfo", "address, block?", "Balance, nonce and code."), account_info)?;
+        .method(info("eth_getCode", "address, block? -> code", "Code of an account."), code)?
+        .method(info("eth_getStorageAt", "address, key, block? -> storage value", "A storage slot."), storage_at)?
+        .method(
+            info("eth_getStorageValues", "keys by address, block? -> storage values", "Many storage slots."),
+            storage_values,
+        )?
+        .method(info("eth_getAccountInfo", "address, block? -> account", "Balance, nonce and code."), account_info)?;
     Ok(())
 }

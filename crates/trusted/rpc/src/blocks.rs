@@ -90,20 +90,35 @@ async fn uncle_by_hash(call: MethodCall) -> RpcResult<Option<Box<RawValue>>> {
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
-        .method(info("eth_blockNumber", "", "Height of the newest committed block."), block_number)?
-        .method(info("eth_getBlockByNumber", "block, full?", "A block by height or tag."), by_number)?
-        .method(info("eth_getBlockByHash", "hash, full?", "A block by its hash."), by_hash)?
-        .method(info("eth_getHeaderByNumber", "block", "A header by height or tag."), header_by_number)?
-        .method(info("eth_getHeaderByHash", "hash", "A header by its block's hash."), header_by_hash)?
-        .method(info("eth_getBlockReceipts", "block", "All receipts of a block."), receipts)?
-        .method(info("eth_getBlockTransactionCountByNumber", "block", "Transactions in a block."), count_by_number)?
-        .method(info("eth_getBlockTransactionCountByHash", "hash", "Transactions in a block."), count_by_hash)?
-        .method(info("eth_getUncleCountByBlockNumber", "block", "Zero: there are no uncles."), uncle_count_by_number)?
-        .method(info("eth_getUncleCountByBlockHash", "hash", "Zero: there are no uncles."), uncle_count_by_hash)?
+        .method(info("eth_blockNumber", "-> quantity", "Height of the newest committed block."), block_number)?
+        .method(info("eth_getBlockByNumber", "number, full? -> block object", "A block by height or tag."), by_number)?
+        .method(info("eth_getBlockByHash", "hash, full? -> block object", "A block by its hash."), by_hash)?
+        .method(info("eth_getHeaderByNumber", "number -> header", "A header by height or tag."), header_by_number)?
+        .method(info("eth_getHeaderByHash", "hash -> header", "A header by its block's hash."), header_by_hash)?
+        .method(info("eth_getBlockReceipts", "block -> receipts", "All receipts of a block."), receipts)?
         .method(
-            info("eth_getUncleByBlockNumberAndIndex", "block, index", "Null: there are no uncles."),
+            info("eth_getBlockTransactionCountByNumber", "number -> quantity or null", "Transactions in a block."),
+            count_by_number,
+        )?
+        .method(
+            info("eth_getBlockTransactionCountByHash", "hash -> quantity or null", "Transactions in a block."),
+            count_by_hash,
+        )?
+        .method(
+            info("eth_getUncleCountByBlockNumber", "number -> quantity or null", "Zero: there are no uncles."),
+            uncle_count_by_number,
+        )?
+        .method(
+            info("eth_getUncleCountByBlockHash", "hash -> quantity or null", "Zero: there are no uncles."),
+            uncle_count_by_hash,
+        )?
+        .method(
+            info("eth_getUncleByBlockNumberAndIndex", "number, index -> block object", "Null: there are no uncles."),
             uncle_by_number,
         )?
-        .method(info("eth_getUncleByBlockHashAndIndex", "hash, index", "Null: there are no uncles."), uncle_by_hash)?;
+        .method(
+            info("eth_getUncleByBlockHashAndIndex", "hash, index -> block object", "Null: there are no uncles."),
+            uncle_by_hash,
+        )?;
     Ok(())
 }

@@ -30,6 +30,7 @@ use crate::{
 };
 
 pub use args::TransactionArgs;
+pub(crate) use overrides::block_overrides;
 pub use overrides::{BlockOverridesArg, StateOverridesArg};
 
 /// Runs `work` on a blocking thread once there is a permit.
@@ -124,15 +125,20 @@ impl Execution {
     }
 
     fn block_hash(&self, height: u64) -> Option<B256> {
-        match self.ledger.reader(&self.caller).block(Height(height)) {
-            Lookup::Found(block) => Some(block.hash()),
-            Lookup::Stored(_) | Lookup::Absent => None,
-        }
+        block_hash(&self.ledger, &self.caller, height)
+    }
+}
+
+/// The hash of a block that is resident, as BLOCKHASH needs it.
+pub(crate) fn block_hash(ledger: &Ledger, caller: &Caller, height: u64) -> Option<B256> {
+    match ledger.reader(caller).block(Height(height)) {
+        Lookup::Found(block) => Some(block.hash()),
+        Lookup::Stored(_) | Lookup::Absent => None,
     }
 }
 
 /// A call that policy refuses looks like a revert with the custom error `NotAuthorized()`.
-fn not_authorized() -> ErrorObjectOwned {
+pub(crate) fn not_authorized() -> ErrorObjectOwned {
     let selector = &keccak256("NotAuthorized()")[..4];
     errors::reverted(&Bytes::copy_from_slice(selector))
 }
@@ -199,7 +205,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
         .method(
             info(
                 "eth_call",
-                "call, block?, state overrides?, block overrides?",
+                "call, block?, state overrides?, block overrides? -> data",
                 "Executes a call without a transaction.",
             ),
             eth_call,
@@ -207,7 +213,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
         .method(
             info(
                 "eth_estimateGas",
-                "call, block?, state overrides?, block overrides?",
+                "call, block?, state overrides?, block overrides? -> quantity",
                 "The gas limit that a transaction needs.",
             ),
             estimate_gas,
@@ -215,7 +221,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
         .method(
             info(
                 "eth_createAccessList",
-                "call, block?, state overrides?",
+                "call, block?, state overrides? -> access list",
                 "The access list (EIP-2930) that a transaction would profit from.",
             ),
             create_access_list,

@@ -54,10 +54,15 @@ pub fn core(error: &CoreError) -> ErrorObjectOwned {
     }
 }
 
-/// The state of a block cannot be read. Why is the node's business.
+/// The state of a block cannot be read. Why is the node's business, unless the caller can do
+/// something about it.
 #[must_use]
-pub fn state(_: &StateError) -> ErrorObjectOwned {
-    code(Code::StateUnavailable)
+pub fn state(error: &StateError) -> ErrorObjectOwned {
+    match error {
+        StateError::Overtaken => code(Code::Unavailable),
+        StateError::ProjectionTooLarge { .. } => code(Code::LimitExceeded),
+        _ => code(Code::StateUnavailable),
+    }
 }
 
 /// A call reverted: code 3, the reason if there is one, and what was returned as data.

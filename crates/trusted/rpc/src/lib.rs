@@ -30,16 +30,21 @@ pub mod params;
 mod pool;
 mod proofs;
 mod reads;
+pub mod reference;
 mod registry;
 pub mod send;
+mod simulate;
 mod subscriptions;
 mod transactions;
+#[cfg(test)]
+mod vectors;
 
 use jsonrpsee::{Methods, core::RegisterMethodError};
 
 pub use context::{CoreHandle, Envelope, RpcContext, RpcLimits};
 pub use ids::HexIdProvider;
 pub use net::client_version;
+pub use reference::{Callers, ParamInfo, Schema, Signature};
 pub use registry::{MethodCall, MethodInfo, Registry};
 
 /// The standard methods in a registry, to which `devtools` may add its own or replace some.
@@ -54,6 +59,7 @@ pub fn registry(context: RpcContext) -> Result<Registry, RegisterMethodError> {
     accounts::register(&mut registry)?;
     proofs::register(&mut registry)?;
     calls::register(&mut registry)?;
+    simulate::register(&mut registry)?;
     send::register(&mut registry)?;
     fees::register(&mut registry)?;
     config::register(&mut registry)?;
@@ -61,6 +67,7 @@ pub fn registry(context: RpcContext) -> Result<Registry, RegisterMethodError> {
     filters::register(&mut registry)?;
     subscriptions::register(&mut registry)?;
     pool::register(&mut registry)?;
+    reference::register(&mut registry)?;
     Ok(registry)
 }
 

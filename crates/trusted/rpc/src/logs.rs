@@ -297,7 +297,8 @@ async fn get_logs(call: MethodCall) -> RpcResult<Vec<FoundLog>> {
 }
 
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
-    registry.method(MethodInfo::new("eth_getLogs", "filter", "Logs by place, contract and topics."), get_logs)?;
+    registry
+        .method(MethodInfo::new("eth_getLogs", "filter -> logs", "Logs by place, contract and topics."), get_logs)?;
     Ok(())
 }
 

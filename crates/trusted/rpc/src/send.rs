@@ -214,7 +214,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
         .method(
             info(
                 "eth_sendRawTransaction",
-                "transaction",
+                "raw transaction -> hash",
                 "Sends a signed transaction; answers its hash, with instant blocks once it is committed.",
             ),
             send_raw,
@@ -222,13 +222,17 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
         .method(
             info(
                 "eth_sendRawTransactionSync",
-                "transaction, timeout in milliseconds?",
+                "raw transaction, timeout? -> receipt",
                 "Sends a signed transaction and answers its receipt (EIP-7966).",
             ),
             send_raw_sync,
         )?
         .method(
-            info("eth_fillTransaction", "transaction", "Completes an unsigned transaction with nonce, gas and fees."),
+            info(
+                "eth_fillTransaction",
+                "transaction -> filled transaction",
+                "Completes an unsigned transaction with nonce, gas and fees.",
+            ),
             fill,
         )?;
     Ok(())

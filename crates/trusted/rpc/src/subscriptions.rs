@@ -168,11 +168,11 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
     registry.subscription(
         MethodInfo::new(
             "eth_subscribe",
-            "newHeads | logs | newPendingTransactions | syncing, filter or full?",
+            "subscription, filter or full? -> id",
             "Notifies of events from now on; answers the subscription's id.",
         ),
         "eth_subscription",
-        MethodInfo::new("eth_unsubscribe", "id", "Ends a subscription."),
+        MethodInfo::new("eth_unsubscribe", "id -> flag", "Ends a subscription."),
         subscribe,
     )?;
     Ok(())

@@ -288,7 +288,7 @@ fn blocks(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
     table
         .setter(
             ["hardhat_setNextBlockBaseFeePerGas", "anvil_setNextBlockBaseFeePerGas"],
-            "wei",
+            "amount",
             "Fixes the base fee of the next block.",
             set_next_base_fee,
         )?

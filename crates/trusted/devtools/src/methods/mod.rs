@@ -1,6 +1,7 @@
 //! The development methods: how they are registered, and what they share.
 
 mod accounts;
+mod build;
 mod chain;
 mod flexible;
 mod info;
@@ -114,6 +115,7 @@ fn register(
     let dev = Arc::new(Dev::new(accounts, printing));
     let mut table = Table { registry, dev };
     accounts::register(&mut table)?;
+    build::register(&mut table)?;
     chain::register(&mut table)?;
     state::register(&mut table)?;
     info::register(&mut table)
@@ -152,7 +154,7 @@ impl Table<'_> {
         R: Serialize + Clone + Send + 'static,
     {
         let dev = self.dev.clone();
-        self.registry.method(info, move |call: MethodCall| {
+        self.registry.method(info.for_developer(), move |call: MethodCall| {
             let allowed = call.reader().sees_development();
             let handled = allowed.then(|| handler(dev.clone(), call));
             async move {

@@ -70,7 +70,7 @@ async fn auto_impersonate(dev: Arc<Dev>, call: MethodCall) -> RpcResult<()> {
 
 pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
     table
-        .setter(["hardhat_setBalance", "anvil_setBalance"], "address, wei", "Sets a balance.", set_balance)?
+        .setter(["hardhat_setBalance", "anvil_setBalance"], "address, amount", "Sets a balance.", set_balance)?
         .setter(["hardhat_setNonce", "anvil_setNonce"], "address, nonce", "Sets a nonce.", set_nonce)?
         .setter(["hardhat_setCode", "anvil_setCode"], "address, code", "Puts code at an address.", set_code)?
         .setter(
@@ -95,7 +95,7 @@ pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError>
         let about = MethodInfo::new(name, "address, slot, value", "Sets a storage slot.");
         table.done(about, Done::True, set_storage)?;
     }
-    let about = MethodInfo::new("anvil_addBalance", "address, wei", "Adds to a balance.");
+    let about = MethodInfo::new("anvil_addBalance", "address, amount", "Adds to a balance.");
     table.done(about, Done::Null, add_balance)?;
     Ok(())
 }
