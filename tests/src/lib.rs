@@ -13,6 +13,8 @@
 pub mod fuzz;
 pub mod layers;
 pub mod node;
+pub mod reference;
+pub mod requests;
 pub mod rpc;
 pub mod source;
 pub mod tools;
