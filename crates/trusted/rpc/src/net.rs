@@ -72,7 +72,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
         .method(info("eth_hashrate", "-> quantity", "Zero: nothing is mined."), zero)?
         .method(info("eth_coinbase", "-> address", "Beneficiary of the newest block."), coinbase)?
         .method(info("net_version", "-> text", "Network id, which is the chain id, in decimal."), version)?
-        .method(info("net_listening", "-> flag", "True."), listening)?
+        .method(info("net_listening", "-> flag", "True: the node takes requests."), listening)?
         .method(info("net_peerCount", "-> quantity", "Peers of this node."), zero)?
         .method(info("web3_clientVersion", "-> text", "Name and version of this client."), web3_client_version)?
         .method(info("web3_sha3", "data -> hash", "Keccak-256 of bytes."), sha3)?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use alloy_eips::{eip7002, eip7251};
 use alloy_primitives::{Address, Bytes};
 use cloister_core::{DevelopmentRequest, PatchChange, StatePatch};
 use cloister_rpc::{
@@ -38,8 +39,19 @@ async fn set_nonce(_: Arc<Dev>, call: MethodCall) -> RpcResult<()> {
     patch(&call, address, PatchChange::Nonce(nonce.0)).await
 }
 
+/// Contracts that every block calls and that must not fail: a block in which one does is invalid
+/// (EIP-7002, EIP-7251), so that none could be made any more.
+const ESSENTIAL: [Address; 2] =
+    [eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS];
+
 async fn set_code(_: Arc<Dev>, call: MethodCall) -> RpcResult<()> {
     let (address, code) = call.params::<(Address, Bytes)>()?;
+    if ESSENTIAL.contains(&address) {
+        let current = call.state(None).await?.code(address).map_err(|error| errors::state(&error))?;
+        if current != code {
+            return Err(errors::invalid_params(format!("no block could be made without the code at {address}")));
+        }
+    }
     patch(&call, address, PatchChange::Code(code)).await
 }
 

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use alloy_consensus::proofs::calculate_receipt_root;
-use alloy_consensus::{Eip658Value, Receipt as ConsensusReceipt, Transaction as _, TxReceipt as _};
+use alloy_consensus::{Eip658Value, Receipt as ConsensusReceipt, Transaction as _};
 use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{Address, B256, Bytes, U256, address, b256, hex, keccak256};
 use cloister_primitives::{Code, Height, Receipt};
@@ -178,7 +178,7 @@ fn gaps_are_filled_and_every_block_knows_the_hashes_before_it() {
     assert_eq!(headers[3].parent_hash, done[2].block.hash);
     let answers: Vec<_> = done[3].calls.iter().map(word).collect();
     let hashes = [world.head().hash, done[1].block.hash, done[2].block.hash, B256::ZERO];
-    assert_eq!(answers, hashes.map(U256::from));
+    assert_eq!(answers, hashes.map(|hash| U256::from_be_bytes(hash.0)));
     assert_eq!(headers[3].base_fee_per_gas, Some(0));
 }
 

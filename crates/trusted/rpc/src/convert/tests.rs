@@ -9,7 +9,7 @@ use alloy_consensus::{Eip658Value, Receipt as AlloyReceipt, ReceiptEnvelope, tra
 use alloy_primitives::{Address, B256, Bloom, Bytes, Log};
 use alloy_rlp::Encodable as _;
 use cloister_core::SeenLog;
-use cloister_primitives::{BlobParams, Receipt, RecoveredTransaction, Transaction};
+use cloister_primitives::{BlobParams, Receipt, RecoveredTransaction};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::Value;
 
