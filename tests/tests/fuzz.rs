@@ -40,6 +40,8 @@ fn boundary_frames() {
         frame(&ToEnclave::Blocks { id: cloister_boundary::ReadId(3), blocks: vec![None, Some(vec![9])] }),
         frame(&FromEnclave::Persist { seq: Seq(1), record: Record::Block { height: Height(1), sealed: vec![5; 40] } }),
         frame(&FromEnclave::ReadBlocks { id: cloister_boundary::ReadId(1), from: Height(0), count: 9 }),
+        frame(&FromEnclave::ReadLogSection { id: cloister_boundary::ReadId(2), last: Height(255) }),
+        frame(&ToEnclave::LogSection { id: cloister_boundary::ReadId(2), bytes: Some(vec![4; 9]) }),
         frame(&FromEnclave::Credit { conn, bytes: 77 }),
     ];
     let count = fuzz::run("boundary frames", &seeds, cloister_boundary::fuzz_frame);

@@ -54,8 +54,8 @@ fn headers_that_are_not_ours_are_named() {
     assert_eq!(decode::<ToEnclave>(&magic), Err(FrameError::BadMagic { found: 0x475e }));
 
     let mut version = good.clone();
-    version[3] = 2;
-    assert_eq!(decode::<ToEnclave>(&version), Err(FrameError::BadVersion { found: 2 }));
+    version[3] = 1;
+    assert_eq!(decode::<ToEnclave>(&version), Err(FrameError::BadVersion { found: 1 }));
 
     let mut kind = good.clone();
     kind[4] = 0x7f;

@@ -8,12 +8,16 @@ use std::{
     sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use cloister_access::{Access, Caller};
+use cloister_keys::LedgerKeys;
 use cloister_primitives::{Block, ChainSpec, Height};
 use cloister_state::State;
 
-use crate::Reader;
+use crate::{
+    Reader,
+    log_index::{LogPlaces, ResidentSections, Section},
+};
 
 /// Blocks that stay resident whatever the budget: `BLOCKHASH` reaches 256 back.
 pub const MIN_RESIDENT_BLOCKS: usize = 300;
@@ -32,11 +36,13 @@ pub struct Position {
 pub struct ResidentLimits {
     /// Budget for bodies and receipts, in bytes; at least [`MIN_RESIDENT_BLOCKS`] blocks stay.
     pub bytes: usize,
+    /// Budget for finished sections of the log index, in bytes.
+    pub log_index_bytes: usize,
 }
 
 impl Default for ResidentLimits {
     fn default() -> Self {
-        Self { bytes: 256 << 20 }
+        Self { bytes: 256 << 20, log_index_bytes: 64 << 20 }
     }
 }
 
@@ -101,6 +107,8 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     inner: Arc<RwLock<Inner>>,
+    log_sections: Arc<RwLock<ResidentSections>>,
+    keys: Arc<LedgerKeys>,
     pub(crate) spec: Arc<ChainSpec>,
     pub(crate) state: State,
     pub(crate) access: Access,
@@ -108,8 +116,14 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(spec: Arc<ChainSpec>, state: State, access: Access, limits: ResidentLimits) -> Self {
-        Self { inner: Arc::default(), spec, state, access, limits }
+    pub(crate) fn new(
+        spec: Arc<ChainSpec>,
+        keys: Arc<LedgerKeys>,
+        state: State,
+        access: Access,
+        limits: ResidentLimits,
+    ) -> Self {
+        Self { inner: Arc::default(), log_sections: Arc::default(), keys, spec, state, access, limits }
     }
 
     /// What `caller` may read, and nothing else.
@@ -158,6 +172,39 @@ impl Ledger {
         inner.blocks.get(offset).cloned()
     }
 
+    /// The blocks from `first` to `last`, as far as they are resident.
+    pub(crate) fn resident_range(&self, first: Height, last: Height) -> Vec<Arc<Block>> {
+        let inner = self.read();
+        let newest_first = inner.blocks.iter().rev().skip_while(|block| block.height() > last);
+        let mut blocks: Vec<_> = newest_first.take_while(|block| block.height() >= first).cloned().collect();
+        blocks.reverse();
+        blocks
+    }
+
+    /// A section of the log index, if it is resident and its blocks are still these.
+    pub(crate) fn log_section(&self, last: Height) -> Option<Arc<Section>> {
+        let sections = self.log_sections.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let section = sections.get(last).cloned();
+        drop(sections);
+        section.filter(|section| self.is_current(section))
+    }
+
+    /// Whether the section is about blocks of this chain.
+    pub(crate) fn is_current(&self, section: &Section) -> bool {
+        self.hash_at(section.last()) == Some(section.last_hash())
+    }
+
+    /// Makes a section resident, within the budget.
+    pub(crate) fn keep_log_section(&self, section: Arc<Section>) {
+        let mut sections = self.log_sections.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        sections.insert(section, self.limits.log_index_bytes);
+    }
+
+    /// What the log index knows addresses and topics by.
+    pub(crate) fn log_places(&self, addresses: &[Address], topics: &[Vec<B256>]) -> LogPlaces {
+        LogPlaces::new(&self.keys, addresses, topics)
+    }
+
     pub(crate) fn height_of(&self, hash: &B256) -> Option<Height> {
         let inner = self.read();
         let height = inner.heights.get(hash)?;
@@ -171,6 +218,8 @@ impl Ledger {
     /// Adds a committed block on top of the head.
     pub(crate) fn push(&self, block: Arc<Block>) {
         let size = resident_bytes(&block);
+        // Freed after the lock is: a large block takes a while.
+        let mut evicted = Vec::new();
         let mut inner = self.write();
         inner.index(&block);
         inner.bytes += size;
@@ -178,8 +227,10 @@ impl Ledger {
         while inner.bytes > self.limits.bytes && inner.blocks.len() > MIN_RESIDENT_BLOCKS {
             if let Some(old) = inner.blocks.pop_front() {
                 inner.bytes = inner.bytes.saturating_sub(resident_bytes(&old));
+                evicted.push(old);
             }
         }
+        drop(inner);
     }
 
     /// The hash of a committed block.
@@ -203,6 +254,9 @@ impl Ledger {
             inner.bytes = inner.bytes.saturating_sub(resident_bytes(&block));
             inner.unindex(&block);
         }
+        drop(inner);
+        let mut sections = self.log_sections.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        sections.truncate(height);
     }
 }
 

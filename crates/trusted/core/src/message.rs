@@ -9,7 +9,7 @@ use cloister_ordering::Pace;
 use cloister_primitives::{Block, Height, RecoveredTransaction};
 
 use crate::{
-    CoreError, Fatal, Opened, ReplayedState, StoredBlock,
+    CoreError, Fatal, LogSection, Opened, ReplayedState, StoredBlock,
     work::{Work, WorkResult},
 };
 
@@ -63,6 +63,8 @@ pub enum CoreEffect {
     Opened(Opened),
     /// Something odd that the core survived, in constant words.
     Warn(&'static str),
+    /// The same about the blocks up to a height.
+    WarnAt(&'static str, Height),
     /// The last effect: the core takes no more messages.
     Halt(Fatal),
 }
@@ -147,6 +149,11 @@ pub enum RequestBody {
     Load {
         /// The height.
         height: Height,
+    },
+    /// The section of the log index that ends at this height.
+    LoadLogSection {
+        /// As [`crate::Lookup::Stored`] named it.
+        last: Height,
     },
     /// A state older than the resident history, rebuilt from a snapshot (`--history full`).
     Replay {
@@ -304,6 +311,8 @@ pub enum Response {
     },
     /// A section of old blocks.
     Stored(Vec<StoredBlock>),
+    /// A section of the log index.
+    LogSection(LogSection),
     /// A state rebuilt at a height.
     Replayed(ReplayedState),
     /// How blocks are made.

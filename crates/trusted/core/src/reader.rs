@@ -9,7 +9,7 @@ use cloister_access::{Access, Caller, Resource, TransactionFacts, Visibility};
 use cloister_primitives::{Block, Commitments, Height, Receipt, RecoveredTransaction};
 use cloister_state::{Account, AccountProof, StateError, StateView};
 
-use crate::{Ledger, Position};
+use crate::{LogPlaces, LogSection, Ledger, Position, log_section_end};
 
 /// Where something stands that was asked for.
 #[derive(Clone, Debug)]
@@ -96,6 +96,38 @@ impl<'a> Reader<'a> {
             Lookup::Stored(height) => Lookup::Stored(height),
             Lookup::Absent => Lookup::Absent,
         }
+    }
+
+    /// The section of the log index that `height` is in. `Stored` names it for
+    /// [`crate::RequestBody::LoadLogSection`]. `Absent` where every block has to be looked into: the section is not
+    /// finished, or the caller may not see all logs.
+    #[must_use]
+    pub fn log_section(&self, height: Height) -> Lookup<LogSection> {
+        let last = log_section_end(height);
+        if last > self.ledger.head() || !self.ledger.access.sees_every_log(self.caller) {
+            return Lookup::Absent;
+        }
+        self.ledger.log_section(last).map_or(Lookup::Stored(last), |section| Lookup::Found(LogSection(section)))
+    }
+
+    /// Addresses and topics by position, as [`Self::candidates`] takes them; nothing in a place means anything.
+    #[must_use]
+    pub fn log_places(&self, addresses: &[Address], topics: &[Vec<B256>]) -> LogPlaces {
+        self.ledger.log_places(addresses, topics)
+    }
+
+    /// The blocks from `first` to `last` in a section that may have logs at these places: all that have some, and a few
+    /// that have not. `None` if the section is of no use to the caller, or not about blocks of this chain any more.
+    #[must_use]
+    pub fn candidates(
+        &self,
+        section: &LogSection,
+        places: &LogPlaces,
+        first: Height,
+        last: Height,
+    ) -> Option<Vec<Height>> {
+        let usable = self.ledger.access.sees_every_log(self.caller) && self.ledger.is_current(&section.0);
+        usable.then(|| section.0.candidates(places, first, last))
     }
 
     /// Looks into a block that was read back from the sealed log.

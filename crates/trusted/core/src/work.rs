@@ -15,9 +15,11 @@ use cloister_primitives::{Block, ChainSpec, Height, RecoveredTransaction, Reject
 use cloister_state::{HistoryLimits, SnapshotCut, State, StateDelta};
 
 use crate::{
-    BlockRecord, Fatal,
+    BlockRecord, Fatal, LogSection,
     replay::{SnapshotReplay, apply_record, genesis_record, open_block},
 };
+
+pub use crate::log_index::{IndexJob, IndexOutcome, IndexSource, OpenLogsJob};
 
 /// Something to compute.
 #[derive(Debug)]
@@ -37,6 +39,10 @@ pub enum Work {
     Cut(Box<CutJob>),
     /// Open a section of old blocks.
     Open(Box<OpenJob>),
+    /// Add blocks to a section of the log index; seal it once it is complete.
+    IndexLogs(Box<IndexJob>),
+    /// Open a section of the log index.
+    OpenLogs(Box<OpenLogsJob>),
     /// Take a rebuild of an old state one step further.
     Rebuild(Box<RebuildJob>),
 }
@@ -54,6 +60,10 @@ pub enum WorkResult {
     Cut(Box<CutOutcome>),
     /// The blocks.
     Opened(Box<OpenOutcome>),
+    /// The section, as far as it is known.
+    IndexedLogs(Box<IndexOutcome>),
+    /// The section; `None` if it is damaged.
+    OpenedLogs(Option<LogSection>),
     /// The rebuild, one step further.
     Rebuilt(Box<RebuildOutcome>),
 }
@@ -155,6 +165,8 @@ impl Work {
             Self::Seal(job) => WorkResult::Sealed(job.run()),
             Self::Cut(job) => WorkResult::Cut(Box::new(job.run())),
             Self::Open(job) => WorkResult::Opened(Box::new(job.run())),
+            Self::IndexLogs(job) => WorkResult::IndexedLogs(Box::new(job.run())),
+            Self::OpenLogs(job) => WorkResult::OpenedLogs(job.run()),
             Self::Rebuild(job) => WorkResult::Rebuilt(Box::new(RebuildOutcome { so_far: job.run().ok() })),
         }
     }

@@ -356,6 +356,7 @@ impl Running {
             self.ledger.truncate(height);
             self.ledger.state.set_committed(height);
             self.forget_snapshots_above(height, step);
+            self.forget_logs_above(height, step);
             self.store(Purpose::Upkeep, Record::Truncate { last: height }, step);
         }
         self.development.patches.undo(&self.ledger.state, height, patches)?;

@@ -2,6 +2,7 @@
 
 mod development;
 mod loads;
+mod log_sections;
 mod patches;
 mod pipeline;
 mod rebuild;
@@ -28,8 +29,11 @@ use crate::{
     work::{Advance, Work, WorkResult},
 };
 
+pub use loads::STORED_SECTION_BLOCKS;
+
 use development::DevelopmentState;
 use loads::Loads;
+use log_sections::LogSections;
 use pipeline::Pipeline;
 use rebuild::Rebuilds;
 use requests::Recovering;
@@ -55,6 +59,8 @@ enum Errand {
     /// Of the snapshot with this incarnation; another may have been started since.
     Cut(Incarnation),
     Open,
+    IndexLogs,
+    OpenLogs,
     Rebuild,
 }
 
@@ -73,6 +79,7 @@ pub(crate) struct Running {
     outbox: Outbox,
     cutting: Cutting,
     loads: Loads,
+    log_sections: LogSections,
     rebuilds: Rebuilds,
     development: DevelopmentState,
     /// Requests that are answered once this transaction's block is committed.
@@ -102,6 +109,7 @@ impl Running {
             outbox: Outbox::new(incarnation),
             cutting: Cutting::new(parts.snapshots),
             loads: Loads::default(),
+            log_sections: LogSections::default(),
             rebuilds: Rebuilds::default(),
             development: DevelopmentState::default(),
             waiting: BTreeMap::new(),
@@ -148,6 +156,9 @@ impl Running {
             ToEnclave::ReadFailed { id, .. } if self.is_rebuild_read(id) => {
                 self.on_rebuild_read(None, step);
             }
+            ToEnclave::Blocks { id, blocks } if self.is_log_read(id) => self.on_log_blocks(id, blocks, step),
+            ToEnclave::ReadFailed { id, .. } if self.is_log_read(id) => self.on_log_read_failed(id, step),
+            ToEnclave::LogSection { id, bytes } => self.on_log_section(id, bytes, step),
             ToEnclave::Blocks { id, blocks } => self.on_loaded(id, blocks, step),
             ToEnclave::ReadFailed { id, .. } => self.on_load_failed(id, step),
             ToEnclave::Chunk { .. } => {
@@ -174,6 +185,14 @@ impl Running {
             }
             (Some(Errand::Open), WorkResult::Opened(outcome)) => {
                 self.on_opened(id, *outcome, step);
+                Ok(())
+            }
+            (Some(Errand::IndexLogs), WorkResult::IndexedLogs(outcome)) => {
+                self.on_logs_indexed(id, *outcome, step);
+                Ok(())
+            }
+            (Some(Errand::OpenLogs), WorkResult::OpenedLogs(section)) => {
+                self.on_logs_opened(id, section, step);
                 Ok(())
             }
             (Some(Errand::Rebuild), WorkResult::Rebuilt(outcome)) => {

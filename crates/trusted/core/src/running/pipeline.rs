@@ -285,6 +285,7 @@ impl Running {
         self.report(&block, step);
         self.development_committed(&block, step);
         self.cut_if_due(height, step);
+        self.index_logs_if_due(height, step);
         Ok(())
     }
 

@@ -79,6 +79,7 @@ impl Running {
             }
             RequestBody::PoolContent { sender } => Ok(self.pool_content(caller, sender)),
             RequestBody::Load { height } => return self.load(id, height, step),
+            RequestBody::LoadLogSection { last } => return self.load_log_section(id, last, step),
             RequestBody::Replay { height } => return self.rebuild(id, height, step),
             RequestBody::Development(request) => {
                 if !self.sees(caller, Resource::Development) {
