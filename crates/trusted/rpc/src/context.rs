@@ -7,7 +7,7 @@ use cloister_core::{CoreError, Event, Ledger, Request, RequestBody, Response};
 use cloister_execution::Executor;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
-use crate::filters::Filters;
+use crate::{feeds::Feeds, filters::Filters};
 
 /// A request on its way to the core, and where its answer goes.
 #[derive(Debug)]
@@ -106,6 +106,8 @@ pub struct RpcContext {
     pub calls: Arc<Semaphore>,
     /// Polling filters of all clients.
     pub(crate) filters: Arc<Filters>,
+    /// What subscribers listen to.
+    pub(crate) feeds: Arc<Feeds>,
 }
 
 impl RpcContext {
@@ -126,6 +128,7 @@ impl RpcContext {
             calls: Arc::new(Semaphore::new(limits.concurrent_calls)),
             limits: Arc::new(limits),
             filters: Arc::default(),
+            feeds: Arc::default(),
         }
     }
 }

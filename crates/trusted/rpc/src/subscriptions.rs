@@ -1,6 +1,6 @@
 //! `eth_subscribe`: each subscription listens to the core's events and reads as its own caller.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, B256};
 use cloister_core::{CommittedBlock, Event};
@@ -16,8 +16,8 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use crate::{
     MethodCall, MethodInfo, Registry,
-    convert::HeaderJson,
     errors::{self, RpcResult},
+    feeds::{Feed, Subject},
     logs::LogFilter,
     params::{Json, Param},
     transactions,
@@ -28,8 +28,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a subscription is about.
 enum Topic {
-    NewHeads,
-    Logs(LogFilter),
+    /// New blocks, or logs in them.
+    Blocks(Arc<Feed>),
     PendingHashes,
     PendingBodies,
     Syncing,
@@ -47,13 +47,14 @@ fn topic(call: &MethodCall) -> RpcResult<Topic> {
     let (name, detail) = call.params::<(String, Option<Json<Box<RawValue>>>)>()?;
     let detail = detail.as_ref().map(|Json(detail)| detail.get());
     let invalid = |error| errors::invalid_params(format!("invalid argument 1: {error}"));
+    let blocks = |subject| Topic::Blocks(call.context.feeds.join(&call.caller, subject));
     match name.as_str() {
-        "newHeads" => Ok(Topic::NewHeads),
+        "newHeads" => Ok(blocks(Subject::NewHeads)),
         "syncing" => Ok(Topic::Syncing),
         "logs" => {
             let filter = LogFilter::decode(detail.unwrap_or("{}")).map_err(invalid)?;
             filter.check(call.context.limits.log_criteria)?;
-            Ok(Topic::Logs(filter))
+            Ok(blocks(Subject::Logs(filter)))
         }
         "newPendingTransactions" => match detail.map(bool::decode).transpose() {
             Ok(Some(true)) => Ok(Topic::PendingBodies),
@@ -118,27 +119,20 @@ impl Subscription {
     }
 
     async fn committed(&self, block: &CommittedBlock) -> Result<(), End> {
-        match &self.topic {
-            Topic::NewHeads => {
-                let seen = self.call.reader().open(&block.stored());
-                self.send(&HeaderJson(seen)).await
-            }
-            Topic::Logs(filter) => {
-                let seen = self.call.reader().open(&block.stored());
-                for log in filter.of_block(&seen) {
-                    self.send(&log).await?;
-                }
-                Ok(())
-            }
-            Topic::PendingHashes | Topic::PendingBodies | Topic::Syncing => Ok(()),
+        let Topic::Blocks(feed) = &self.topic else {
+            return Ok(());
+        };
+        for text in &*feed.about(self.call.reader(), block) {
+            self.send(text).await?;
         }
+        Ok(())
     }
 
     async fn admitted(&self, transactions: &[(B256, Address)]) -> Result<(), End> {
         let with_bodies = match &self.topic {
             Topic::PendingHashes => false,
             Topic::PendingBodies => true,
-            Topic::NewHeads | Topic::Logs(_) | Topic::Syncing => return Ok(()),
+            Topic::Blocks(_) | Topic::Syncing => return Ok(()),
         };
         for (hash, sender) in transactions {
             if !self.call.reader().sees_pool_of(*sender) {
