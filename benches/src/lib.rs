@@ -26,6 +26,7 @@ pub mod report;
 pub mod resident;
 pub mod rpc;
 pub mod stats;
+pub mod subscribers;
 pub mod suite;
 pub mod token;
 pub mod tracker;
