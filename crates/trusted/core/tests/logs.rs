@@ -282,3 +282,59 @@ fn the_address_of_the_emitter_is_found_too() {
     assert_eq!(candidates(chain.alice.address.create(0)), [3, 4, 200, 254].map(Height));
     assert!(candidates(chain.alice.address).is_empty());
 }
+
+/// Whatever a query holds between two steps, no lock of the ledger is among it: else this never ends.
+#[test]
+fn blocks_are_committed_while_a_query_holds_what_it_has_found() {
+    let mut chain = three_sections(options());
+    let ledger = chain.node.ledger.clone().unwrap();
+    let caller = Caller::Anonymous;
+    let reader = ledger.reader(&caller);
+    let head = reader.head().unwrap();
+    let mut logs_of_head = head.transactions();
+    let Lookup::Found(section) = reader.log_section(Height(0)) else { panic!("the section is resident") };
+    chain.mine_to(3 * LOG_SECTION_BLOCKS);
+    let places = reader.log_places(&[], &[]);
+    assert_eq!(reader.candidates(&section, &places, Height(0), head.height()).unwrap(), [3, 4, 200, 254].map(Height));
+    assert!(logs_of_head.next().is_some());
+    assert_eq!(reader.head().unwrap().height(), Height(3 * LOG_SECTION_BLOCKS));
+}
+
+#[test]
+fn readers_beside_commits_see_whole_blocks_and_sections() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let mut chain = three_sections(CoreOptions {
+        resident: ResidentLimits { bytes: 0, ..ResidentLimits::default() },
+        ..options()
+    });
+    let ledger = chain.node.ledger.clone().unwrap();
+    let done = AtomicBool::new(false);
+    let look = || {
+        let caller = Caller::Anonymous;
+        let reader = ledger.reader(&caller);
+        let places = reader.log_places(&[], &[vec![B256::repeat_byte(1)]]);
+        let mut looks = 0u64;
+        while !done.load(Ordering::Relaxed) || looks == 0 {
+            let head = ledger.head();
+            for height in (head.0.saturating_sub(320)..=head.0).map(Height) {
+                match reader.block(height) {
+                    Lookup::Found(block) => assert_eq!(block.height(), height),
+                    Lookup::Stored(stored) => assert_eq!(stored, height),
+                    Lookup::Absent => panic!("a committed block {height} is gone"),
+                }
+            }
+            let first = reader.log_section(Height(0));
+            let Lookup::Found(section) = first else { panic!("within the budget it stays") };
+            let found = reader.candidates(&section, &places, Height(0), head).unwrap();
+            assert_eq!(found, [3, 200].map(Height));
+            looks += 1;
+        }
+    };
+    std::thread::scope(|scope| {
+        let readers = [scope.spawn(look), scope.spawn(look)];
+        chain.mine_to(1_500);
+        done.store(true, Ordering::Relaxed);
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+    });
+    agrees(&mut chain.node);
+}

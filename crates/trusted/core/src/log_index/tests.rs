@@ -77,6 +77,13 @@ fn a_block_with_too_much_to_list_is_always_looked_into() {
     assert_eq!(Section::decode(LAST, HASH, &section.encode()), Some(section));
 }
 
+#[test]
+fn a_block_costs_four_bytes_and_four_for_each_value() {
+    let empty = section(&[]).resident_bytes();
+    assert!(empty as u64 <= 5 * LOG_SECTION_BLOCKS, "{empty}");
+    assert_eq!(section(&[vec![log(1, &[5, 6]), log(1, &[5])]]).resident_bytes(), empty + 3 * 4);
+}
+
 /// What the host sees of a section must not depend on who is named in it.
 #[test]
 fn the_length_follows_from_the_number_of_logs_and_topics() {
