@@ -44,7 +44,8 @@ pub(super) fn measure(scale: &Scale, programs: &Programs, progress: &mut dyn FnM
     let mut client = Client::connect(&node.endpoint)?;
     let first_block = last + 1 - scale.log_blocks;
     let query = |address| {
-        let filter = json!({"fromBlock": format!("0x{first_block:x}"), "toBlock": format!("0x{last:x}"), "address": address});
+        let filter =
+            json!({"fromBlock": format!("0x{first_block:x}"), "toBlock": format!("0x{last:x}"), "address": address});
         json!({"jsonrpc": "2.0", "id": 1, "method": "eth_getLogs", "params": [filter]}).to_string()
     };
     let (matching, other) = (query(prepared.token), query(prepared.token.create(1)));

@@ -33,11 +33,7 @@ pub(super) struct SubscriberFigures {
     notification_us: Vec<f64>,
 }
 
-pub(super) fn measure(
-    scale: &Scale,
-    programs: &Programs,
-    progress: &mut dyn FnMut(&str),
-) -> Result<SubscriberFigures> {
+pub(super) fn measure(scale: &Scale, programs: &Programs, progress: &mut dyn FnMut(&str)) -> Result<SubscriberFigures> {
     let program = programs.cloister.as_deref().map_err(|e| eyre!("{e:#}"))?;
     let (datadir, port) = (tempfile::tempdir()?, free_port()?);
     let mut arguments: Vec<String> =
@@ -76,15 +72,10 @@ fn transfers(node: &Node, prepared: &mut Prepared, scale: &Scale) -> Result<(f64
 }
 
 /// Also returns how many notifications were delivered.
-fn transfers_beside_subscribers(
-    node: &Node,
-    prepared: &mut Prepared,
-    scale: &Scale,
-) -> Result<(f64, RunReport, u64)> {
+fn transfers_beside_subscribers(node: &Node, prepared: &mut Prepared, scale: &Scale) -> Result<(f64, RunReport, u64)> {
     let recipients = prepared.next_recipients(scale.subscribers);
-    let subscribers = recipients
-        .map(|recipient| Subscriber::open(&node.endpoint, recipient))
-        .collect::<Result<Vec<_>>>()?;
+    let subscribers =
+        recipients.map(|recipient| Subscriber::open(&node.endpoint, recipient)).collect::<Result<Vec<_>>>()?;
     let loaded = listen_during(subscribers, || transfers(node, prepared, scale), |(_, report)| report.blocks);
     let ((cpu_us, report), heard) = loaded?;
     for heard in &heard {

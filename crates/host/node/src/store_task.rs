@@ -301,9 +301,7 @@ impl Reader {
             Read::Chunk { snapshot, index } => {
                 self.store.chunk(snapshot, index).map(|bytes| ToEnclave::Chunk { id, bytes })
             }
-            Read::LogSection { last } => {
-                self.store.log_section(last).map(|bytes| ToEnclave::LogSection { id, bytes })
-            }
+            Read::LogSection { last } => self.store.log_section(last).map(|bytes| ToEnclave::LogSection { id, bytes }),
         };
         answer.unwrap_or_else(|error| {
             tracing::error!(%error, "a read failed");

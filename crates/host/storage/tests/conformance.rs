@@ -164,8 +164,7 @@ fn truncation_takes_blocks_and_snapshots_above() {
 #[test]
 fn log_sections_are_kept_by_height_and_go_with_their_blocks() {
     on_both(|store| {
-        let section =
-            |last: u64, sealed: &[u8]| Record::LogSection { last: Height(last), sealed: sealed.to_vec() };
+        let section = |last: u64, sealed: &[u8]| Record::LogSection { last: Height(last), sealed: sealed.to_vec() };
         let ahead = |last| Err(StoreError::Refused(Refusal::LogSectionAhead { last: Height(last) }));
         assert_eq!(store.append(&[section(0, b"x")]), ahead(0));
         store.append(&[block(0, b"0"), block(1, b"1"), section(1, b"one")]).unwrap();

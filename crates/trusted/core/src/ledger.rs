@@ -15,8 +15,8 @@ use cloister_primitives::{Block, ChainSpec, Height};
 use cloister_state::State;
 
 use crate::{
-    Reader,
-    log_index::{LogPlaces, ResidentSections, Section},
+    Reader, StoredBlock,
+    log_index::{BlockLogs, LogPlaces, ResidentSections, Section},
 };
 
 /// Blocks that stay resident whatever the budget: `BLOCKHASH` reaches 256 back.
@@ -203,6 +203,12 @@ impl Ledger {
     /// What the log index knows addresses and topics by.
     pub(crate) fn log_places(&self, addresses: &[Address], topics: &[Vec<B256>]) -> LogPlaces {
         LogPlaces::new(&self.keys, addresses, topics)
+    }
+
+    /// What is in a block's logs, for [`Reader::may_match`].
+    #[must_use]
+    pub fn block_logs(&self, block: &StoredBlock) -> BlockLogs {
+        BlockLogs::new(&self.keys, &block.0)
     }
 
     pub(crate) fn height_of(&self, hash: &B256) -> Option<Height> {

@@ -91,12 +91,6 @@ impl CommittedBlock {
         self.0.height()
     }
 
-    /// The block's hash, which is public.
-    #[must_use]
-    pub fn hash(&self) -> B256 {
-        self.0.hash
-    }
-
     /// Opaque handle for [`crate::Reader::open`].
     #[must_use]
     pub fn stored(&self) -> StoredBlock {

@@ -9,7 +9,7 @@ use cloister_access::{Access, Caller, Resource, TransactionFacts, Visibility};
 use cloister_primitives::{Block, Commitments, Height, Receipt, RecoveredTransaction};
 use cloister_state::{Account, AccountProof, StateError, StateView};
 
-use crate::{LogPlaces, LogSection, Ledger, Position, log_section_end};
+use crate::{BlockLogs, Ledger, LogPlaces, LogSection, Position, log_section_end};
 
 /// Where something stands that was asked for.
 #[derive(Clone, Debug)]
@@ -128,6 +128,12 @@ impl<'a> Reader<'a> {
     ) -> Option<Vec<Height>> {
         let usable = self.ledger.access.sees_every_log(self.caller) && self.ledger.is_current(&section.0);
         usable.then(|| section.0.candidates(places, first, last))
+    }
+
+    /// Whether a block may have logs at these places; always, where the caller may not see all logs.
+    #[must_use]
+    pub fn may_match(&self, logs: &BlockLogs, places: &LogPlaces) -> bool {
+        !self.ledger.access.sees_every_log(self.caller) || logs.may_match(places)
     }
 
     /// Looks into a block that was read back from the sealed log.

@@ -303,10 +303,8 @@ fn blocks_are_committed_while_a_query_holds_what_it_has_found() {
 #[test]
 fn readers_beside_commits_see_whole_blocks_and_sections() {
     use std::sync::atomic::{AtomicBool, Ordering};
-    let mut chain = three_sections(CoreOptions {
-        resident: ResidentLimits { bytes: 0, ..ResidentLimits::default() },
-        ..options()
-    });
+    let mut chain =
+        three_sections(CoreOptions { resident: ResidentLimits { bytes: 0, ..ResidentLimits::default() }, ..options() });
     let ledger = chain.node.ledger.clone().unwrap();
     let done = AtomicBool::new(false);
     let look = || {

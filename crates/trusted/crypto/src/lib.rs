@@ -17,8 +17,8 @@ mod entropy;
 mod hash;
 mod kdf;
 mod secret;
-mod sip;
 pub mod simulation;
+mod sip;
 
 pub use aead::{AeadKey, MAX_SEALS_PER_KEY, NONCE_LEN, Nonce, TAG_LEN, Tag};
 pub use entropy::{EntropySource, draw_nonce};

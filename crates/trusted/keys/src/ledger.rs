@@ -224,11 +224,7 @@ impl LedgerKeys {
     ///
     /// # Errors
     /// [`OpenError`]; a genuine section of other blocks is an [`OpenError::Authentication`].
-    pub fn open_log_section(
-        &self,
-        aad: &LogSectionAad,
-        sealed: Sealed<LogSectionBlob>,
-    ) -> Result<Vec<u8>, OpenError> {
+    pub fn open_log_section(&self, aad: &LogSectionAad, sealed: Sealed<LogSectionBlob>) -> Result<Vec<u8>, OpenError> {
         self.open(&self.logs, aad.incarnation, &aad.position(), sealed)
     }
 

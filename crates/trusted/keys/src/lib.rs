@@ -18,9 +18,7 @@ mod ledger;
 mod platform;
 mod size_class;
 
-pub use blob::{
-    BlockBlob, FORMAT_VERSION, HEADER_LEN, LogSectionBlob, MetaBlob, OpenError, Sealed, SnapshotChunk,
-};
+pub use blob::{BlockBlob, FORMAT_VERSION, HEADER_LEN, LogSectionBlob, MetaBlob, OpenError, Sealed, SnapshotChunk};
 pub use cloister_crypto::{EntropySource, NONCE_LEN, Nonce, draw_nonce};
 pub use ledger::{BlockAad, LedgerKeys, LogSectionAad, MetaAad, SaltDomain, SealError, SnapshotAad};
 pub use platform::{KeyError, PlatformKey};

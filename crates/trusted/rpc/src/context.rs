@@ -107,11 +107,11 @@ pub struct RpcContext {
     /// Polling filters of all clients.
     pub(crate) filters: Arc<Filters>,
     /// What subscribers listen to.
-    pub(crate) feeds: Arc<Feeds>,
+    pub(crate) feeds: Feeds,
 }
 
 impl RpcContext {
-    /// A context over these parts.
+    /// A context over these parts, within a runtime.
     #[must_use]
     pub fn new(
         ledger: Ledger,
@@ -120,15 +120,16 @@ impl RpcContext {
         events: broadcast::Sender<Event>,
         limits: RpcLimits,
     ) -> Self {
+        let feeds = Feeds::start(ledger.clone(), events.subscribe());
         Self {
             ledger,
+            feeds,
             core,
             executor,
             events,
             calls: Arc::new(Semaphore::new(limits.concurrent_calls)),
             limits: Arc::new(limits),
             filters: Arc::default(),
-            feeds: Arc::default(),
         }
     }
 }

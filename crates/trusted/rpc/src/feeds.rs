@@ -1,24 +1,25 @@
-//! What subscribers are told about a block, worked out once for all who listen to the same thing as the
-//! same caller: a thousand of them cost one search through the logs and one serialisation.
+//! What subscribers are told about new blocks, worked out once for all who listen to the same thing as the
+//! same caller: a thousand of them cost one search through the logs and one serialisation, and those whom a
+//! block does not concern are not even woken.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-};
+use std::{collections::HashMap, sync::Arc};
 
-use alloy_primitives::B256;
 use cloister_access::Caller;
-use cloister_core::{CommittedBlock, Reader};
+use cloister_core::{BlockLogs, CommittedBlock, Event, Ledger, LogPlaces};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
+use tokio::sync::{
+    broadcast::{self, error::RecvError},
+    mpsc, oneshot,
+};
 
 use crate::{convert::HeaderJson, logs::LogFilter};
 
-/// Blocks whose texts are kept for subscribers that are a little behind. Those further behind work them out again.
-const KEPT_BLOCKS: usize = 16;
+/// Blocks a subscriber may be behind before it loses some.
+const FEED_BACKLOG: usize = 256;
 
-/// Feeds there may be before those are swept out that nobody listens to.
-const SWEEP_FROM: usize = 64;
+/// Feeds served before other tasks get their turn.
+const FEEDS_PER_TURN: usize = 64;
 
 /// What a feed is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,106 +38,127 @@ struct Key {
 /// The texts of one block's notifications, in order.
 pub(crate) type Texts = Arc<[Box<RawValue>]>;
 
-/// One subject for one caller.
+/// Hears what is to be said about each block that is committed from now on. Its end means that blocks were lost.
+pub(crate) type Hearing = broadcast::Receiver<Texts>;
+
 #[derive(Debug)]
-pub(crate) struct Feed {
-    subject: Subject,
-    recent: Mutex<VecDeque<(B256, Texts)>>,
+struct Join {
+    key: Key,
+    hearing: oneshot::Sender<Hearing>,
 }
 
-/// All feeds that somebody listens to.
-#[derive(Debug, Default)]
+/// A line to the task that works the feeds out.
+#[derive(Clone, Debug)]
 pub(crate) struct Feeds {
-    live: Mutex<Live>,
-}
-
-#[derive(Debug)]
-struct Live {
-    feeds: HashMap<Key, Weak<Feed>>,
-    sweep_at: usize,
-}
-
-impl Default for Live {
-    fn default() -> Self {
-        Self { feeds: HashMap::new(), sweep_at: SWEEP_FROM }
-    }
-}
-
-/// A panic while one of these locks was held leaves what is behind it usable.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    joins: mpsc::UnboundedSender<Join>,
 }
 
 impl Feeds {
-    /// The feed of this subject for this caller; it lives as long as somebody holds it.
-    pub(crate) fn join(&self, caller: &Caller, subject: Subject) -> Arc<Feed> {
-        let mut live = lock(&self.live);
+    /// Starts the task; it ends with the node.
+    pub(crate) fn start(ledger: Ledger, events: broadcast::Receiver<Event>) -> Self {
+        let (joins, joining) = mpsc::unbounded_channel();
+        tokio::spawn(Table { ledger, feeds: HashMap::new() }.serve(events, joining));
+        Self { joins }
+    }
+
+    /// Joins the feed of this subject for this caller; `None` when the node is stopping.
+    pub(crate) async fn join(&self, caller: &Caller, subject: Subject) -> Option<Hearing> {
+        let (hearing, joined) = oneshot::channel();
         let key = Key { caller: caller.clone(), subject };
-        if let Some(feed) = live.feeds.get(&key).and_then(Weak::upgrade) {
-            return feed;
-        }
-        if live.feeds.len() >= live.sweep_at {
-            live.feeds.retain(|_, feed| feed.strong_count() > 0);
-            live.sweep_at = SWEEP_FROM.max(2 * live.feeds.len());
-        }
-        let feed = Arc::new(Feed { subject: key.subject.clone(), recent: Mutex::default() });
-        live.feeds.insert(key, Arc::downgrade(&feed));
-        feed
+        self.joins.send(Join { key, hearing }).ok()?;
+        joined.await.ok()
     }
 }
 
-impl Feed {
-    /// What to say about a block, with the eyes of the caller whose feed this is.
-    pub(crate) fn about(&self, reader: Reader<'_>, block: &CommittedBlock) -> Texts {
-        let hash = block.hash();
-        let mut recent = lock(&self.recent);
-        if let Some((_, texts)) = recent.iter().find(|(known, _)| *known == hash) {
-            return texts.clone();
+/// One feed's listeners.
+#[derive(Debug)]
+struct Feed {
+    texts: broadcast::Sender<Texts>,
+    /// What the log index knows the subject by, if it is about logs.
+    places: Option<LogPlaces>,
+}
+
+#[derive(Debug)]
+struct Table {
+    ledger: Ledger,
+    feeds: HashMap<Key, Feed>,
+}
+
+impl Table {
+    async fn serve(mut self, mut events: broadcast::Receiver<Event>, mut joining: mpsc::UnboundedReceiver<Join>) {
+        loop {
+            tokio::select! {
+                // What was committed before somebody asked to join is not told to him.
+                biased;
+                event = events.recv() => match event {
+                    Ok(Event::Committed(block)) => self.tell(&block).await,
+                    Ok(Event::Admitted(_) | Event::Reverted(_)) => {}
+                    // Nobody must believe that he heard of all blocks: every feed ends.
+                    Err(RecvError::Lagged(_)) => self.feeds.clear(),
+                    Err(RecvError::Closed) => return,
+                },
+                join = joining.recv() => match join {
+                    Some(join) => self.join(join),
+                    None => return,
+                },
+            }
         }
-        let seen = reader.open(&block.stored());
-        let texts: Texts = match &self.subject {
-            Subject::NewHeads => text(&HeaderJson(seen)).into_iter().collect(),
-            Subject::Logs(filter) => filter.of_block(&seen).iter().filter_map(text).collect(),
-        };
-        if recent.len() >= KEPT_BLOCKS {
-            recent.pop_front();
+    }
+
+    fn join(&mut self, Join { key, hearing }: Join) {
+        let ledger = &self.ledger;
+        let feed = self.feeds.entry(key).or_insert_with_key(|key| Feed {
+            texts: broadcast::channel(FEED_BACKLOG).0,
+            places: match &key.subject {
+                Subject::NewHeads => None,
+                Subject::Logs(filter) => {
+                    Some(ledger.reader(&key.caller).log_places(filter.addresses(), filter.topics()))
+                }
+            },
+        });
+        // The client may have gone away.
+        let _ = hearing.send(feed.texts.subscribe());
+    }
+
+    async fn tell(&mut self, block: &CommittedBlock) {
+        self.feeds.retain(|_, feed| feed.texts.receiver_count() > 0);
+        let mut logs = None;
+        for (served, (key, feed)) in (1..).zip(&self.feeds) {
+            let texts = about(&self.ledger, key, feed.places.as_ref(), block, &mut logs);
+            if !texts.is_empty() {
+                // The last listener may just have left.
+                let _ = feed.texts.send(texts.into());
+            }
+            if served % FEEDS_PER_TURN == 0 {
+                tokio::task::yield_now().await;
+            }
         }
-        recent.push_back((hash, texts.clone()));
-        texts
+    }
+}
+
+/// What to say about a block, with the eyes of the caller whose feed this is. `logs` is filled for the first feed that
+/// is about logs.
+fn about(
+    ledger: &Ledger,
+    key: &Key,
+    places: Option<&LogPlaces>,
+    block: &CommittedBlock,
+    logs: &mut Option<BlockLogs>,
+) -> Vec<Box<RawValue>> {
+    let (reader, stored) = (ledger.reader(&key.caller), block.stored());
+    match (&key.subject, places) {
+        (Subject::Logs(filter), Some(places)) => {
+            let logs = logs.get_or_insert_with(|| ledger.block_logs(&stored));
+            if !reader.may_match(logs, places) {
+                return Vec::new();
+            }
+            filter.of_block(&reader.open(&stored)).iter().filter_map(text).collect()
+        }
+        _ => text(&HeaderJson(reader.open(&stored))).into_iter().collect(),
     }
 }
 
 fn text(value: &impl Serialize) -> Option<Box<RawValue>> {
     // Headers and logs have no value that JSON cannot say.
     to_raw_value(value).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_caller_and_subject_share_a_feed_and_others_do_not() {
-        let feeds = Feeds::default();
-        let filter = |topic: u8| Subject::Logs(LogFilter::of_topic(B256::repeat_byte(topic)));
-        let one = feeds.join(&Caller::Anonymous, filter(1));
-        assert!(Arc::ptr_eq(&one, &feeds.join(&Caller::Anonymous, filter(1))));
-        for (caller, subject) in
-            [(Caller::Anonymous, filter(2)), (Caller::Anonymous, Subject::NewHeads), (Caller::Development, filter(1))]
-        {
-            assert!(!Arc::ptr_eq(&one, &feeds.join(&caller, subject)));
-        }
-    }
-
-    #[test]
-    fn feeds_that_nobody_listens_to_are_swept_out() {
-        let feeds = Feeds::default();
-        let held = feeds.join(&Caller::Anonymous, Subject::NewHeads);
-        for number in 0..10 * SWEEP_FROM as u64 {
-            let topic = B256::from(alloy_primitives::U256::from(number));
-            drop(feeds.join(&Caller::Anonymous, Subject::Logs(LogFilter::of_topic(topic))));
-        }
-        assert!(lock(&feeds.live).feeds.len() <= SWEEP_FROM);
-        assert!(Arc::ptr_eq(&held, &feeds.join(&Caller::Anonymous, Subject::NewHeads)));
-    }
 }

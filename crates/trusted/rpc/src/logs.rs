@@ -190,11 +190,6 @@ impl LogFilter {
             }
         }
     }
-
-    #[cfg(test)]
-    pub(crate) fn of_topic(topic: B256) -> Self {
-        Self::new(LogBlocks::Range { from: None, to: None }, Vec::new(), vec![vec![topic]])
-    }
 }
 
 fn bloom_of(bytes: &[u8]) -> Bloom {

@@ -70,11 +70,7 @@ impl SectionDraft {
 
     /// Adds the next block.
     pub(crate) fn push(&mut self, keys: &LedgerKeys, block: &Block) {
-        let mut listed = Vec::new();
-        for log in block.receipts.iter().flat_map(|receipt| receipt.logs()) {
-            listed.push(address_fingerprint(keys, &log.address));
-            listed.extend((1..).zip(log.topics()).map(|(place, topic)| keys.log_fingerprint(place, topic)));
-        }
+        let mut listed = fingerprints(keys, block);
         self.room += listed.len().min(MAX_LISTED);
         listed.sort_unstable();
         listed.dedup();
@@ -99,6 +95,16 @@ impl SectionDraft {
     }
 }
 
+/// What the logs of a block have at each place, with repetitions.
+fn fingerprints(keys: &LedgerKeys, block: &Block) -> Vec<u32> {
+    let mut listed = Vec::new();
+    for log in block.receipts.iter().flat_map(|receipt| receipt.logs()) {
+        listed.push(address_fingerprint(keys, &log.address));
+        listed.extend((1..).zip(log.topics()).map(|(place, topic)| keys.log_fingerprint(place, topic)));
+    }
+    listed
+}
+
 fn address_fingerprint(keys: &LedgerKeys, address: &Address) -> u32 {
     keys.log_fingerprint(0, &address.into_word())
 }
@@ -117,6 +123,29 @@ impl LogPlaces {
         places.retain(|alternatives| !alternatives.is_empty());
         places.iter_mut().for_each(|alternatives| alternatives.sort_unstable());
         Self(places)
+    }
+
+    /// Whether this sorted list has, for each place, one of the values asked for.
+    fn may_match(&self, listed: &[u32]) -> bool {
+        !listed.is_empty() && self.0.iter().all(|alternatives| intersect(alternatives, listed))
+    }
+}
+
+/// What the logs of one block have at each place, for many queries of the same block; opaque, because it knows of logs
+/// that not everybody may see.
+#[derive(Debug)]
+pub struct BlockLogs(Vec<u32>);
+
+impl BlockLogs {
+    pub(crate) fn new(keys: &LedgerKeys, block: &Block) -> Self {
+        let mut listed = fingerprints(keys, block);
+        listed.sort_unstable();
+        listed.dedup();
+        Self(listed)
+    }
+
+    pub(crate) fn may_match(&self, places: &LogPlaces) -> bool {
+        places.may_match(&self.0)
     }
 }
 
@@ -194,11 +223,7 @@ impl Section {
             .map(Height)
             .zip(self.blocks())
             .filter(|(height, _)| (first..=last).contains(height))
-            .filter(|(_, listed)| {
-                listed.is_none_or(|listed| {
-                    !listed.is_empty() && places.0.iter().all(|alternatives| intersect(alternatives, listed))
-                })
-            })
+            .filter(|(_, listed)| listed.is_none_or(|listed| places.may_match(listed)))
             .map(|(height, _)| height)
             .collect()
     }

@@ -146,6 +146,8 @@ proptest! {
             });
             let plausible = logs.iter().any(|log| has(&addresses, log.address[0])) && places_met.all(|met| met);
             prop_assert_eq!(is_found, plausible, "block {}", index);
+            let alone = BlockLogs::new(&keys(), &block(logs.clone()));
+            prop_assert_eq!(alone.may_match(&places(&addresses, &topics)), is_found);
         }
         prop_assert!(found.iter().all(|height| height.0 < LOG_SECTION_BLOCKS + blocks.len() as u64));
     }

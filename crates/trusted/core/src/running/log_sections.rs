@@ -73,7 +73,8 @@ impl LogSections {
     }
 
     fn working(&self, id: WorkId) -> Option<Height> {
-        let works = |wanted: &Wanted| matches!(wanted.stage, Stage::Opening(work) | Stage::Indexing(work) if work == id);
+        let works =
+            |wanted: &Wanted| matches!(wanted.stage, Stage::Opening(work) | Stage::Indexing(work) if work == id);
         self.wanted.iter().find(|(_, wanted)| works(wanted)).map(|(last, _)| *last)
     }
 
