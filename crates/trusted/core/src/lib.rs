@@ -19,6 +19,7 @@ mod error;
 mod ledger;
 mod machine;
 mod message;
+mod pending;
 mod reader;
 mod record;
 mod replay;
@@ -35,6 +36,7 @@ pub use message::{
     AnswerAt, CommittedBlock, CoreEffect, CoreMessage, DevelopmentRequest, Event, PatchChange, Request, RequestBody,
     RequestId, Response, StatePatch, Tick, WorkId,
 };
+pub use pending::{PendingBlock, PendingJob};
 pub use reader::{Lookup, Reader, ReplayedState, SeenBlock, SeenLog, SeenState, SeenTransaction, StoredBlock};
 pub use record::{BlockRecord, RecordError};
 pub use verify::{VerifiedBlock, Verifier};

@@ -9,7 +9,7 @@ use cloister_ordering::Pace;
 use cloister_primitives::{Block, Height, RecoveredTransaction};
 
 use crate::{
-    CoreError, Fatal, Opened, ReplayedState, StoredBlock,
+    CoreError, Fatal, Opened, PendingJob, ReplayedState, StoredBlock,
     work::{Work, WorkResult},
 };
 
@@ -193,12 +193,19 @@ pub enum DevelopmentRequest {
         /// Seconds.
         interval_s: Option<u64>,
     },
+    /// The block that would be made now.
+    Pending,
     /// Remembers the chain as it is.
     Snapshot,
     /// Goes back to a remembered chain and forgets it and later ones.
     Revert {
         /// What [`Response::Number`] named.
         id: u64,
+    },
+    /// Takes back the newest blocks, and forgets snapshots above those that stay.
+    Rollback {
+        /// How many.
+        blocks: u64,
     },
     /// Goes back to the genesis block, forgets everything else and every snapshot.
     Reset,
@@ -207,6 +214,8 @@ pub enum DevelopmentRequest {
         /// Gas.
         gas_limit: u64,
     },
+    /// The base fee of the next block.
+    NextBaseFee,
     /// Fixes the base fee of the next block.
     SetNextBaseFee {
         /// Wei per gas.
@@ -308,6 +317,8 @@ pub enum Response {
     Replayed(ReplayedState),
     /// How blocks are made.
     Pace(Pace),
+    /// The block that would be made now.
+    Pending(PendingJob),
     /// Done; nothing to say.
     Done,
 }

@@ -4,7 +4,8 @@ use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::B256;
 use cloister_core::SeenBlock;
 use jsonrpsee::core::RegisterMethodError;
-use serde_json::value::RawValue;
+use serde::Serialize;
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     MethodCall, MethodInfo, Registry,
@@ -17,10 +18,22 @@ async fn block_number(call: MethodCall) -> RpcResult<Quantity> {
     Ok(call.context.ledger.head().0.into())
 }
 
-async fn by_number(call: MethodCall) -> RpcResult<Option<BlockJson>> {
+/// A block that is made, or the one that would be made now.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+enum AnyBlock {
+    Made(BlockJson),
+    Pending(Value),
+}
+
+async fn by_number(call: MethodCall) -> RpcResult<Option<AnyBlock>> {
     let (number, full) = call.params::<(BlockNumberOrTag, Option<bool>)>()?;
+    if let Some(pending) = call.pending(Some(number.into())).await? {
+        let bodies = Bodies::from(full.unwrap_or(false));
+        return pending.json(bodies).map(|json| Some(AnyBlock::Pending(json)));
+    }
     let block = call.block(number.into()).await?;
-    Ok(shown(block, full))
+    Ok(shown(block, full).map(AnyBlock::Made))
 }
 
 async fn by_hash(call: MethodCall) -> RpcResult<Option<BlockJson>> {
@@ -55,6 +68,9 @@ async fn receipts(call: MethodCall) -> RpcResult<Option<Vec<ReceiptJson>>> {
 
 async fn count_by_number(call: MethodCall) -> RpcResult<Option<Quantity>> {
     let (number,) = call.params::<(BlockNumberOrTag,)>()?;
+    if let Some(pending) = call.pending(Some(number.into())).await? {
+        return Ok(count(Some(pending.block)));
+    }
     Ok(count(call.block(number.into()).await?))
 }
 

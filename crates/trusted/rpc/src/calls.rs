@@ -10,7 +10,7 @@ mod short;
 
 use std::sync::Arc;
 
-use alloy_eips::{BlockId, eip2930::AccessList};
+use alloy_eips::{BlockId, BlockNumberOrTag, eip2930::AccessList};
 use alloy_primitives::{B256, Bytes, keccak256};
 use cloister_access::Caller;
 use cloister_core::{Ledger, Lookup, SeenBlock, SeenState};
@@ -27,6 +27,7 @@ use crate::{
     MethodCall, MethodInfo, Registry, RpcContext,
     convert::Quantity,
     errors::{self, RpcResult},
+    pending::{Pending, on_top},
 };
 
 pub use args::TransactionArgs;
@@ -71,8 +72,17 @@ impl Execution {
     /// # Errors
     /// `header not found`, or that the block's state is no longer kept.
     pub async fn prepare(call: &MethodCall, request: CallRequest, id: Option<BlockId>) -> RpcResult<Self> {
-        let block = call.required_block(id).await?;
-        let state = call.state_at(block.height()).await?;
+        let (block, state, state_overrides) = match call.pending(id).await? {
+            Some(Pending { block, overrides }) => {
+                let parent = Height(block.height().0.saturating_sub(1));
+                (block, call.state_at(parent).await?, overrides)
+            }
+            None => {
+                let block = call.required_block(id).await?;
+                let state = call.state_at(block.height()).await?;
+                (block, state, StateOverrides::new())
+            }
+        };
         Ok(Self {
             ledger: call.context.ledger.clone(),
             caller: call.caller.clone(),
@@ -80,7 +90,7 @@ impl Execution {
             block,
             state,
             request,
-            state_overrides: StateOverrides::new(),
+            state_overrides,
             block_overrides: BlockOverrides::default(),
             gas_cap: call.context.limits.call_gas,
         })
@@ -89,7 +99,9 @@ impl Execution {
     /// Adds what the call shall see differently.
     #[must_use]
     pub fn with_overrides(mut self, state: Option<StateOverridesArg>, block: Option<BlockOverridesArg>) -> Self {
-        self.state_overrides = state.map(|arg| arg.0).unwrap_or_default();
+        if let Some(StateOverridesArg(asked)) = state {
+            self.state_overrides = on_top(self.state_overrides, asked);
+        }
         self.block_overrides = block.map(|arg| arg.0).unwrap_or_default();
         self
     }
@@ -120,7 +132,19 @@ impl Execution {
             block_overrides: &self.block_overrides,
             gas_cap: self.gas_cap,
         };
-        work(&self.executor, view, &env, &self.request).map_err(|error| errors::execution(&error))
+        work(&self.executor, view, &env, &self.request).map_err(|error| self.error(&error))
+    }
+
+    /// As geth says it. On a development network a call that stopped or found no gas limit also says that it
+    /// returned nothing: Hardhat's matchers take an error without data for one of the connection.
+    fn error(&self, error: &ExecutionError) -> ErrorObjectOwned {
+        let shown = errors::execution(error);
+        let ran = match error {
+            ExecutionError::Halted { .. } => true,
+            ExecutionError::Rejected(refusal) => refusal.code() == Code::GasRequiredExceedsAllowance,
+            _ => false,
+        };
+        if ran && self.ledger.spec().is_development() { errors::with_data(shown, &Bytes::new()) } else { shown }
     }
 
     fn block_hash(&self, height: u64) -> Option<B256> {
@@ -147,18 +171,22 @@ async fn eth_call(call: MethodCall) -> RpcResult<Bytes> {
     execution.run(&call.context, |executor, view, env, request| executor.call(view, env, request)?.into_output()).await
 }
 
-/// The gas limit that a request needs in the context of block `id`.
+/// Where an estimate takes place that names no block: in the one that the transaction will be in, where
+/// there is such a thing.
+const NEXT: Option<BlockId> = Some(BlockId::Number(BlockNumberOrTag::Pending));
+
+/// The gas limit that a request needs in the next block.
 ///
 /// # Errors
 /// As `eth_estimateGas`.
-pub async fn estimate(call: &MethodCall, request: CallRequest, id: Option<BlockId>) -> RpcResult<u64> {
-    Execution::prepare(call, request, id).await?.run(&call.context, Executor::estimate_gas).await
+pub async fn estimate(call: &MethodCall, request: CallRequest) -> RpcResult<u64> {
+    Execution::prepare(call, request, NEXT).await?.run(&call.context, Executor::estimate_gas).await
 }
 
 async fn estimate_gas(call: MethodCall) -> RpcResult<Quantity> {
     let (args, id, state, block) =
         call.params::<(TransactionArgs, Option<BlockId>, Option<StateOverridesArg>, Option<BlockOverridesArg>)>()?;
-    Execution::prepare(&call, args.into_call_request()?, id)
+    Execution::prepare(&call, args.into_call_request()?, id.or(NEXT))
         .await?
         .with_overrides(state, block)
         .run(&call.context, Executor::estimate_gas)

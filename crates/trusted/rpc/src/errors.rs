@@ -79,6 +79,12 @@ pub fn execution(error: &ExecutionError) -> ErrorObjectOwned {
     }
 }
 
+/// The same error with data.
+#[must_use]
+pub fn with_data(error: ErrorObjectOwned, data: &Bytes) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(error.code(), error.message().to_owned(), Some(data))
+}
+
 /// The transaction is in the pool, but was not committed in time (EIP-7966).
 #[must_use]
 pub fn sync_timeout(hash: B256, timeout_ms: u64) -> ErrorObjectOwned {

@@ -27,6 +27,7 @@ mod ids;
 mod logs;
 mod net;
 pub mod params;
+mod pending;
 mod pool;
 mod proofs;
 mod reads;

@@ -106,7 +106,7 @@ pub async fn fill_in(call: &MethodCall, mut args: TransactionArgs) -> RpcResult<
     }
     if args.gas.is_none() {
         let request = args.clone().into_call_request()?;
-        args.gas = Some(estimate(call, request, None).await?);
+        args.gas = Some(estimate(call, request).await?);
     }
     Ok(typed(args, chain_id))
 }

@@ -2,19 +2,20 @@
 
 mod development;
 mod loads;
+mod next_block;
 mod patches;
 mod pipeline;
 mod rebuild;
 mod requests;
 mod snapshots;
 mod storage;
+mod waiting;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
-use alloy_primitives::B256;
 use cloister_boundary::{FromEnclave, HaltCode, PublicStatus, StoredSnapshot, ToEnclave};
 use cloister_execution::Executor;
 use cloister_keys::{Incarnation, LedgerKeys, draw_incarnation};
@@ -35,6 +36,7 @@ use rebuild::Rebuilds;
 use requests::Recovering;
 use snapshots::Cutting;
 use storage::{Outbox, Purpose};
+use waiting::Waiting;
 
 /// What a restart hands over.
 pub(crate) struct Parts {
@@ -76,7 +78,7 @@ pub(crate) struct Running {
     rebuilds: Rebuilds,
     development: DevelopmentState,
     /// Requests that are answered once this transaction's block is committed.
-    waiting: BTreeMap<B256, Vec<RequestId>>,
+    waiting: Waiting,
     errands: BTreeMap<WorkId, Errand>,
     next_work: WorkId,
     /// When the engine wants to be woken.
@@ -104,7 +106,7 @@ impl Running {
             loads: Loads::default(),
             rebuilds: Rebuilds::default(),
             development: DevelopmentState::default(),
-            waiting: BTreeMap::new(),
+            waiting: Waiting::default(),
             errands: BTreeMap::new(),
             next_work: WorkId(0),
             engine_deadline_ms: None,
@@ -208,6 +210,7 @@ impl Running {
                 break;
             }
         }
+        self.release_waiting(step);
         self.rearm(step);
         if self.stopping && self.is_at_rest() {
             return Err(Fatal::new(HaltCode::ShutDown, "stopped as asked"));

@@ -99,6 +99,10 @@ pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError>
         .method(
             info("eth_sendTransaction", "transaction", "Signs a transaction and sends it."),
             send::send_transaction,
+        )?
+        .method(
+            info("eth_sendUnsignedTransaction", "transaction", "Sends a transaction in any account's name."),
+            send::send_unsigned,
         )?;
     Ok(())
 }

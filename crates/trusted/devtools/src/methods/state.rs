@@ -91,11 +91,16 @@ pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError>
             "Lets transactions be sent in every account's name.",
             auto_impersonate,
         )?;
-    for name in ["hardhat_setStorageAt", "anvil_setStorageAt"] {
+    // ganache's names.
+    let info = MethodInfo::new;
+    table
+        .done(info("evm_setAccountBalance", "address, wei", "Sets a balance."), Done::True, set_balance)?
+        .done(info("evm_setAccountNonce", "address, nonce", "Sets a nonce."), Done::True, set_nonce)?
+        .done(info("evm_setAccountCode", "address, code", "Puts code at an address."), Done::True, set_code)?;
+    for name in ["hardhat_setStorageAt", "anvil_setStorageAt", "evm_setAccountStorageAt"] {
         let about = MethodInfo::new(name, "address, slot, value", "Sets a storage slot.");
         table.done(about, Done::True, set_storage)?;
     }
-    let about = MethodInfo::new("anvil_addBalance", "address, wei", "Adds to a balance.");
-    table.done(about, Done::Null, add_balance)?;
+    table.setter(["hardhat_addBalance", "anvil_addBalance"], "address, wei", "Adds to a balance.", add_balance)?;
     Ok(())
 }
