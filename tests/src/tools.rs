@@ -25,6 +25,15 @@ pub fn node_modules() -> PathBuf {
     installed("node_modules")
 }
 
+/// The npm packages of `tests/tools/hardhat3/package-lock.json`, and the Node that they were installed under.
+///
+/// # Panics
+/// If they are not installed.
+#[must_use]
+pub fn hardhat3() -> (PathBuf, PathBuf) {
+    (installed("hardhat3"), installed("node-hardhat3").join("node"))
+}
+
 /// The Python interpreter with the packages of `tests/tools/python/requirements.txt`.
 ///
 /// # Panics
@@ -206,6 +215,18 @@ impl Workspace {
         workspace
     }
 
+    /// A copy of a folder with these npm packages linked.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    pub fn copy_of(folder: &Path, modules: &Path) -> Self {
+        let workspace = Self::empty();
+        copy_folder(folder, workspace.path());
+        link(modules, &workspace.path().join("node_modules"));
+        workspace
+    }
+
     fn empty() -> Self {
         Self(tempfile::tempdir().expect("a temporary folder"))
     }
@@ -246,7 +267,10 @@ fn with_solc(tool: Tool) -> Tool {
 }
 
 /// Creates a symbolic link.
-fn link(target: &Path, at: &Path) {
+///
+/// # Panics
+/// If it cannot be created.
+pub fn link(target: &Path, at: &Path) {
     let target = target.canonicalize().unwrap_or_else(|e| panic!("{}: {e}", target.display()));
     std::os::unix::fs::symlink(&target, at).unwrap_or_else(|e| panic!("cannot link {}: {e}", at.display()));
 }
@@ -258,26 +282,38 @@ fn link(target: &Path, at: &Path) {
 #[must_use]
 pub fn compiled_contracts() -> PathBuf {
     let source = repository().join("contracts");
+    let lock = repository().join("tests/tools/package-lock.json");
+    let sources = [source.clone(), lock, repository().join("scripts/solc-wrapper")];
+    built_once("contracts", &sources, |building| {
+        copy_folder(&source, building);
+        link(&node_modules(), &building.join("node_modules"));
+        with_solc(Tool::new(native("forge"), building)).succeed(["build"]);
+        fs::remove_file(building.join("node_modules")).expect("the link made above");
+    })
+}
+
+/// A folder that `build` fills, once for all tests of one state of `sources`.
+///
+/// # Panics
+/// If it cannot be made.
+pub fn built_once(name: &str, sources: &[PathBuf], build: impl FnOnce(&Path)) -> PathBuf {
     let mut fingerprint = Vec::new();
-    collect(&source, &mut fingerprint);
-    collect(&repository().join("tests/tools/package-lock.json"), &mut fingerprint);
-    collect(&repository().join("scripts/solc-wrapper"), &mut fingerprint);
-    let name = hex::encode(&alloy_primitives::keccak256(&fingerprint)[..8]);
-    let finished = binary_folder().join("cloister-test-contracts").join(name);
-    if finished.join("out").is_dir() {
+    for source in sources {
+        collect(source, &mut fingerprint);
+    }
+    let digest = hex::encode(&alloy_primitives::keccak256(&fingerprint)[..8]);
+    let finished = binary_folder().join(format!("cloister-test-{name}")).join(digest);
+    if finished.is_dir() {
         return finished;
     }
     // Each test is a process of its own: all may build, one wins the rename.
     let parent = finished.parent().expect("named above");
     fs::create_dir_all(parent).expect("a folder in the target folder");
     let building = tempfile::tempdir_in(parent).expect("a temporary folder in the target folder");
-    copy_folder(&source, building.path());
-    link(&node_modules(), &building.path().join("node_modules"));
-    with_solc(Tool::new(native("forge"), building.path())).succeed(["build"]);
-    fs::remove_file(building.path().join("node_modules")).expect("the link made above");
+    build(building.path());
     let building = building.keep();
     if fs::rename(&building, &finished).is_err() {
-        assert!(finished.join("out").is_dir(), "cannot move the compiled contracts to {}", finished.display());
+        assert!(finished.is_dir(), "cannot move what was built to {}", finished.display());
         fs::remove_dir_all(&building).expect("what was built twice can be removed");
     }
     finished
@@ -320,7 +356,11 @@ fn collect(path: &Path, into: &mut Vec<u8>) {
     }
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+/// Copies a folder with all that is in it.
+///
+/// # Panics
+/// If it cannot be copied.
+pub fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap_or_else(|e| panic!("{}: {e}", to.display()));
     for entry in entries_of(from) {
         let target = to.join(entry.file_name().expect("an entry has a name"));

@@ -25,6 +25,7 @@ module.exports = {
     // Hardhat treats the name `localhost` specially: it then sends without an estimate.
     cloister: { url },
   },
+  ignition: { blockPollingInterval: 20, requiredConfirmations: 1 },
   mocha: process.env.MOCHA_REPORTER_OUTPUT
     ? { timeout: 60_000, reporter: "json", reporterOptions: { output: process.env.MOCHA_REPORTER_OUTPUT } }
     : { timeout: 60_000 },

@@ -43,11 +43,7 @@ fn overrides(view: &StateView, delta: &StateDelta) -> Option<StateOverrides> {
     delta.accounts.iter().map(|change| Some((change.address, account_override(view, change, &new)?))).collect()
 }
 
-fn account_override(
-    view: &StateView,
-    change: &AccountDelta,
-    new: &BTreeMap<B256, &Bytes>,
-) -> Option<AccountOverride> {
+fn account_override(view: &StateView, change: &AccountDelta, new: &BTreeMap<B256, &Bytes>) -> Option<AccountOverride> {
     let account = change.account.unwrap_or_default();
     let before = view.account(change.address).ok()?.unwrap_or_default();
     let code = if account.code_hash == before.code_hash {

@@ -41,7 +41,8 @@ pub(crate) type Blocks<'a, I> = EthBlockExecutor<'a, CloisterEvm<BlockDatabase<'
 
 /// What became of a candidate.
 enum Fate {
-    Included,
+    /// With the gas it used.
+    Included(u64),
     Deferred,
     Evicted(Rejected),
 }
@@ -62,7 +63,8 @@ impl Executor {
     /// Executes candidates in order on the state after `parent` and makes a block of those that fit.
     ///
     /// A candidate fits if its gas limit fits what the gas limits before it left of the block's, and if the
-    /// block has room for one more transaction. One that is refused changes nothing.
+    /// block has room for one more transaction. One that is refused changes nothing. On development networks
+    /// it is the gas used before it that counts, as on Ethereum: their tools declare far more than they use.
     ///
     /// # Errors
     /// [`ExecutionError`] if the attributes contradict the parent or the state cannot be read. Candidates
@@ -91,8 +93,8 @@ impl Executor {
                 continue;
             }
             match include(&mut run, candidate.transaction())? {
-                Fate::Included => {
-                    gas_left -= gas;
+                Fate::Included(used) => {
+                    gas_left -= if self.spec.is_development() { used } else { gas };
                     built.0.push(candidate.into_transaction());
                 }
                 Fate::Deferred => deferred.push(candidate),
@@ -227,8 +229,9 @@ fn include(run: &mut Blocks<'_, NoOpInspector>, transaction: &RecoveredTransacti
     let sender = transaction.signer();
     match execute(run, transaction) {
         Ok(output) => {
+            let used = output.result.result.tx_gas_used();
             run.commit_transaction(output);
-            Ok(Fate::Included)
+            Ok(Fate::Included(used))
         }
         Err(BlockExecutionError::Validation(BlockValidationError::InvalidTx { error, .. })) => {
             let reason = match error.as_invalid_tx_err() {

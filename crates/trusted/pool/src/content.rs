@@ -56,7 +56,7 @@ impl Pool {
     /// Everything here, by address.
     #[must_use]
     pub fn content(&self) -> Vec<AccountContent<'_>> {
-        let mut accounts: Vec<_> = self.lanes().map(crate::lane::Lane::content).collect();
+        let mut accounts: Vec<_> = self.lanes().map(Lane::content).collect();
         accounts.sort_unstable_by_key(|account| account.address);
         accounts
     }
@@ -66,6 +66,6 @@ impl Pool {
     pub fn content_from(&self, address: Address) -> AccountContent<'_> {
         let lane = self.lane_of(address).and_then(|lane| self.lane(lane));
         let nothing = || AccountContent { address, ..AccountContent::default() };
-        lane.map_or_else(nothing, crate::lane::Lane::content)
+        lane.map_or_else(nothing, Lane::content)
     }
 }

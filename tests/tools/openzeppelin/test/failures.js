@@ -58,11 +58,11 @@ describe("what does not fail", () => {
   it("uses up its gas only where the machine stopped", async () => {
     const { failing } = await loadFixture(deploy);
     const gasLimit = 100_000n;
-    await expect(failing.withInvalid({ gasLimit })).to.be.revertedWithoutReason();
+    await expect(failing.withInvalid.send({ gasLimit })).to.be.revertedWithoutReason();
     const block = await ethers.provider.getBlock("latest");
     const receipt = await ethers.provider.getTransactionReceipt(block.transactions[0]);
     expect([receipt.status, receipt.gasUsed]).to.deep.equal([0, gasLimit]);
-    await expect(failing.withReason({ gasLimit })).to.be.reverted;
+    await expect(failing.withReason.send({ gasLimit })).to.be.reverted;
     expect((await ethers.provider.getBlock("latest")).gasUsed).to.be.lessThan(gasLimit);
   });
 

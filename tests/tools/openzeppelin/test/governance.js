@@ -95,7 +95,7 @@ describe("TimelockController", () => {
   it("can be spoken for by impersonation", async () => {
     const { timelock, registry, other, role } = await loadFixture(deploy);
     await impersonateAccount(timelock.target);
-    await setBalance(timelock.target, ethers.parseEther("1"));
+    await setBalance(timelock.target, ethers.parseEther("100"));
     const signer = await ethers.getSigner(timelock.target);
     await expect(registry.connect(signer).grantRole(role, other)).to.emit(registry, "RoleGranted").withArgs(role, other, timelock);
   });

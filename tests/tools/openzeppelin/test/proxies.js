@@ -99,6 +99,6 @@ describe("Ignition", () => {
   it("says why a deployment fails", async () => {
     const { buildModule } = require("@nomicfoundation/hardhat-ignition/modules");
     const Broken = buildModule("Broken", (m) => ({ proxy: m.contract("ERC1967Proxy", [m.getAccount(0), "0x"]) }));
-    await expect(ignition.deploy(Broken)).to.be.rejectedWith(/ERC1967InvalidImplementation/);
+    await expect(ignition.deploy(Broken)).to.be.rejectedWith(/ERC1967ProxyUninitialized/);
   });
 });

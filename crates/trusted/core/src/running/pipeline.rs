@@ -29,6 +29,9 @@ const GATHER_FROM: usize = 64;
 /// So many pending transactions are worth a block at once.
 const GATHER_ENOUGH: usize = 2_000;
 
+/// So many pending transactions are all tried for a block of a development network.
+const TRIED_AT_ONCE: usize = 256;
+
 /// A block that is built and not committed.
 #[derive(Debug)]
 struct Speculative {
@@ -149,9 +152,11 @@ impl Running {
 
     fn take_limits(&self, parent: &Block, attributes: &BlockAttributes) -> TakeLimits {
         let computed = || self.spec.next_base_fee(&parent.header, attributes.timestamp);
+        // Where gas used decides what fits, all that wait are tried, while they are few.
+        let all = self.spec.is_development() && self.pool.len() <= TRIED_AT_ONCE;
         TakeLimits {
             max_transactions: self.spec.limits().max_transactions_per_block,
-            gas_limit: attributes.gas_limit,
+            gas_limit: if all { u64::MAX } else { attributes.gas_limit },
             base_fee: attributes.base_fee_override.or_else(computed).unwrap_or(0),
         }
     }

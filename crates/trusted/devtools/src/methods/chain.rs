@@ -26,7 +26,12 @@ const FIRST_INTERVAL_MS: u64 = 100;
 const MAX_DETAILED: u64 = 1_000;
 
 /// Answers once the blocks are committed.
-pub(super) async fn mine_blocks(call: &MethodCall, blocks: u64, interval_s: Option<u64>, timestamp: Option<u64>) -> RpcResult<()> {
+pub(super) async fn mine_blocks(
+    call: &MethodCall,
+    blocks: u64,
+    interval_s: Option<u64>,
+    timestamp: Option<u64>,
+) -> RpcResult<()> {
     let request = DevelopmentRequest::Mine { blocks, interval_s, timestamp };
     change(call, request).await
 }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod chain;
+mod erc20;
 mod flexible;
 mod info;
 mod pool;
@@ -120,6 +121,7 @@ fn register(
     undo::register(&mut table)?;
     pool::register(&mut table)?;
     state::register(&mut table)?;
+    erc20::register(&mut table)?;
     info::register(&mut table)?;
     unsupported::register(&mut table)
 }

@@ -15,7 +15,7 @@ use super::{
     flexible::{Number, Uint, Word},
 };
 
-async fn patch(call: &MethodCall, address: Address, what: PatchChange) -> RpcResult<()> {
+pub(super) async fn patch(call: &MethodCall, address: Address, what: PatchChange) -> RpcResult<()> {
     let patch = StatePatch { address, change: what };
     change(call, DevelopmentRequest::Patch(patch)).await
 }
@@ -91,9 +91,11 @@ pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError>
             "Lets transactions be sent in every account's name.",
             auto_impersonate,
         )?;
-    // ganache's names.
+    // tenderly's and ganache's names.
     let info = MethodInfo::new;
     table
+        .done(info("tenderly_setBalance", "address, wei", "Sets a balance."), Done::Null, set_balance)?
+        .done(info("tenderly_addBalance", "address, wei", "Adds to a balance."), Done::Null, add_balance)?
         .done(info("evm_setAccountBalance", "address, wei", "Sets a balance."), Done::True, set_balance)?
         .done(info("evm_setAccountNonce", "address, nonce", "Sets a nonce."), Done::True, set_nonce)?
         .done(info("evm_setAccountCode", "address, code", "Puts code at an address."), Done::True, set_code)?;

@@ -8,11 +8,14 @@ use serde_json::Value;
 use super::Table;
 
 const FORKING: &str = "this node does not fork another chain";
+const BLOBS: &str = "this chain takes no blobs";
 const DUMPS: &str = "the chain is kept with --datadir; dumps of a state are neither written nor read";
 
 /// Names and the reasons given.
 const UNSUPPORTED: &[(&str, &str)] = &[
     ("anvil_setRpcUrl", FORKING),
+    ("anvil_getBlobByHash", BLOBS),
+    ("anvil_getBlobsByTransactionHash", BLOBS),
     ("anvil_dumpState", DUMPS),
     ("anvil_loadState", DUMPS),
     ("hardhat_dumpState", DUMPS),
