@@ -137,7 +137,7 @@ impl Running {
                 return Ok(Response::Number(development.next.set_clock(now_ms, clock_ms)));
             }
             DevelopmentRequest::SetNextTimestamp { timestamp } => {
-                self.set_next_timestamp(timestamp, now_ms)?;
+                self.set_next_timestamp(timestamp)?;
             }
             DevelopmentRequest::SetTimestampInterval { interval_s } => {
                 development.next.interval_s = interval_s;
@@ -175,7 +175,7 @@ impl Running {
         self.tip().map_or(0, |tip| tip.header.timestamp)
     }
 
-    fn set_next_timestamp(&mut self, timestamp: u64, now_ms: u64) -> Result<(), CoreError> {
+    fn set_next_timestamp(&mut self, timestamp: u64) -> Result<(), CoreError> {
         let newest = self.newest_timestamp();
         let too_early = timestamp < newest || (timestamp == newest && !self.spec.allows_equal_timestamps());
         if too_early {
@@ -183,7 +183,7 @@ impl Running {
                 "Timestamp {timestamp} is lower than or equal to previous block's timestamp {newest}"
             )));
         }
-        self.development.next.fix_timestamp(timestamp, now_ms);
+        self.development.next.fix_timestamp(timestamp);
         Ok(())
     }
 
@@ -203,11 +203,11 @@ impl Running {
             return Err(invalid(format!("at most {MAX_MINED} blocks at once")));
         }
         if let Some(timestamp) = timestamp {
-            self.set_next_timestamp(timestamp, step.now_ms)?;
+            self.set_next_timestamp(timestamp)?;
         }
         if let Some(interval) = interval_s {
             let first = self.development.next.timestamp(&self.spec, self.newest_timestamp(), step.now_ms);
-            self.development.next.space_out(first, blocks, interval, step.now_ms);
+            self.development.next.space_out(first, blocks, interval);
         }
         let status = self.ordering.status();
         let building = u64::from(status.building.is_some());
@@ -230,7 +230,8 @@ impl Running {
         development.patches.retain(|height| {
             height >= block.height()
                 || height == Height::GENESIS
-                || remembered.iter().any(|remembered| remembered.height == height)
+                // Later snapshots are never of lower heights.
+                || remembered.binary_search_by_key(&height, |remembered| remembered.height).is_ok()
         });
         if self.development.mining.is_empty() {
             return;

@@ -58,27 +58,24 @@ impl NextBlock {
         .max(lowest)
     }
 
-    /// Fixes the timestamp of the next block, seconds. The clock goes on from there, as Hardhat and anvil
-    /// have it.
-    pub(super) fn fix_timestamp(&mut self, timestamp: u64, now_ms: u64) {
+    /// Fixes the timestamp of the next block, seconds.
+    pub(super) fn fix_timestamp(&mut self, timestamp: u64) {
         self.timestamps = VecDeque::from([timestamp]);
-        self.set_clock(now_ms, timestamp.saturating_mul(1_000));
     }
 
     /// Puts the next `blocks` blocks `interval_s` apart, the first of them at `first`.
-    pub(super) fn space_out(&mut self, first: u64, blocks: u64, interval_s: u64, now_ms: u64) {
+    pub(super) fn space_out(&mut self, first: u64, blocks: u64, interval_s: u64) {
         let at = |block: u64| first.saturating_add(interval_s.saturating_mul(block));
         self.timestamps = (0..blocks).map(at).collect();
-        self.set_clock(now_ms, at(blocks.saturating_sub(1)).saturating_mul(1_000));
     }
 
-    /// What was meant for one block has been used by this one. The clock never lags behind the newest
-    /// block: moving it forward counts from there, as in Hardhat.
+    /// What was meant for one block has been used by this one. The clock goes on from a fixed timestamp, and never
+    /// lags behind the newest block: moving it forward counts from there, as in Hardhat.
     pub(super) fn consumed(&mut self, timestamp: u64, now_ms: u64) {
-        self.timestamps.pop_front();
+        let fixed = self.timestamps.pop_front().is_some();
         self.base_fee = None;
         self.prev_randao = None;
-        if self.clock_ms(now_ms) / 1_000 < timestamp {
+        if fixed || self.clock_ms(now_ms) / 1_000 < timestamp {
             self.set_clock(now_ms, timestamp.saturating_mul(1_000));
         }
     }
@@ -135,16 +132,16 @@ mod tests {
     #[test]
     fn a_fixed_timestamp_holds_for_one_block_and_the_clock_goes_on_from_it() {
         let (spec, mut next) = (spec(), NextBlock::default());
-        next.fix_timestamp(5_000, NOW_MS);
+        next.fix_timestamp(5_000);
         assert_eq!(next.timestamp(&spec, 1_000, NOW_MS + 9_000), 5_000);
         next.consumed(5_000, NOW_MS + 9_000);
-        assert_eq!(next.timestamp(&spec, 5_000, NOW_MS + 10_000), 5_010);
+        assert_eq!(next.timestamp(&spec, 5_000, NOW_MS + 19_000), 5_010);
     }
 
     #[test]
     fn blocks_mined_together_are_spaced_out() {
         let (spec, mut next) = (spec(), NextBlock::default());
-        next.space_out(1_000, 3, 12, NOW_MS);
+        next.space_out(1_000, 3, 12);
         let mut seen = vec![990];
         for _ in 0..4 {
             let timestamp = next.timestamp(&spec, seen[seen.len() - 1], NOW_MS);
@@ -157,10 +154,10 @@ mod tests {
     #[test]
     fn a_snapshot_remembers_a_fixed_timestamp_but_not_those_of_blocks_being_mined() {
         let (spec, mut next) = (spec(), NextBlock { gas_limit: Some(7), ..NextBlock::default() });
-        next.fix_timestamp(5_000, NOW_MS);
+        next.fix_timestamp(5_000);
         let remembered = next.remembered();
         assert_eq!((remembered.timestamp(&spec, 1_000, NOW_MS), remembered.gas_limit), (5_000, Some(7)));
-        next.space_out(5_000, 3, 12, NOW_MS);
+        next.space_out(5_000, 3, 12);
         assert_eq!(next.remembered().timestamps.len(), 0);
     }
 }
