@@ -110,10 +110,10 @@ mod tests {
     #[test]
     fn reverts_as_hardhats_plugins_read_them() {
         assert_eq!(revert_message(&[]), "Transaction reverted without a reason string");
-        let reason = Revert { reason: "LOK".to_owned() }.abi_encode();
+        let reason = Revert { reason: "no".to_owned() }.abi_encode();
         assert_eq!(
             revert_message(&reason),
-            "VM Exception while processing transaction: reverted with reason string 'LOK'"
+            "VM Exception while processing transaction: reverted with reason string 'no'"
         );
         let panic = Panic { code: U256::from(0x11) }.abi_encode();
         assert_eq!(

@@ -70,7 +70,7 @@ contract Collection is ERC721 {
 
 /// Mints in its constructor: many logs, little storage.
 contract Series is ERC721Consecutive {
-    constructor(address[] memory receivers, uint96[] memory amounts) ERC721("Series", "SER") {
+    constructor(address[] memory receivers, uint96[] memory amounts) ERC721("Series", "SRS") {
         for (uint256 i = 0; i < receivers.length; ++i) _mintConsecutive(receivers[i], amounts[i]);
     }
 }
