@@ -363,6 +363,24 @@ pub fn is_running(process: u32) -> bool {
     stat.rsplit(')').next().and_then(|fields| fields.split_whitespace().next()).is_some_and(|state| state != "Z")
 }
 
+/// Sockets that a process holds; 0 where there is no /proc.
+#[must_use]
+pub fn open_sockets(process: u32) -> usize {
+    let entries =
+        fs::read_dir(format!("/proc/{process}/fd")).map(|entries| entries.filter_map(Result::ok).collect::<Vec<_>>());
+    let links = entries.unwrap_or_default().into_iter().filter_map(|entry| fs::read_link(entry.path()).ok());
+    links.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+}
+
+/// Memory that a process has in use; 0 where there is no /proc.
+#[must_use]
+pub fn resident_bytes(process: u32) -> usize {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    kibibytes.map_or(0, |kibibytes| kibibytes << 10)
+}
+
 /// Polls `condition` every ten milliseconds until it yields something.
 ///
 /// # Panics

@@ -40,6 +40,23 @@ fn installed(name: &str) -> PathBuf {
     path
 }
 
+/// Chromium: where `CHROMIUM` says, or where Debian puts it. Nothing where it is missing, except on CI.
+///
+/// # Panics
+/// On CI, if it is missing.
+#[must_use]
+pub fn chromium() -> Option<PathBuf> {
+    let given = std::env::var_os("CHROMIUM").map(PathBuf::from);
+    let path = given.unwrap_or_else(|| "/usr/bin/chromium".into());
+    let is_there = path.is_file();
+    let advice = "install Debian's package chromium, or set CHROMIUM to the program";
+    assert!(is_there || std::env::var_os("CI").is_none(), "{} is missing: {advice}", path.display());
+    if !is_there {
+        eprintln!("skipped, {} is missing: {advice}", path.display());
+    }
+    is_there.then_some(path)
+}
+
 /// One of Foundry's programs: npm's on Linux on x86-64, elsewhere whatever the PATH has.
 #[must_use]
 pub fn native(name: &str) -> PathBuf {

@@ -6,7 +6,7 @@ use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use cloister_tests::node::{Node, NodeOptions, Target, eventually, is_reference_run};
+use cloister_tests::node::{Node, NodeOptions, Target, eventually, is_reference_run, open_sockets};
 use cloister_tests::rpc::{RpcClient, connect, read_answer};
 use cloister_tests::websocket::WebSocket;
 use serde_json::json;
@@ -85,14 +85,6 @@ fn clients_that_leave_before_their_answer_leave_nothing_behind() {
     eventually("all those connections being closed", Duration::from_secs(20), || {
         (open_sockets(node.id()) < 50).then_some(())
     });
-}
-
-/// Sockets that a process holds; 0 where there is no /proc.
-fn open_sockets(process: u32) -> usize {
-    let entries = std::fs::read_dir(format!("/proc/{process}/fd"))
-        .map(|entries| entries.filter_map(Result::ok).collect::<Vec<_>>());
-    let links = entries.unwrap_or_default().into_iter().filter_map(|entry| std::fs::read_link(entry.path()).ok());
-    links.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
 }
 
 #[test]

@@ -3,13 +3,15 @@
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::B256;
 use cloister_core::SeenBlock;
+use cloister_primitives::Code;
 use jsonrpsee::core::RegisterMethodError;
-use serde_json::value::RawValue;
+use serde::Serialize;
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     MethodCall, MethodInfo, Registry,
     convert::{BlockJson, Bodies, HeaderJson, Quantity, ReceiptJson},
-    errors::RpcResult,
+    errors::{self, RpcResult},
 };
 
 async fn block_number(call: MethodCall) -> RpcResult<Quantity> {
@@ -17,10 +19,32 @@ async fn block_number(call: MethodCall) -> RpcResult<Quantity> {
     Ok(call.context.ledger.head().0.into())
 }
 
-async fn by_number(call: MethodCall) -> RpcResult<Option<BlockJson>> {
+/// A block that is made, or one that is called pending and has no identity yet.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+enum AnyBlock {
+    Made(BlockJson),
+    Pending(Value),
+}
+
+async fn by_number(call: MethodCall) -> RpcResult<Option<AnyBlock>> {
     let (number, full) = call.params::<(BlockNumberOrTag, Option<bool>)>()?;
-    let block = call.block(number.into()).await?;
-    Ok(shown(block, full))
+    let Some(block) = shown(call.block(number.into()).await?, full) else {
+        return Ok(None);
+    };
+    if number.is_pending() {
+        return without_identity(&block).map(|json| Some(AnyBlock::Pending(json)));
+    }
+    Ok(Some(AnyBlock::Made(block)))
+}
+
+/// As geth shows a pending block: what only a block that is made can have is `null`.
+fn without_identity(block: &BlockJson) -> RpcResult<Value> {
+    let mut json = serde_json::to_value(block).map_err(|_| errors::code(Code::Internal))?;
+    for field in ["hash", "miner", "nonce"] {
+        json[field] = Value::Null;
+    }
+    Ok(json)
 }
 
 async fn by_hash(call: MethodCall) -> RpcResult<Option<BlockJson>> {

@@ -15,6 +15,7 @@
 //! (`devtools`).
 
 mod accounts;
+mod backlog;
 mod blocks;
 pub mod calls;
 mod config;
@@ -37,6 +38,7 @@ mod transactions;
 
 use jsonrpsee::{Methods, core::RegisterMethodError};
 
+pub use backlog::Backlog;
 pub use context::{CoreHandle, Envelope, RpcContext, RpcLimits};
 pub use ids::HexIdProvider;
 pub use net::client_version;

@@ -10,7 +10,7 @@ use jsonrpsee::{
 };
 use serde::Serialize;
 
-use crate::{RpcContext, params::FromParams};
+use crate::{Backlog, RpcContext, params::FromParams};
 
 /// What documentation says about a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl Registry {
         handler: H,
     ) -> Result<&mut Self, RegisterMethodError>
     where
-        H: Fn(MethodCall, PendingSubscriptionSink) -> F + Clone + Send + Sync + 'static,
+        H: Fn(MethodCall, PendingSubscriptionSink, Backlog) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = jsonrpsee::core::SubscriptionResult> + Send + 'static,
     {
         self.module.register_subscription(
@@ -148,7 +148,8 @@ impl Registry {
             notification,
             unsubscribe.name,
             move |params, sink, context, extensions| {
-                handler(MethodCall::new(context, caller(&extensions), params), sink)
+                let backlog = extensions.get::<Backlog>().cloned().unwrap_or_default();
+                handler(MethodCall::new(context, caller(&extensions), params), sink, backlog)
             },
         )?;
         self.methods.insert(subscribe.name, subscribe);

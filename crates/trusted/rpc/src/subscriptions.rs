@@ -12,10 +12,13 @@ use jsonrpsee::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::timeout,
+};
 
 use crate::{
-    MethodCall, MethodInfo, Registry,
+    Backlog, MethodCall, MethodInfo, Registry,
     convert::HeaderJson,
     errors::{self, RpcResult},
     logs::LogFilter,
@@ -69,7 +72,7 @@ fn topic(call: &MethodCall) -> RpcResult<Topic> {
     }
 }
 
-async fn subscribe(call: MethodCall, pending: PendingSubscriptionSink) -> SubscriptionResult {
+async fn subscribe(call: MethodCall, pending: PendingSubscriptionSink, backlog: Backlog) -> SubscriptionResult {
     let topic = match topic(&call) {
         Ok(topic) => topic,
         Err(error) => {
@@ -79,7 +82,7 @@ async fn subscribe(call: MethodCall, pending: PendingSubscriptionSink) -> Subscr
     };
     // Before the answer goes out: whatever happens after it is then heard.
     let events = call.context.events.subscribe();
-    let subscription = Subscription { call, topic, sink: pending.accept().await? };
+    let subscription = Subscription { call, topic, sink: pending.accept().await?, backlog };
     match subscription.run(events).await {
         End::Gone => Ok(()),
         End::TooSlow => Err(SubscriptionError::from("subscription closed: the client is too slow")),
@@ -90,6 +93,7 @@ struct Subscription {
     call: MethodCall,
     topic: Topic,
     sink: SubscriptionSink,
+    backlog: Backlog,
 }
 
 impl Subscription {
@@ -154,12 +158,20 @@ impl Subscription {
     }
 
     async fn send(&self, value: &impl Serialize) -> Result<(), End> {
-        let id = self.sink.subscription_id();
-        let message = SubscriptionMessage::new(self.sink.method_name(), id, value).map_err(|_| End::Gone)?;
-        match self.sink.send_timeout(message, SEND_TIMEOUT).await {
-            Ok(()) => Ok(()),
-            Err(jsonrpsee::core::server::SendTimeoutError::Timeout(_)) => Err(End::TooSlow),
-            Err(jsonrpsee::core::server::SendTimeoutError::Closed(_)) => Err(End::Gone),
+        let message = serde_json::value::to_raw_value(value).map_err(|_| End::Gone)?;
+        let bytes = message.get().len();
+        let sent = async {
+            self.backlog.room().await;
+            self.backlog.add(bytes);
+            self.sink.send(SubscriptionMessage::from(message)).await
+        };
+        tokio::select! {
+            () = self.sink.closed() => Err(End::Gone),
+            sent = timeout(SEND_TIMEOUT, sent) => match sent {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(End::Gone),
+                Err(_) => Err(End::TooSlow),
+            },
         }
     }
 }

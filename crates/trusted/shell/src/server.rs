@@ -120,7 +120,12 @@ impl Server {
             requests: self.limits.batch_requests as usize,
             response_bytes: self.limits.response_bytes as usize,
         };
-        let layer = RpcServiceBuilder::new().layer_fn(move |inner| Concurrent::new(inner, names.clone(), bounds));
+        let connection = stream.handle().clone();
+        let layer = {
+            let connection = connection.clone();
+            let wrap = move |inner| Concurrent::new(inner, names.clone(), bounds, connection.clone());
+            RpcServiceBuilder::new().layer_fn(wrap)
+        };
         let service = JsonRpc::builder()
             .set_config(self.json_rpc_config())
             .set_rpc_middleware(layer)
@@ -128,9 +133,11 @@ impl Server {
             .build(methods, self.stop.clone());
         let caller = self.caller.clone();
         let request_time = Duration::from_secs(self.limits.request_s);
+        let message_bytes = u64::from(self.limits.request_bytes);
         let service = service_fn(move |mut request: Request<Incoming>| {
             let mut service = service.clone();
             let caller = caller.clone();
+            let connection = connection.clone();
             async move {
                 if let Some(answer) = answer_without_body(&request) {
                     return Ok::<_, Infallible>(answer);
@@ -141,6 +148,7 @@ impl Server {
                 };
                 request.extensions_mut().insert(caller);
                 request.extensions_mut().insert(transport);
+                request.extensions_mut().insert(connection.backlog().clone());
                 let answer = tokio::time::timeout(request_time, service.call(request)).await;
                 let mut response = match answer {
                     Ok(Ok(response)) if answers_nothing(&response) => empty(StatusCode::OK),
@@ -148,6 +156,9 @@ impl Server {
                     Ok(Err(_)) => empty(StatusCode::BAD_REQUEST),
                     Err(_) => empty(StatusCode::REQUEST_TIMEOUT),
                 };
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    connection.upgraded(message_bytes);
+                }
                 allow_origins(response.headers_mut());
                 Ok(response)
             }
@@ -198,3 +209,8 @@ fn allow_origins(headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, any);
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+#[allow(clippy::unwrap_used)]
+mod tests;

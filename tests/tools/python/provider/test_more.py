@@ -1,0 +1,17 @@
+"""More of what web3.py's wheel brings: the pool, and the asynchronous client as a whole."""
+
+from web3._utils.module_testing import GoEthereumAsyncTxPoolModuleTest, GoEthereumTxPoolModuleTest
+from web3._utils.module_testing.web3_module import AsyncWeb3ModuleTest
+
+
+class TestTxPool(GoEthereumTxPoolModuleTest):
+    pass
+
+
+class TestAsyncTxPool(GoEthereumAsyncTxPoolModuleTest):
+    pass
+
+
+class TestAsyncWeb3(AsyncWeb3ModuleTest):
+    def _check_web3_client_version(self, client_version):
+        assert client_version.count("/") >= 3
