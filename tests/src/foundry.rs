@@ -61,7 +61,6 @@ impl Scene {
     ///
     /// # Panics
     /// If it fails, or what it says is not what the node says.
-    #[must_use]
     pub fn create(&self, contract: &str, value: &str, arguments: &[&str]) -> String {
         let source = format!("examples/src/{contract}.sol:{contract}");
         let start = [

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -160,6 +160,18 @@ impl Tool {
         Output { status, stdout: read(&out), stderr: read(&err) }
     }
 
+    /// Starts it, its output unseen.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Running {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).current_dir(&self.folder).envs(&self.environment);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Running(command.spawn().unwrap_or_else(|e| panic!("cannot run {}: {e}", self.program.display())))
+    }
+
     /// Runs it and requires success.
     ///
     /// # Panics
@@ -187,6 +199,18 @@ impl Tool {
         let output = self.run(&arguments);
         assert!(!output.status.success(), "{} {arguments:?} succeeded:\n{}", self.program.display(), output.stdout);
         output
+    }
+}
+
+/// A tool that runs. Dropping it kills it.
+#[derive(Debug)]
+pub struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // An error means it had ended already.
+        let _ = self.0.kill();
+        self.0.wait().expect("a killed child can be waited for");
     }
 }
 

@@ -62,12 +62,12 @@ fn viem_two_process() {
 
 #[test]
 fn web3js_dev() {
-    run_suite(Target::Dev, "web3", 21);
+    run_suite(Target::Dev, "web3", 20);
 }
 
 #[test]
 fn web3js_two_process() {
-    run_suite(Target::TwoProcess, "web3", 21);
+    run_suite(Target::TwoProcess, "web3", 20);
 }
 
 #[test]
