@@ -372,6 +372,14 @@ pub fn open_sockets(process: u32) -> usize {
     links.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
 }
 
+/// How many files this process may open: each connection is one here, and one in the node.
+#[must_use]
+pub fn file_limit() -> usize {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(1024)
+}
+
 /// Memory that a process has in use; 0 where there is no /proc.
 #[must_use]
 pub fn resident_bytes(process: u32) -> usize {

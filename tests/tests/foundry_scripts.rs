@@ -1,5 +1,5 @@
-//! The ways in which Foundry sends, and what else `cast` asks: scripts of every kind, accounts that the node holds, the pool,
-//! blocks by time, logs as they come.
+//! The ways in which Foundry sends, and what else `cast` asks: scripts of every kind, accounts that the node holds,
+//! the pool, blocks by time, logs as they come.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -5,7 +5,9 @@ use std::io::{self, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use cloister_tests::node::{Node, NodeOptions, Target, eventually, is_reference_run, open_sockets, resident_bytes};
+use cloister_tests::node::{
+    Node, NodeOptions, Target, eventually, file_limit, is_reference_run, open_sockets, resident_bytes,
+};
 use cloister_tests::rpc::{ANSWER_TIMEOUT, RpcClient, quantity, read_answer};
 use cloister_tests::websocket::{CONTINUATION, FIN, Frame, PING, PONG, TEXT, WebSocket, frame, frame_head};
 use serde_json::{Value, json};
@@ -101,6 +103,11 @@ fn a_subscriber_that_never_reads_is_dropped_and_the_others_miss_nothing_two_proc
 fn a_thousand_subscribers_hear_every_block_and_every_log() {
     const CLIENTS: usize = 1_000;
     const BLOCKS: u64 = 10;
+    assert!(
+        file_limit() > CLIENTS + 300,
+        "this needs `ulimit -n 2000`, as `make test` sets it; it is {}",
+        file_limit()
+    );
     let node = Node::start_default(Target::Dev);
     let rpc = node.rpc();
     let sender = rpc.expect("eth_accounts", json!([]))[0].clone();

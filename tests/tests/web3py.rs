@@ -21,8 +21,8 @@ fn run_suite(target: Target, expected: usize) {
     assert!(output.stdout.contains(&format!("{expected} passed")), "{}", output.stdout);
 }
 
-/// How tests of web3.py's own suite ended. One that fails without being listed in `provider/exceptions.toml`, or passes although
-/// it is, has failed the run before this is made.
+/// How tests of web3.py's own suite ended. One that fails without being listed in `provider/exceptions.toml`, or passes
+/// although it is, has failed the run before this is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Results {
     passed: usize,
@@ -45,8 +45,8 @@ impl Results {
         results
     }
 
-    /// Runs `provider/<file>` where blocks are made at once, and those of its tests that need pending transactions where one is
-    /// made each second.
+    /// Runs `provider/<file>` where blocks are made at once, and those of its tests that need pending transactions where
+    /// one is made each second.
     fn of_provider_suite(target: Target, file: &str) -> Self {
         let workspace = Workspace::of_suite("python");
         let run = |block_time, marked: &str| {

@@ -99,7 +99,10 @@ async fn in_turn(
     let _in_flight = connection.in_flight(load);
     connection.backlog().room().await;
     let answer = answer.await;
-    connection.backlog().add(answer.as_json().get().len());
+    // A batch of notifications is not answered.
+    if !answer.is_notification() {
+        connection.backlog().add(answer.as_json().get().len());
+    }
     answer
 }
 
