@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test unit e2e lint bench fuzz
+.PHONY: help setup build run test unit e2e lint bench fuzz docs
 
 # Arguments of `make run`, for example: make run ARGS="--port 9545 --datadir ./chain"
 ARGS ?=
@@ -38,3 +38,6 @@ bench: ## Measure the node beside the floor and anvil; about five minutes
 
 fuzz: ## Feed mutated bytes to every entrance; MINUTES=10 by default
 	@scripts/fuzz
+
+docs: ## Write docs/rpc.md from what the node serves
+	@scripts/docs

@@ -57,15 +57,24 @@ impl Endpoint {
         self.address.port()
     }
 
+    /// Opens a socket.
+    ///
+    /// # Errors
+    /// When nothing listens there.
+    pub fn open(&self) -> Result<TcpStream> {
+        ensure!(self.address.ip().is_loopback(), "not a loopback address");
+        let stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(5))
+            .wrap_err_with(|| format!("cannot connect to {}", self.address))?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
     /// Opens a keep-alive connection.
     ///
     /// # Errors
     /// When nothing listens there.
     pub fn connect(&self) -> Result<Connection> {
-        ensure!(self.address.ip().is_loopback(), "not a loopback address");
-        let stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(5))
-            .wrap_err_with(|| format!("cannot connect to {}", self.address))?;
-        stream.set_nodelay(true)?;
+        let stream = self.open()?;
         stream.set_read_timeout(Some(IO_TIMEOUT))?;
         stream.set_write_timeout(Some(IO_TIMEOUT))?;
         let head = format!(

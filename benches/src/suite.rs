@@ -1,7 +1,9 @@
 //! `make bench`: every figure in one run, bounded to ten minutes.
 
 mod in_process;
+mod logs;
 mod nodes;
+mod subscribers;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -30,6 +32,14 @@ pub struct Scale {
     pub transfers_beside_reads: u64,
     /// Transactions sent one by one.
     pub single_transfers: u64,
+    /// Blocks that a log query spans.
+    pub log_blocks: u64,
+    /// Blocks among them with a log.
+    pub log_matches: u64,
+    /// WebSocket clients that listen.
+    pub subscribers: u64,
+    /// ERC-20 transfers of one round with or without them.
+    pub transfers_beside_subscribers: u64,
     /// Length of one round of calls.
     pub calls_for: Duration,
 }
@@ -45,6 +55,10 @@ impl Scale {
         anvil_transfers: 2_000,
         transfers_beside_reads: 60_000,
         single_transfers: 300,
+        log_blocks: 100_000,
+        log_matches: 100,
+        subscribers: 1_000,
+        transfers_beside_subscribers: 30_000,
         calls_for: Duration::from_secs(4),
     };
 
@@ -58,6 +72,10 @@ impl Scale {
         anvil_transfers: 600,
         transfers_beside_reads: 5_000,
         single_transfers: 50,
+        log_blocks: 5_000,
+        log_matches: 20,
+        subscribers: 100,
+        transfers_beside_subscribers: 5_000,
         calls_for: Duration::from_secs(1),
     };
 }
@@ -89,13 +107,18 @@ pub fn run(
     let floor = or_report(in_process::floor(scale, &mut progress), &mut progress);
     let root_us = or_report(in_process::root_update(scale, &mut progress), &mut progress);
     let guard_ns = or_report(in_process::frame_guard(&mut progress), &mut progress);
+    let call_tracer = or_report(in_process::call_tracer(scale, &mut progress), &mut progress);
     progress(&format!("building a state of {} slots", scale.dense_slots));
     let footprint = or_report(footprint(scale.dense_slots), &mut progress);
     let nodes = nodes::measure(scale, programs, &mut progress);
+    let logs = or_report(logs::measure(scale, programs, &mut progress), &mut progress);
+    let subscribers = or_report(subscribers::measure(scale, programs, &mut progress), &mut progress);
 
     let mut summary = Summary::default();
     nodes.report(floor, &mut summary);
-    in_process::report(scale, root_us, guard_ns, footprint, &mut summary);
+    logs::report(logs, scale, &mut summary);
+    subscribers::report(subscribers, scale, &mut summary);
+    in_process::report(scale, root_us, guard_ns, call_tracer, footprint, &mut summary);
     progress("done");
     summary
 }

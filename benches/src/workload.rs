@@ -143,6 +143,12 @@ impl Prepared {
         send_set_up(&self.endpoint, funders, nonces, lanes, self.fees)
     }
 
+    /// The first `count` fresh recipients of the next transfers.
+    pub fn next_recipients(&self, count: u64) -> impl Iterator<Item = Address> + use<> {
+        let (seed, next) = (self.seed, self.next_recipient);
+        (next..next + count).map(move |number| fresh_recipient(seed, number))
+    }
+
     /// Signs `count` transfers, spread evenly over the senders; one lane per sender.
     ///
     /// # Errors

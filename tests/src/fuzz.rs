@@ -70,15 +70,19 @@ pub fn time_box() -> Duration {
     Duration::from_secs(std::env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2))
 }
 
+/// Where inputs start from: `FUZZ_SEED`, or another one each time.
+#[must_use]
+pub fn seed() -> u64 {
+    let given = std::env::var("FUZZ_SEED").ok().and_then(|text| text.parse().ok());
+    given.unwrap_or_else(|| u64::from(std::process::id()))
+}
+
 /// Feeds `target` mutations of `seeds` until the time box ends, and returns how many. A finding is a panic of `target`; the input is shown.
 ///
 /// # Panics
 /// If `target` panics.
 pub fn run(name: &str, seeds: &[Vec<u8>], mut target: impl FnMut(&[u8])) -> u64 {
-    let seed = std::env::var("FUZZ_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or_else(|| u64::from(std::process::id()));
+    let seed = seed();
     let mut random = Random::new(seed);
     for input in seeds {
         target(input);

@@ -10,9 +10,12 @@
 
 #![allow(clippy::print_stderr)] // a failing test shows what the node and the tool said
 
+pub mod foundry;
 pub mod fuzz;
 pub mod layers;
 pub mod node;
+pub mod reference;
+pub mod requests;
 pub mod rpc;
 pub mod source;
 pub mod tools;

@@ -27,6 +27,8 @@ pub enum Target {
     Dev,
     /// `cloister node --dev`: a host process and an enclave process over a Unix socket.
     TwoProcess,
+    /// anvil, for a test that compares what the two answer.
+    Reference,
 }
 
 /// Whether the suites run against anvil, to prove the suites themselves (`CLOISTER_TEST_NODE=anvil`).
@@ -262,21 +264,28 @@ impl std::fmt::Display for StartFailure {
 }
 
 /// The one place that knows how each shape is started.
-fn command_of(target: Target) -> Command {
-    if is_reference_run() {
-        assert_eq!(
-            target,
-            Target::Dev,
-            "anvil has no two-process shape: run the reference with `-E 'not test(two_process)'`"
-        );
-        return dying_with_us(&tools::native("anvil"));
-    }
-    let mut command = dying_with_us(&binary("cloister"));
+fn command_of(asked_for: Target) -> Command {
+    let target = if is_reference_run() { Target::Reference } else { asked_for };
     match target {
-        Target::Dev => command.arg("dev"),
-        Target::TwoProcess => command.args(["node", "--dev", "--enclave"]).arg(binary("cloister-enclave-dev")),
-    };
-    command
+        Target::Dev => {
+            let mut command = dying_with_us(&binary("cloister"));
+            command.arg("dev");
+            command
+        }
+        Target::TwoProcess => {
+            let mut command = dying_with_us(&binary("cloister"));
+            command.args(["node", "--dev", "--enclave"]).arg(binary("cloister-enclave-dev"));
+            command
+        }
+        Target::Reference => {
+            assert_ne!(
+                asked_for,
+                Target::TwoProcess,
+                "anvil has no two-process shape: run the reference with `-E 'not test(two_process)'`"
+            );
+            dying_with_us(&tools::native("anvil"))
+        }
+    }
 }
 
 /// A test that is killed cannot clean up: the kernel then ends the node for it, where util-linux offers that.
@@ -361,6 +370,32 @@ fn parent_of(process: u32) -> io::Result<u32> {
 pub fn is_running(process: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit(')').next().and_then(|fields| fields.split_whitespace().next()).is_some_and(|state| state != "Z")
+}
+
+/// Sockets that a process holds; 0 where there is no /proc.
+#[must_use]
+pub fn open_sockets(process: u32) -> usize {
+    let entries =
+        fs::read_dir(format!("/proc/{process}/fd")).map(|entries| entries.filter_map(Result::ok).collect::<Vec<_>>());
+    let links = entries.unwrap_or_default().into_iter().filter_map(|entry| fs::read_link(entry.path()).ok());
+    links.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+}
+
+/// How many files this process may open: each connection is one here, and one in the node.
+#[must_use]
+pub fn file_limit() -> usize {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(1024)
+}
+
+/// Memory that a process has in use; 0 where there is no /proc.
+#[must_use]
+pub fn resident_bytes(process: u32) -> usize {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    kibibytes.map_or(0, |kibibytes| kibibytes << 10)
 }
 
 /// Polls `condition` every ten milliseconds until it yields something.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -25,6 +25,15 @@ pub fn node_modules() -> PathBuf {
     installed("node_modules")
 }
 
+/// The npm packages of `tests/tools/hardhat3/package-lock.json`, and the Node that they were installed under.
+///
+/// # Panics
+/// If they are not installed.
+#[must_use]
+pub fn hardhat3() -> (PathBuf, PathBuf) {
+    (installed("hardhat3"), installed("node-hardhat3").join("node"))
+}
+
 /// The Python interpreter with the packages of `tests/tools/python/requirements.txt`.
 ///
 /// # Panics
@@ -38,6 +47,23 @@ fn installed(name: &str) -> PathBuf {
     let path = repository().join(".tools").join(name);
     assert!(path.exists(), "{} is missing: run `make setup` once", path.display());
     path
+}
+
+/// Chromium: where `CHROMIUM` says, or where Debian puts it. Nothing where it is missing, except on CI.
+///
+/// # Panics
+/// On CI, if it is missing.
+#[must_use]
+pub fn chromium() -> Option<PathBuf> {
+    let given = std::env::var_os("CHROMIUM").map(PathBuf::from);
+    let path = given.unwrap_or_else(|| "/usr/bin/chromium".into());
+    let is_there = path.is_file();
+    let advice = "install Debian's package chromium, or set CHROMIUM to the program";
+    assert!(is_there || std::env::var_os("CI").is_none(), "{} is missing: {advice}", path.display());
+    if !is_there {
+        eprintln!("skipped, {} is missing: {advice}", path.display());
+    }
+    is_there.then_some(path)
 }
 
 /// One of Foundry's programs: npm's on Linux on x86-64, elsewhere whatever the PATH has.
@@ -143,6 +169,18 @@ impl Tool {
         Output { status, stdout: read(&out), stderr: read(&err) }
     }
 
+    /// Starts it, its output unseen.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Running {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).current_dir(&self.folder).envs(&self.environment);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Running(command.spawn().unwrap_or_else(|e| panic!("cannot run {}: {e}", self.program.display())))
+    }
+
     /// Runs it and requires success.
     ///
     /// # Panics
@@ -170,6 +208,18 @@ impl Tool {
         let output = self.run(&arguments);
         assert!(!output.status.success(), "{} {arguments:?} succeeded:\n{}", self.program.display(), output.stdout);
         output
+    }
+}
+
+/// A tool that runs. Dropping it kills it.
+#[derive(Debug)]
+pub struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // An error means it had ended already.
+        let _ = self.0.kill();
+        self.0.wait().expect("a killed child can be waited for");
     }
 }
 
@@ -203,6 +253,18 @@ impl Workspace {
         let workspace = Self::empty();
         copy_folder(&repository().join("tests/tools").join(name), workspace.path());
         workspace.link_modules();
+        workspace
+    }
+
+    /// A copy of a folder with these npm packages linked.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    pub fn copy_of(folder: &Path, modules: &Path) -> Self {
+        let workspace = Self::empty();
+        copy_folder(folder, workspace.path());
+        link(modules, &workspace.path().join("node_modules"));
         workspace
     }
 
@@ -246,7 +308,10 @@ fn with_solc(tool: Tool) -> Tool {
 }
 
 /// Creates a symbolic link.
-fn link(target: &Path, at: &Path) {
+///
+/// # Panics
+/// If it cannot be created.
+pub fn link(target: &Path, at: &Path) {
     let target = target.canonicalize().unwrap_or_else(|e| panic!("{}: {e}", target.display()));
     std::os::unix::fs::symlink(&target, at).unwrap_or_else(|e| panic!("cannot link {}: {e}", at.display()));
 }
@@ -258,26 +323,38 @@ fn link(target: &Path, at: &Path) {
 #[must_use]
 pub fn compiled_contracts() -> PathBuf {
     let source = repository().join("contracts");
+    let lock = repository().join("tests/tools/package-lock.json");
+    let sources = [source.clone(), lock, repository().join("scripts/solc-wrapper")];
+    built_once("contracts", &sources, |building| {
+        copy_folder(&source, building);
+        link(&node_modules(), &building.join("node_modules"));
+        with_solc(Tool::new(native("forge"), building)).succeed(["build"]);
+        fs::remove_file(building.join("node_modules")).expect("the link made above");
+    })
+}
+
+/// A folder that `build` fills, once for all tests of one state of `sources`.
+///
+/// # Panics
+/// If it cannot be made.
+pub fn built_once(name: &str, sources: &[PathBuf], build: impl FnOnce(&Path)) -> PathBuf {
     let mut fingerprint = Vec::new();
-    collect(&source, &mut fingerprint);
-    collect(&repository().join("tests/tools/package-lock.json"), &mut fingerprint);
-    collect(&repository().join("scripts/solc-wrapper"), &mut fingerprint);
-    let name = hex::encode(&alloy_primitives::keccak256(&fingerprint)[..8]);
-    let finished = binary_folder().join("cloister-test-contracts").join(name);
-    if finished.join("out").is_dir() {
+    for source in sources {
+        collect(source, &mut fingerprint);
+    }
+    let digest = hex::encode(&alloy_primitives::keccak256(&fingerprint)[..8]);
+    let finished = binary_folder().join(format!("cloister-test-{name}")).join(digest);
+    if finished.is_dir() {
         return finished;
     }
     // Each test is a process of its own: all may build, one wins the rename.
     let parent = finished.parent().expect("named above");
     fs::create_dir_all(parent).expect("a folder in the target folder");
     let building = tempfile::tempdir_in(parent).expect("a temporary folder in the target folder");
-    copy_folder(&source, building.path());
-    link(&node_modules(), &building.path().join("node_modules"));
-    with_solc(Tool::new(native("forge"), building.path())).succeed(["build"]);
-    fs::remove_file(building.path().join("node_modules")).expect("the link made above");
+    build(building.path());
     let building = building.keep();
     if fs::rename(&building, &finished).is_err() {
-        assert!(finished.join("out").is_dir(), "cannot move the compiled contracts to {}", finished.display());
+        assert!(finished.is_dir(), "cannot move what was built to {}", finished.display());
         fs::remove_dir_all(&building).expect("what was built twice can be removed");
     }
     finished
@@ -320,7 +397,11 @@ fn collect(path: &Path, into: &mut Vec<u8>) {
     }
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+/// Copies a folder with all that is in it.
+///
+/// # Panics
+/// If it cannot be copied.
+pub fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap_or_else(|e| panic!("{}: {e}", to.display()));
     for entry in entries_of(from) {
         let target = to.join(entry.file_name().expect("an entry has a name"));

@@ -8,6 +8,47 @@ use serde_json::{Value, json};
 
 use crate::rpc::{RpcError, connect, outcome};
 
+/// Set in the first byte of a message's last frame.
+pub const FIN: u8 = 0x80;
+/// First byte of a frame that continues a message.
+pub const CONTINUATION: u8 = 0x0;
+/// First byte of a text message.
+pub const TEXT: u8 = 0x1;
+/// First byte of the frame that ends a connection.
+pub const CLOSE: u8 = 0x8;
+/// First byte of a frame that is to be answered with a pong.
+pub const PING: u8 = 0x9;
+/// First byte of that answer.
+pub const PONG: u8 = 0xa;
+
+/// What comes before a client's payload of `length` bytes.
+#[must_use]
+pub fn frame_head(first: u8, length: u64) -> Vec<u8> {
+    let mut head = vec![first];
+    match length {
+        0..=125 => head.push(0x80 | u8::try_from(length).expect("at most 125")),
+        126..=0xffff => {
+            head.push(0x80 | 126);
+            head.extend_from_slice(&u16::try_from(length).expect("at most 65,535").to_be_bytes());
+        }
+        _ => {
+            head.push(0x80 | 127);
+            head.extend_from_slice(&length.to_be_bytes());
+        }
+    }
+    // Masking with zeros is masking, and keeps the bytes readable in a capture.
+    head.extend_from_slice(&[0; 4]);
+    head
+}
+
+/// A client's frame.
+#[must_use]
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = frame_head(first, payload.len() as u64);
+    frame.extend_from_slice(payload);
+    frame
+}
+
 /// One open WebSocket.
 #[derive(Debug)]
 pub struct WebSocket {
@@ -32,7 +73,15 @@ impl WebSocket {
     /// # Errors
     /// If the connection or the handshake fails.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
-        let mut stream = connect(address)?;
+        Self::open_on(connect(address)?)
+    }
+
+    /// Opens one on a connection.
+    ///
+    /// # Errors
+    /// If the handshake fails.
+    pub fn open_on(mut stream: TcpStream) -> io::Result<Self> {
+        let address = stream.peer_addr()?;
         // The key is any 16 bytes in base64; the answer's proof of it is not our concern.
         write!(
             stream,
@@ -57,22 +106,15 @@ impl WebSocket {
     /// # Errors
     /// If the connection broke.
     pub fn send(&mut self, text: &[u8]) -> io::Result<()> {
-        let mut frame = vec![0x81];
-        match text.len() {
-            length @ 0..=125 => frame.push(0x80 | u8::try_from(length).expect("at most 125")),
-            length @ 126..=0xffff => {
-                frame.push(0x80 | 126);
-                frame.extend_from_slice(&u16::try_from(length).expect("at most 65,535").to_be_bytes());
-            }
-            length => {
-                frame.push(0x80 | 127);
-                frame.extend_from_slice(&(length as u64).to_be_bytes());
-            }
-        }
-        // Masking with zeros is masking, and keeps the bytes readable in a capture.
-        frame.extend_from_slice(&[0; 4]);
-        frame.extend_from_slice(text);
-        self.stream.get_mut().write_all(&frame)
+        self.write(&frame(FIN | TEXT, text))
+    }
+
+    /// Sends bytes as they are: frames in any order, or parts of them.
+    ///
+    /// # Errors
+    /// If the connection broke, or takes nothing for as long as it may take.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
     }
 
     /// Waits for the next message or close; answers pings on the way.
@@ -82,29 +124,45 @@ impl WebSocket {
     pub fn receive(&mut self) -> io::Result<Frame> {
         let mut message = Vec::new();
         loop {
-            let mut head = [0; 2];
-            self.stream.read_exact(&mut head)?;
-            let length = match head[1] & 0x7f {
-                126 => u64::from(u16::from_be_bytes(self.read_array()?)),
-                127 => u64::from_be_bytes(self.read_array()?),
-                length => u64::from(length),
-            };
-            let mut payload = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-            self.stream.read_exact(&mut payload)?;
-            match head[0] & 0x0f {
-                0x8 => {
+            let (first, payload) = self.receive_frame()?;
+            match first & 0x0f {
+                CLOSE => {
                     return Ok(Frame::Close(payload.first_chunk().map(|code| u16::from_be_bytes(*code))));
                 }
-                0x9 => self.stream.get_mut().write_all(&[0x8a, 0x80, 0, 0, 0, 0])?,
-                0xa => {}
+                PING => self.write(&frame(FIN | PONG, &payload))?,
+                PONG => {}
                 _ => {
                     message.extend_from_slice(&payload);
-                    if head[0] & 0x80 != 0 {
+                    if first & FIN != 0 {
                         return Ok(Frame::Message(message));
                     }
                 }
             }
         }
+    }
+
+    /// Waits for the next frame: its first byte and its payload.
+    ///
+    /// # Errors
+    /// If nothing arrives in time or the connection broke.
+    pub fn receive_frame(&mut self) -> io::Result<(u8, Vec<u8>)> {
+        let [first, second] = self.read_array()?;
+        let length = match second & 0x7f {
+            126 => u64::from(u16::from_be_bytes(self.read_array()?)),
+            127 => u64::from_be_bytes(self.read_array()?),
+            length => u64::from(length),
+        };
+        let mut payload = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        self.stream.read_exact(&mut payload)?;
+        Ok((first, payload))
+    }
+
+    /// Another handle on the connection, to write while this one reads.
+    ///
+    /// # Errors
+    /// If the system has no more handles.
+    pub fn writer(&self) -> io::Result<TcpStream> {
+        self.stream.get_ref().try_clone()
     }
 
     fn read_array<const N: usize>(&mut self) -> io::Result<[u8; N]> {

@@ -562,3 +562,16 @@ fn subscriptions_end_with_their_connection_and_have_a_limit() {
     }
     assert_alive(node.rpc());
 }
+
+#[test]
+fn code_that_every_block_needs_is_not_replaced() {
+    let node = Node::start_default(Target::Dev);
+    // EIP-7002 and EIP-7251: a block in which their system calls fail is invalid.
+    for contract in ["0x00000961ef480eb55e80d19ad83579a64c007002", "0x0000bbddc7ce488642fb579f8b00f3a590007251"] {
+        assert_eq!(node.rpc().refuse("hardhat_setCode", json!([contract, "0x5b600056"])).code, -32602);
+        let code = node.rpc().expect("eth_getCode", json!([contract, "latest"]));
+        node.rpc().expect("hardhat_setCode", json!([contract, code]));
+    }
+    node.rpc().expect("evm_mine", json!([]));
+    assert_eq!(node.rpc().expect("eth_blockNumber", json!([])), "0x1");
+}

@@ -6,7 +6,7 @@ use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use cloister_tests::node::{Node, NodeOptions, Target, eventually, is_reference_run};
+use cloister_tests::node::{Node, NodeOptions, Target, eventually, file_limit, is_reference_run, open_sockets};
 use cloister_tests::rpc::{RpcClient, connect, read_answer};
 use cloister_tests::websocket::WebSocket;
 use serde_json::json;
@@ -87,14 +87,6 @@ fn clients_that_leave_before_their_answer_leave_nothing_behind() {
     });
 }
 
-/// Sockets that a process holds; 0 where there is no /proc.
-fn open_sockets(process: u32) -> usize {
-    let entries = std::fs::read_dir(format!("/proc/{process}/fd"))
-        .map(|entries| entries.filter_map(Result::ok).collect::<Vec<_>>());
-    let links = entries.unwrap_or_default().into_iter().filter_map(|entry| std::fs::read_link(entry.path()).ok());
-    links.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
-}
-
 #[test]
 fn two_requests_in_one_packet_get_two_answers_in_order() {
     let node = Node::start_default(Target::Dev);
@@ -140,13 +132,6 @@ fn what_is_no_http_is_hung_up_on() {
         "two megabytes of headers were taken"
     );
     served_in_time(node.address());
-}
-
-/// How many files this process may open: each connection is one here, and one in the node.
-fn file_limit() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(1024)
 }
 
 fn five_thousand_connections(target: Target) {

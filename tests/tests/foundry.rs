@@ -1,8 +1,9 @@
 //! Foundry against the node: forge builds, deploys, scripts and forks; cast sends every transaction type and reads everything back.
 
-use cloister_tests::node::{CHAIN_ID, Node, Target, receipt_of};
+use cloister_tests::foundry::Scene;
+use cloister_tests::node::{CHAIN_ID, Target, receipt_of};
 use cloister_tests::rpc::quantity;
-use cloister_tests::tools::{Output, Tool, Workspace};
+use cloister_tests::tools::Workspace;
 use cloister_tests::transactions::{KEYS, signer};
 use serde_json::{Value, json};
 
@@ -12,63 +13,6 @@ const SALT: &str = "0xa05e334153147e75f3f416139b5109d1179cb56fef6a4ecb4c4cbc92a7
 /// keccak256("Set(bytes32,uint256)").
 const SET_TOPIC: &str = "0x28e3246f80515f5c1ed987b133ef2f193439b25acba6a5e69f219e896fc9d179";
 const BOB: &str = "0x0000000000000000000000000000000000000B0B";
-
-/// A node, a copy of the contracts, and Foundry pointed at both.
-struct Scene {
-    node: Node,
-    workspace: Workspace,
-    url: String,
-}
-
-impl Scene {
-    fn new(target: Target) -> Self {
-        let node = Node::start_default(target);
-        let url = node.http_url();
-        Self { node, workspace: Workspace::contracts(), url }
-    }
-
-    fn tool(&self, name: &str) -> Tool {
-        self.workspace.foundry(name).with("ETH_RPC_URL", &self.url)
-    }
-
-    fn cast(&self, arguments: &[&str]) -> Output {
-        self.tool("cast").succeed(arguments)
-    }
-
-    /// `cast send` by the first development account; returns the receipt.
-    fn send(&self, arguments: &[&str]) -> Value {
-        let receipt = self.cast(&[&["send", "--json", "--private-key", KEYS[0]], arguments].concat()).json();
-        assert_eq!(receipt["status"], "0x1", "{arguments:?}: {receipt}");
-        receipt
-    }
-
-    fn create(&self, contract: &str, value: &str, arguments: &[&str]) -> String {
-        let source = format!("examples/src/{contract}.sol:{contract}");
-        let start = [
-            "create",
-            &source,
-            "--rpc-url",
-            &self.url,
-            "--private-key",
-            KEYS[0],
-            "--broadcast",
-            "--json",
-            "--value",
-            value,
-        ];
-        let tail: Vec<&str> = if arguments.is_empty() { vec![] } else { [&["--constructor-args"], arguments].concat() };
-        let created = self.tool("forge").succeed([start.as_slice(), &tail].concat()).json();
-        let receipt = receipt_of(self.node.rpc(), &created["transactionHash"]);
-        let address = created["deployedTo"].as_str().expect("forge create says where it deployed").to_owned();
-        assert_eq!(receipt["status"], "0x1", "{receipt}");
-        assert_eq!(receipt["contractAddress"].as_str().map(str::to_lowercase), Some(address.to_lowercase()));
-        address
-    }
-
-    fn create_registry(&self) -> String {
-        self.create("Registry", "0", &[SALT, "example"])
-    }
-}
 
 #[test]
 fn the_examples_pass_their_own_tests() {
@@ -85,7 +29,7 @@ fn the_examples_pass_their_own_tests() {
 
 fn forge_create_deploys_what_was_compiled(target: Target) {
     let scene = Scene::new(target);
-    let registry = scene.create_registry();
+    let registry = scene.create_registry(SALT);
     assert_eq!(scene.cast(&["call", &registry, "label()(string)"]).text(), "\"example\"");
     assert_eq!(scene.cast(&["call", &registry, "salt()(bytes32)"]).text(), SALT);
     assert_eq!(scene.cast(&["call", &registry, "version()(uint32)"]).text(), "7");
@@ -220,7 +164,7 @@ fn forge_tests_run_on_a_fork_of_the_node() {
 
 fn cast_sends_and_reads_back(target: Target) {
     let scene = Scene::new(target);
-    let registry = scene.create_registry();
+    let registry = scene.create_registry(SALT);
     let sender = signer(0).address().to_string();
 
     let receipt = scene.send(&[&registry, "set(bytes32,uint256)", KEY, "42"]);
@@ -285,7 +229,7 @@ fn cast_sends_and_reads_back_two_process() {
 #[test]
 fn cast_sends_every_transaction_type() {
     let scene = Scene::new(Target::Dev);
-    let registry = scene.create_registry();
+    let registry = scene.create_registry(SALT);
     let set = [registry.as_str(), "set(bytes32,uint256)", KEY, "1"];
 
     assert_eq!(scene.send(&[&["--legacy"], set.as_slice()].concat())["type"], "0x0");
@@ -351,7 +295,7 @@ fn cast_takes_a_delegation_that_another_account_signed() {
 #[test]
 fn cast_shows_why_a_call_reverts() {
     let scene = Scene::new(Target::Dev);
-    let registry = scene.create_registry();
+    let registry = scene.create_registry(SALT);
     let vault = scene.create("Vault", "0", &["3600"]);
     // TooMany(1001, 1000)
     let data = "0xc3e33c9900000000000000000000000000000000000000000000000000000000000003e900000000000000000000000000000000000000000000000000000000000003e8";
@@ -412,7 +356,7 @@ fn cast_asks_about_the_node_and_its_fees() {
 #[test]
 fn cast_verifies_a_storage_proof() {
     let scene = Scene::new(Target::Dev);
-    let registry = scene.create_registry();
+    let registry = scene.create_registry(SALT);
     let proof = scene.cast(&["proof", &registry, "0", "99"]).json();
     let slots = proof["storageProof"].as_array().expect("a proof for each slot");
     assert_eq!(slots.len(), 2);

@@ -4,7 +4,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{str, sync::Arc};
+use std::{
+    str,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use alloy::{
     consensus::{TxEip1559, TxEip2930, TxEip7702, TxEnvelope, TxLegacy},
@@ -15,11 +19,13 @@ use alloy::{
 use cloister_boundary::{FromEnclave, Record, StartInfo, ToEnclave, encode};
 use cloister_execution::{decode, recover};
 use cloister_keys::{BlockAad, BlockBlob, Epoch, LedgerKeys, OpenError, PlatformKey, Sealed};
-use cloister_primitives::{ChainSpec, Genesis, Height, Seq};
+use cloister_primitives::{ChainSpec, Code, Genesis, Height, Seq};
 use cloister_tests::{
     fuzz,
     node::{Node, Target},
+    requests::Requests,
 };
+use serde_json::json;
 
 const MAX_BYTES: usize = 128 * 1024;
 
@@ -40,6 +46,8 @@ fn boundary_frames() {
         frame(&ToEnclave::Blocks { id: cloister_boundary::ReadId(3), blocks: vec![None, Some(vec![9])] }),
         frame(&FromEnclave::Persist { seq: Seq(1), record: Record::Block { height: Height(1), sealed: vec![5; 40] } }),
         frame(&FromEnclave::ReadBlocks { id: cloister_boundary::ReadId(1), from: Height(0), count: 9 }),
+        frame(&FromEnclave::ReadLogSection { id: cloister_boundary::ReadId(2), last: Height(255) }),
+        frame(&ToEnclave::LogSection { id: cloister_boundary::ReadId(2), bytes: Some(vec![4; 9]) }),
         frame(&FromEnclave::Credit { conn, bytes: 77 }),
     ];
     let count = fuzz::run("boundary frames", &seeds, cloister_boundary::fuzz_frame);
@@ -138,4 +146,55 @@ fn http_bodies() {
     });
     assert!(count > 0);
     assert_eq!(node.rpc().call("eth_chainId", serde_json::json!([])).unwrap(), "0x7a69");
+}
+
+/// Numbers that answers may carry: those of the stable codes, and what JSON-RPC servers add.
+fn is_known(code: i64) -> bool {
+    const SYNC_TIMEOUT: i64 = 4;
+    // Subscriptions over HTTP, filters of nobody, bodies beyond the limit.
+    const OTHERS: [i64; 4] = [SYNC_TIMEOUT, -32007, -32006, -32601];
+    Code::ALL.iter().any(|known| i64::from(known.rpc_number()) == code) || OTHERS.contains(&code)
+}
+
+#[test]
+fn every_method_with_made_up_parameters() {
+    let node = Node::start_default(Target::Dev);
+    let document = node.rpc().expect("rpc.discover", json!([]));
+    let seed = fuzz::seed();
+    let mut requests = Requests::new(&document, seed);
+    let rounds = if std::env::var_os("FUZZ_SECONDS").is_some() { usize::MAX } else { 2_500 / requests.methods() + 1 };
+    let deadline = Instant::now() + fuzz::time_box().max(Duration::from_secs(20));
+    let mut count = 0_usize;
+    'rounds: for _ in 0..rounds {
+        for index in 0..requests.methods() {
+            if Instant::now() > deadline {
+                break 'rounds;
+            }
+            let request = requests.next(index);
+            let body = json!({"jsonrpc": "2.0", "id": count, "method": request.method, "params": request.params});
+            let found = || {
+                let body = body.to_string();
+                format!("FUZZ_SEED={seed}, request {count}: {}", &body[..body.len().min(2_000)])
+            };
+            let answer = node.rpc().post(body.to_string().as_bytes());
+            let answer = answer.unwrap_or_else(|error| panic!("no answer ({error}): {}", found())).json();
+            assert_eq!(answer["jsonrpc"], "2.0", "{answer}: {}", found());
+            assert_eq!(answer["id"], count, "{answer}: {}", found());
+            match (answer.get("result"), answer.get("error")) {
+                (Some(result), None) => requests.remember(result),
+                (None, Some(error)) => {
+                    let code = error["code"].as_i64().unwrap_or_else(|| panic!("no code: {answer}: {}", found()));
+                    assert!(is_known(code), "unknown code {code}: {answer}: {}", found());
+                    let message =
+                        error["message"].as_str().unwrap_or_else(|| panic!("no message: {answer}: {}", found()));
+                    assert_ne!(message, Code::Internal.message(), "{answer}: {}", found());
+                }
+                _ => panic!("neither result nor error, or both: {answer}: {}", found()),
+            }
+            count += 1;
+        }
+    }
+    eprintln!("{} methods: {count} requests from seed {seed}", requests.methods());
+    assert!(count > requests.methods());
+    assert_eq!(node.rpc().call("eth_chainId", json!([])).unwrap(), "0x7a69");
 }

@@ -1,7 +1,7 @@
-//! ethers 6 and viem 2 against the node, by Node's own test runner.
+//! ethers 6, viem 2, web3.js 4 and a page in Chromium against the node, by Node's own test runner.
 
 use cloister_tests::node::{Node, Target, is_reference_run};
-use cloister_tests::tools::{Workspace, compiled_contracts};
+use cloister_tests::tools::{Workspace, chromium, compiled_contracts};
 
 /// Runs `tests/tools/js/<suite>.mjs`; `expected` tests must run and pass.
 fn run_suite(target: Target, suite: &str, expected: usize) {
@@ -58,4 +58,21 @@ fn viem_dev() {
 #[test]
 fn viem_two_process() {
     run_suite(Target::TwoProcess, "viem", 29);
+}
+
+#[test]
+fn web3js_dev() {
+    run_suite(Target::Dev, "web3", 20);
+}
+
+#[test]
+fn web3js_two_process() {
+    run_suite(Target::TwoProcess, "web3", 20);
+}
+
+#[test]
+fn browser_wallet_two_process() {
+    if chromium().is_some() {
+        run_suite(Target::TwoProcess, "browser", 9);
+    }
 }

@@ -8,6 +8,7 @@ use crate::frames::guard_cost_ns;
 use crate::report::{Goal, Summary};
 use crate::resident::{Footprint, Resident};
 use crate::stats::median;
+use crate::traces::{CALLS, Callee, call_tracer_ratio};
 
 /// Senders of the floor, as many as of the measured load.
 const SENDERS: u64 = 500;
@@ -46,10 +47,18 @@ pub(super) fn frame_guard(progress: &mut dyn FnMut(&str)) -> Result<f64> {
     guard_cost_ns(15)
 }
 
+/// CPU time under `callTracer` over that of plain execution, for each kind of callee.
+pub(super) fn call_tracer(scale: &Scale, progress: &mut dyn FnMut(&str)) -> Result<Vec<(Callee, f64)>> {
+    progress(&format!("callTracer: a transaction of {CALLS} calls"));
+    let ratio = |callee| Ok((callee, call_tracer_ratio(callee, 2 * scale.rounds + 1)?));
+    [Callee::Token, Callee::Stops].into_iter().map(ratio).collect()
+}
+
 pub(super) fn report(
     scale: &Scale,
     root_us: Option<f64>,
     guard_ns: Option<f64>,
+    call_tracer: Option<Vec<(Callee, f64)>>,
     footprint: Option<Footprint>,
     summary: &mut Summary,
 ) {
@@ -66,4 +75,12 @@ pub(super) fn report(
         Goal::AtMost(250.0),
     );
     summary.add("empty frame guard, per frame", guard_ns.unwrap_or(f64::NAN), "ns", Goal::AtMost(80.0));
+    let ratios = call_tracer.unwrap_or_else(|| vec![(Callee::Token, f64::NAN)]);
+    for (callee, ratio) in ratios {
+        let (what, goal) = match callee {
+            Callee::Token => ("token transfers", Goal::AtMost(2.0)),
+            Callee::Stops => ("calls of nothing", Goal::None),
+        };
+        summary.add(format!("callTracer / plain execution, {CALLS} {what}"), ratio, "x", goal);
+    }
 }

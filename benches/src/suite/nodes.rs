@@ -27,9 +27,9 @@ const BLOCK_GAS_LIMIT: &str = "4000000000";
 /// ETH of each development account, given to both nodes.
 const BALANCE: &str = "1000000";
 /// Longest measured run; a node that needs longer has failed.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 /// Connections that load our node: enough to fill its blocks.
-const CONNECTIONS: usize = 16;
+pub(super) const CONNECTIONS: usize = 16;
 /// Connections that call.
 const CALLERS: usize = 4;
 
@@ -125,7 +125,13 @@ fn set_up(node: &Node, transactions: u64, slots: u64) -> Result<Prepared> {
 }
 
 /// Sends transfers to fresh recipients in batches; CPU per committed one, in microseconds.
-fn load(node: &Node, prepared: &mut Prepared, count: u64, limits: &Limits, poll: Duration) -> Result<(f64, RunReport)> {
+pub(super) fn load(
+    node: &Node,
+    prepared: &mut Prepared,
+    count: u64,
+    limits: &Limits,
+    poll: Duration,
+) -> Result<(f64, RunReport)> {
     let lanes = prepared.sign_transfers(Kind::Erc20, Recipients::Fresh, count)?;
     let before = node.group.cpu();
     let report = run(&node.endpoint, lanes, limits, Confirm::Blocks { poll })?;

@@ -28,6 +28,7 @@ mod to {
     pub(super) const CLOSED: u8 = 0x0b;
     pub(super) const CREDIT: u8 = 0x0c;
     pub(super) const SHUTDOWN: u8 = 0x0d;
+    pub(super) const LOG_SECTION: u8 = 0x0e;
 }
 
 /// Kinds of frames from the enclave.
@@ -42,6 +43,7 @@ mod from {
     pub(super) const CREDIT: u8 = 0x88;
     pub(super) const STATUS: u8 = 0x89;
     pub(super) const HALT: u8 = 0x8a;
+    pub(super) const READ_LOG_SECTION: u8 = 0x8b;
 }
 
 /// Kinds of records inside a `Persist`.
@@ -52,6 +54,7 @@ mod record {
     pub(super) const DROP: u8 = 3;
     pub(super) const TRUNCATE: u8 = 4;
     pub(super) const META: u8 = 5;
+    pub(super) const LOG_SECTION: u8 = 6;
 }
 
 impl Body for ToEnclave {
@@ -92,6 +95,11 @@ impl Body for ToEnclave {
                 w.optional_bytes("sealed chunk", bytes.as_deref(), MAX_SEALED)?;
                 to::CHUNK
             }
+            Self::LogSection { id, bytes } => {
+                w.u64(id.0);
+                w.optional_bytes("sealed log section", bytes.as_deref(), MAX_SEALED)?;
+                to::LOG_SECTION
+            }
             Self::ReadFailed { id, fault } => {
                 w.u64(id.0);
                 w.u8(fault_code(*fault));
@@ -124,7 +132,7 @@ impl Body for ToEnclave {
     fn limit(kind: u8) -> Option<usize> {
         Some(match kind {
             to::START | to::BLOCKS => MAX_FRAME,
-            to::CHUNK => 8 + 1 + 4 + MAX_SEALED,
+            to::CHUNK | to::LOG_SECTION => 8 + 1 + 4 + MAX_SEALED,
             to::DATA => 8 + 4 + MAX_DATA,
             to::CREDIT => 8 + 4,
             to::PERSIST_FAILED | to::READ_FAILED | to::OPEN => 8 + 1,
@@ -147,6 +155,10 @@ impl Body for ToEnclave {
             to::CHUNK => {
                 Self::Chunk { id: ReadId(r.u64("read id")?), bytes: r.optional_bytes("sealed chunk", MAX_SEALED)? }
             }
+            to::LOG_SECTION => Self::LogSection {
+                id: ReadId(r.u64("read id")?),
+                bytes: r.optional_bytes("sealed log section", MAX_SEALED)?,
+            },
             to::READ_FAILED => Self::ReadFailed { id: ReadId(r.u64("read id")?), fault: read_fault(&mut r)? },
             to::OPEN => Self::Open {
                 conn: read_conn(&mut r)?,
@@ -198,6 +210,11 @@ impl Body for FromEnclave {
                 w.u32(*index);
                 from::READ_CHUNK
             }
+            Self::ReadLogSection { id, last } => {
+                w.u64(id.0);
+                w.u64(last.0);
+                from::READ_LOG_SECTION
+            }
             Self::Data { conn, bytes } => {
                 write_data(&mut w, *conn, bytes)?;
                 from::DATA
@@ -232,6 +249,7 @@ impl Body for FromEnclave {
             from::READY => 8 + 32 + 8,
             from::STATUS => 8 + 8 + 8,
             from::READ_BLOCKS | from::READ_CHUNK => 8 + 8 + 4,
+            from::READ_LOG_SECTION => 8 + 8,
             from::CREDIT => 8 + 4,
             from::CLOSE => 8,
             from::HELLO => 2,
@@ -260,6 +278,9 @@ impl Body for FromEnclave {
                 snapshot: Height(r.u64("snapshot")?),
                 index: r.u32("index")?,
             },
+            from::READ_LOG_SECTION => {
+                Self::ReadLogSection { id: ReadId(r.u64("read id")?), last: Height(r.u64("last")?) }
+            }
             from::DATA => Self::Data { conn: read_conn(&mut r)?, bytes: read_data(&mut r)? },
             from::CLOSE => Self::Close { conn: read_conn(&mut r)? },
             from::CREDIT => Self::Credit { conn: read_conn(&mut r)?, bytes: read_credit(&mut r)? },
@@ -344,6 +365,11 @@ fn write_record(w: &mut Writer<'_>, value: &Record) -> Result<(), FrameError> {
             w.u64(snapshot.0);
             Ok(())
         }
+        Record::LogSection { last, sealed } => {
+            w.u8(record::LOG_SECTION);
+            w.u64(last.0);
+            w.bytes("sealed log section", sealed, MAX_SEALED)
+        }
         Record::Truncate { last } => {
             w.u8(record::TRUNCATE);
             w.u64(last.0);
@@ -370,6 +396,10 @@ fn read_record(r: &mut Reader<'_>) -> Result<Record, FrameError> {
             Record::SnapshotDone { snapshot: Height(r.u64("snapshot")?), chunks: checked_chunks(r.u32("chunks")?)? }
         }
         record::DROP => Record::DropSnapshot { snapshot: Height(r.u64("snapshot")?) },
+        record::LOG_SECTION => Record::LogSection {
+            last: Height(r.u64("last")?),
+            sealed: r.bytes("sealed log section", MAX_SEALED)?.to_vec(),
+        },
         record::TRUNCATE => Record::Truncate { last: Height(r.u64("last")?) },
         record::META => Record::Meta { sealed: r.bytes("meta", MAX_META)?.to_vec() },
         _ => return Err(FrameError::BadValue { what: "record kind" }),

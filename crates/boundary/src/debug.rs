@@ -41,6 +41,7 @@ impl fmt::Debug for Record {
                 write!(f, "SnapshotDone({snapshot}, {chunks} chunks)")
             }
             Self::DropSnapshot { snapshot } => write!(f, "DropSnapshot({snapshot})"),
+            Self::LogSection { last, sealed } => write!(f, "LogSection({last}, {:?})", Size(sealed.len())),
             Self::Truncate { last } => write!(f, "Truncate({last})"),
             Self::Meta { sealed } => write!(f, "Meta({:?})", Size(sealed.len())),
         }
@@ -61,6 +62,9 @@ impl fmt::Debug for ToEnclave {
             }
             Self::Chunk { id, bytes } => {
                 write!(f, "Chunk(read {id}, {:?})", bytes.as_ref().map(|bytes| Size(bytes.len())))
+            }
+            Self::LogSection { id, bytes } => {
+                write!(f, "LogSection(read {id}, {:?})", bytes.as_ref().map(|bytes| Size(bytes.len())))
             }
             Self::ReadFailed { id, fault } => write!(f, "ReadFailed(read {id}, {fault})"),
             Self::Open { conn, peer } => write!(f, "Open({conn}, {peer:?})"),
@@ -84,6 +88,7 @@ impl fmt::Debug for FromEnclave {
             Self::ReadChunk { id, snapshot, index } => {
                 write!(f, "ReadChunk(read {id}, snapshot {snapshot} #{index})")
             }
+            Self::ReadLogSection { id, last } => write!(f, "ReadLogSection(read {id}, up to {last})"),
             Self::Data { conn, bytes } => write!(f, "Data({conn}, {:?})", Size(bytes.len())),
             Self::Close { conn } => write!(f, "Close({conn})"),
             Self::Credit { conn, bytes } => write!(f, "Credit({conn}, {bytes})"),

@@ -37,7 +37,7 @@ pub const MAX_BLOCKS_PER_READ: u32 = 1_024;
 /// always included. The asker goes on from where the answer ends.
 pub const MAX_BLOCKS_ANSWER: usize = 16 << 20;
 
-/// Most `ReadBlocks` and `ReadChunk` requests that may wait for their answers at one time.
+/// Most reads that may wait for their answers at one time.
 pub const MAX_READS_IN_FLIGHT: usize = 64;
 
 /// Longest constant text in a `Halt`.

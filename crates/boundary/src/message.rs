@@ -152,6 +152,13 @@ pub enum ToEnclave {
         /// The sealed chunk.
         bytes: Option<Vec<u8>>,
     },
+    /// Answer to [`FromEnclave::ReadLogSection`]; `None` where nothing is stored.
+    LogSection {
+        /// The request.
+        id: ReadId,
+        /// The sealed section.
+        bytes: Option<Vec<u8>>,
+    },
     /// The read could not be done.
     ReadFailed {
         /// The request.
@@ -237,6 +244,13 @@ pub enum FromEnclave {
         /// Index of the chunk.
         index: u32,
     },
+    /// Read one section of the log index.
+    ReadLogSection {
+        /// Chosen by the enclave.
+        id: ReadId,
+        /// The section's last height.
+        last: Height,
+    },
     /// Bytes for the client, within the credit the host has given.
     Data {
         /// The connection.
@@ -310,7 +324,15 @@ pub enum Record {
         /// Height of the snapshot.
         snapshot: Height,
     },
-    /// Development only (`evm_revert`): forget all blocks, and snapshots, above `last`.
+    /// One section of the log index: which of the blocks up to `last` have which logs. Its blocks must
+    /// be stored; the same height again replaces it.
+    LogSection {
+        /// Height of the section's last block.
+        last: Height,
+        /// The section, sealed and padded.
+        sealed: Vec<u8>,
+    },
+    /// Development only (`evm_revert`): forget all blocks, snapshots and log sections above `last`.
     Truncate {
         /// Newest block that stays.
         last: Height,
@@ -327,7 +349,10 @@ impl Record {
     #[must_use]
     pub fn sealed_len(&self) -> usize {
         match self {
-            Self::Block { sealed, .. } | Self::SnapshotChunk { sealed, .. } | Self::Meta { sealed } => sealed.len(),
+            Self::Block { sealed, .. }
+            | Self::SnapshotChunk { sealed, .. }
+            | Self::LogSection { sealed, .. }
+            | Self::Meta { sealed } => sealed.len(),
             Self::SnapshotDone { .. } | Self::DropSnapshot { .. } | Self::Truncate { .. } => 0,
         }
     }

@@ -110,8 +110,40 @@ codes! {
     ExecutionHalted = "execution-halted", SERVER_ERROR, "execution halted";
     /// No gas limit within the allowance lets the call succeed.
     GasRequiredExceedsAllowance = "gas-required-exceeds-allowance", SERVER_ERROR, "gas required exceeds allowance";
-    /// A state override contradicts itself.
-    InvalidOverride = "invalid-override", -32602, "invalid override";
+    /// A state override contradicts itself or another.
+    InvalidOverride = "invalid-override", SERVER_ERROR, "invalid override";
+
+    // Simulations. The numbers are those of the execution-apis specification, `eth_simulateV1`.
+    /// The sender has already used this nonce.
+    SimulatedNonceTooLow = "simulated-nonce-too-low", -38010, "nonce too low";
+    /// The nonce leaves a gap.
+    SimulatedNonceTooHigh = "simulated-nonce-too-high", -38011, "nonce too high";
+    /// The fee cap is below the base fee of the simulated block.
+    SimulatedFeeCapTooLow = "simulated-fee-cap-too-low", -38012, "max fee per gas less than block base fee";
+    /// The gas limit is below the intrinsic gas.
+    SimulatedIntrinsicGas = "simulated-intrinsic-gas", -38013, "intrinsic gas too low";
+    /// The balance does not cover gas at the fee cap plus the value.
+    SimulatedInsufficientFunds = "simulated-insufficient-funds", -38014, "insufficient funds for gas * price + value";
+    /// The calls ask for more gas than the simulated block has.
+    SimulatedBlockGasLimit = "simulated-block-gas-limit", -38015, "block gas limit reached";
+    /// Heights of simulated blocks do not ascend.
+    SimulatedBlockNumber = "simulated-block-number", -38020, "block numbers must be in order";
+    /// Timestamps of simulated blocks do not ascend.
+    SimulatedTimestamp = "simulated-timestamp", -38021, "block timestamps must be in order";
+    /// A precompile is moved to an address that is overridden, its own among them.
+    MovedToOverridden = "moved-to-overridden", -38022, "precompile moved to an overridden account";
+    /// Two precompiles are moved to one address.
+    MovedTogether = "moved-together", -38023, "precompiles moved to one account";
+    /// EIP-3860: the initcode of a simulated call is too large.
+    SimulatedInitcodeTooLarge = "simulated-initcode-too-large", -38025, "max initcode size exceeded";
+    /// More blocks or calls than one simulation may have.
+    SimulationTooLarge = "simulation-too-large", -38026, "too many blocks";
+    /// A simulated call is invalid in a way that has no number of its own.
+    SimulatedCallInvalid = "simulated-call-invalid", -32603, "invalid call";
+    /// A simulated call contradicts itself or the chain.
+    SimulatedCallContradicts = "simulated-call-contradicts", SERVER_ERROR, "contradicting call";
+    /// The tip of a simulated call is above its fee cap.
+    SimulatedFeesInvalid = "simulated-fees-invalid", -32602, "max priority fee per gas higher than max fee per gas";
 
     // Reads.
     /// No such block.
@@ -150,6 +182,31 @@ codes! {
     Timeout = "timeout", -32002, "request timed out";
     /// Not now: starting, not the leader, or storage is full. Retrying may help.
     Unavailable = "unavailable", SERVER_ERROR, "temporarily unavailable, retry";
+}
+
+impl Code {
+    /// Whether geth's message for it is the detail alone, without a text that all such errors begin with.
+    const fn is_told_by_detail(self) -> bool {
+        matches!(
+            self,
+            Self::InvalidOverride
+                | Self::SimulatedNonceTooLow
+                | Self::SimulatedNonceTooHigh
+                | Self::SimulatedFeeCapTooLow
+                | Self::SimulatedIntrinsicGas
+                | Self::SimulatedInsufficientFunds
+                | Self::SimulatedBlockGasLimit
+                | Self::SimulatedBlockNumber
+                | Self::SimulatedTimestamp
+                | Self::MovedToOverridden
+                | Self::MovedTogether
+                | Self::SimulatedInitcodeTooLarge
+                | Self::SimulationTooLarge
+                | Self::SimulatedCallInvalid
+                | Self::SimulatedCallContradicts
+                | Self::SimulatedFeesInvalid
+        )
+    }
 }
 
 impl fmt::Display for Code {
@@ -201,6 +258,9 @@ impl From<Code> for Rejected {
 
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.code.is_told_by_detail() && !self.detail.is_empty() {
+            return f.write_str(&self.detail);
+        }
         f.write_str(self.code.message())?;
         if self.detail.is_empty() {
             return Ok(());
@@ -241,5 +301,7 @@ mod tests {
         assert_eq!(gas.to_string(), "gas required exceeds allowance (30000)");
         assert_eq!(gas.code().rpc_number(), -32000);
         assert_eq!(Code::ExecutionReverted.rpc_number(), 3);
+        let order = Rejected::with_detail(Code::SimulatedBlockNumber, "block numbers must be in order: 3 <= 3");
+        assert_eq!(order.to_string(), "block numbers must be in order: 3 <= 3");
     }
 }

@@ -293,7 +293,8 @@ impl DevChain {
                 deposit_contract: None,
                 cloister: CloisterConfig {
                     fixed_base_fee,
-                    allow_equal_timestamps: true,
+                    // Contracts and their tests count on time passing from block to block, as on Ethereum.
+                    allow_equal_timestamps: false,
                     max_transactions_per_block: None,
                     max_code_size: self.code_size_limit,
                     development: true,

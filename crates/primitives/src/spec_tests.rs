@@ -17,7 +17,7 @@ fn the_default_development_chain_is_anvils() {
     assert_eq!(spec.limits().max_initcode_size_bytes, 49_152);
     assert_eq!(spec.limits().max_transaction_size_bytes, 131_072);
     assert_eq!(spec.transaction_gas_cap_at(1, 1), Some(16_777_216));
-    assert!(spec.is_development() && spec.allows_equal_timestamps());
+    assert!(spec.is_development() && !spec.allows_equal_timestamps());
     let header = spec.genesis_header(B256::repeat_byte(1));
     assert_eq!(header.base_fee_per_gas, Some(1_000_000_000));
     assert_eq!(header.state_root, B256::repeat_byte(1));
@@ -99,11 +99,11 @@ fn excess_blob_gas_follows_the_parent() {
 #[test]
 fn equal_timestamps_only_where_allowed() {
     let dev = development("osaka");
-    assert!(dev.timestamp_may_follow(5, 5) && !dev.timestamp_may_follow(5, 4));
+    assert!(!dev.timestamp_may_follow(5, 5) && dev.timestamp_may_follow(5, 6));
     let mut genesis = dev.genesis().clone();
-    genesis.config.cloister.allow_equal_timestamps = false;
-    let strict = ChainSpec::new(genesis).unwrap();
-    assert!(!strict.timestamp_may_follow(5, 5) && strict.timestamp_may_follow(5, 6));
+    genesis.config.cloister.allow_equal_timestamps = true;
+    let lenient = ChainSpec::new(genesis).unwrap();
+    assert!(lenient.timestamp_may_follow(5, 5) && !lenient.timestamp_may_follow(5, 4));
 }
 
 #[test]

@@ -38,6 +38,10 @@ pub(crate) struct ServerArgs {
     /// How far back states can be read
     #[arg(long, value_name = "EXTENT", value_enum, default_value_t = History::Recent)]
     pub(crate) history: History,
+
+    /// Memory for recent blocks in MiB; older ones are read back when asked for [default: 256]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(..=1 << 20))]
+    pub(crate) block_memory: Option<u32>,
 }
 
 /// How far back states can be read.
@@ -136,6 +140,7 @@ impl ServerArgs {
                 History::Full => HistoryOption::Full,
             },
             pace: pace.pace(),
+            block_bytes: self.block_memory.map(|mib| mib as usize * (1 << 20)),
             ..NodeOptions::default()
         }
     }
@@ -215,8 +220,9 @@ mod tests {
 
     #[test]
     fn options_for_the_enclave() {
-        let flags = flags(&["--history", "full", "-b", "1"]).unwrap();
+        let flags = flags(&["--history", "full", "-b", "1", "--block-memory", "3"]).unwrap();
         let options = flags.server.options(&flags.pace);
+        assert_eq!(options.block_bytes, Some(3 << 20));
         assert_eq!(options.history, HistoryOption::Full);
         assert_eq!(options.pace, PaceOption::IntervalMs(1_000));
         assert!(!options.development);

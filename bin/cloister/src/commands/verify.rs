@@ -57,6 +57,7 @@ struct Findings {
     blocks: u64,
     transactions: u64,
     snapshots: u64,
+    log_sections: u64,
     /// State roots at the heights of snapshots.
     roots: BTreeMap<Height, B256>,
 }
@@ -100,6 +101,7 @@ impl Verify {
                 "blocks": findings.blocks,
                 "transactions": findings.transactions,
                 "snapshots": findings.snapshots,
+                "logSections": findings.log_sections,
             });
             return format!("{report}\n");
         }
@@ -109,7 +111,7 @@ impl Verify {
              Hash          {}\n\
              State root    {}\n\
              Genesis hash  {}\n\
-             Checked       {} blocks with {} transactions, {} snapshots\n",
+             Checked       {} blocks with {} transactions, {} snapshots, {} sections of the log index\n",
             self.datadir.display(),
             head.height,
             head.hash,
@@ -118,6 +120,7 @@ impl Verify {
             findings.blocks,
             findings.transactions,
             findings.snapshots,
+            findings.log_sections,
         )
     }
 }
@@ -146,11 +149,28 @@ fn walk_blocks(store: &dyn BlobStore, verifier: &mut Verifier, findings: &mut Fi
                 findings.roots.insert(next, block.state_root);
             }
             findings.head = Some(block);
+            check_log_section(store, verifier, next, findings)?;
             progress.at(next);
             next = next.next();
         }
     }
     progress.end();
+    Ok(())
+}
+
+/// One that is missing is built again when it is needed.
+fn check_log_section(
+    store: &dyn BlobStore,
+    verifier: &Verifier,
+    last: Height,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    if verifier.ends_log_section()
+        && let Some(blob) = store.log_section(last)?
+    {
+        verifier.log_section(blob)?;
+        findings.log_sections += 1;
+    }
     Ok(())
 }
 

@@ -70,6 +70,7 @@ pub(crate) fn to_enclave() -> impl Strategy<Value = ToEnclave> {
         (read(), prop::collection::vec(prop::option::of(blob()), 0..5))
             .prop_map(|(id, blocks)| ToEnclave::Blocks { id, blocks }),
         (read(), prop::option::of(blob())).prop_map(|(id, bytes)| ToEnclave::Chunk { id, bytes }),
+        (read(), prop::option::of(blob())).prop_map(|(id, bytes)| ToEnclave::LogSection { id, bytes }),
         (read(), fault()).prop_map(|(id, fault)| ToEnclave::ReadFailed { id, fault }),
         (conn(), prop::sample::select(vec![PeerOrigin::Loopback, PeerOrigin::Remote]))
             .prop_map(|(conn, peer)| ToEnclave::Open { conn, peer }),
@@ -87,6 +88,7 @@ fn record() -> impl Strategy<Value = Record> {
             .prop_map(|(snapshot, index, sealed)| { Record::SnapshotChunk { snapshot, index, sealed } }),
         (height(), 0..=MAX_CHUNKS).prop_map(|(snapshot, chunks)| Record::SnapshotDone { snapshot, chunks }),
         height().prop_map(|snapshot| Record::DropSnapshot { snapshot }),
+        (height(), blob()).prop_map(|(last, sealed)| Record::LogSection { last, sealed }),
         height().prop_map(|last| Record::Truncate { last }),
         blob().prop_map(|sealed| Record::Meta { sealed }),
     ]
@@ -106,6 +108,7 @@ pub(crate) fn from_enclave() -> impl Strategy<Value = FromEnclave> {
         }),
         (read(), height(), any::<u32>())
             .prop_map(|(id, snapshot, index)| { FromEnclave::ReadChunk { id, snapshot, index } }),
+        (read(), height()).prop_map(|(id, last)| FromEnclave::ReadLogSection { id, last }),
         (conn(), data()).prop_map(|(conn, bytes)| FromEnclave::Data { conn, bytes }),
         conn().prop_map(|conn| FromEnclave::Close { conn }),
         (conn(), 1..=INITIAL_WINDOW).prop_map(|(conn, bytes)| FromEnclave::Credit { conn, bytes }),

@@ -311,6 +311,7 @@ impl Dispatch {
                 self.store_task.read_blocks(id, from, count)?;
             }
             FromEnclave::ReadChunk { id, snapshot, index } => self.store_task.read_chunk(id, snapshot, index)?,
+            FromEnclave::ReadLogSection { id, last } => self.store_task.read_log_section(id, last)?,
             FromEnclave::Status(status) => {
                 self.status.send_replace(status);
             }

@@ -35,6 +35,7 @@ struct Job {
 enum Read {
     Blocks { from: Height, count: u32 },
     Chunk { snapshot: Height, index: u32 },
+    LogSection { last: Height },
 }
 
 /// The threads' handle for the dispatcher.
@@ -100,6 +101,11 @@ impl StoreTask {
     /// Queues a read of a chunk.
     pub(crate) fn read_chunk(&self, id: ReadId, snapshot: Height, index: u32) -> Result<(), Violation> {
         self.read(id, Read::Chunk { snapshot, index })
+    }
+
+    /// Queues a read of a section of the log index.
+    pub(crate) fn read_log_section(&self, id: ReadId, last: Height) -> Result<(), Violation> {
+        self.read(id, Read::LogSection { last })
     }
 
     fn read(&self, id: ReadId, read: Read) -> Result<(), Violation> {
@@ -295,6 +301,7 @@ impl Reader {
             Read::Chunk { snapshot, index } => {
                 self.store.chunk(snapshot, index).map(|bytes| ToEnclave::Chunk { id, bytes })
             }
+            Read::LogSection { last } => self.store.log_section(last).map(|bytes| ToEnclave::LogSection { id, bytes }),
         };
         answer.unwrap_or_else(|error| {
             tracing::error!(%error, "a read failed");

@@ -197,11 +197,11 @@ async fn an_enclave_of_another_version_is_named() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let host = Host::new(config(), HostLink::over(ours), Box::new(MemoryStore::new()), listener());
     let mut frame = Vec::new();
-    cloister_boundary::encode(&FromEnclave::Hello { version: 2 }, &mut frame).unwrap();
-    frame[3] = 2;
+    cloister_boundary::encode(&FromEnclave::Hello { version }, &mut frame).unwrap();
+    frame[2..4].copy_from_slice(&version.to_be_bytes());
     theirs.write_all(&frame).await.unwrap();
     let error = host.run().await.unwrap_err();
-    assert!(matches!(error, HostError::Version { found: 2 }), "{error}");
+    assert!(matches!(error, HostError::Version { found } if found == version), "{error}");
 }
 
 #[tokio::test]

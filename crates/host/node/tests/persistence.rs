@@ -51,6 +51,10 @@ impl BlobStore for Shaky {
         self.inner.chunk(snapshot, index)
     }
 
+    fn log_section(&self, last: Height) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.log_section(last)
+    }
+
     fn bounds(&self) -> StoredLog {
         self.inner.bounds()
     }
@@ -200,6 +204,7 @@ async fn reads_do_not_wait_for_the_disk() {
         FromEnclave::ReadBlocks { id, from: Height(1), count },
         FromEnclave::ReadChunk { id: ReadId(2), snapshot: Height(1), index: 0 },
         FromEnclave::ReadChunk { id: ReadId(3), snapshot: Height(1), index: 99 },
+        FromEnclave::ReadLogSection { id: ReadId(4), last: Height(1) },
     ];
     send(&link, reads).await;
     let blocks = vec![Some(vec![1; 100]), None];
@@ -208,6 +213,7 @@ async fn reads_do_not_wait_for_the_disk() {
     assert_eq!(next(&mut link).await, ToEnclave::Chunk { id, bytes: None });
     let (id, fault) = (ReadId(3), StorageFault::Corrupt);
     assert_eq!(next(&mut link).await, ToEnclave::ReadFailed { id, fault });
+    assert_eq!(next(&mut link).await, ToEnclave::LogSection { id: ReadId(4), bytes: None });
     assert!(begun.elapsed() < Duration::from_millis(2_000), "{:?}", begun.elapsed());
     expect_stored(&mut link, [2]).await;
 }

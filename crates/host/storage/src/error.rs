@@ -97,6 +97,12 @@ pub enum Refusal {
         /// The index.
         index: u32,
     },
+    /// The log section covers blocks that are not stored.
+    #[error("log section {last} is ahead of the stored blocks")]
+    LogSectionAhead {
+        /// Height of the section's last block.
+        last: Height,
+    },
     /// A truncation came together with other records.
     #[error("a truncation stands alone in its batch")]
     TruncateNotAlone,

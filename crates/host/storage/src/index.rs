@@ -112,6 +112,10 @@ impl Index {
                 self.partial.remove(&snapshot);
                 Ok(())
             }
+            Record::LogSection { last, .. } => match self.blocks {
+                Some((_, stored)) if last <= stored => Ok(()),
+                _ => Err(Refusal::LogSectionAhead { last }),
+            },
             Record::Truncate { last } => {
                 self.truncate(last);
                 Ok(())

@@ -74,6 +74,12 @@ pub trait BlobStore: Send + Sync {
     /// When the store cannot be read.
     fn chunk(&self, snapshot: Height, index: u32) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// The section of the log index that ends at this height.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn log_section(&self, last: Height) -> Result<Option<Vec<u8>>, StoreError>;
+
     /// First and last stored block.
     fn bounds(&self) -> StoredLog;
 

@@ -22,6 +22,7 @@ struct Content {
     index: Index,
     blocks: BTreeMap<Height, Vec<u8>>,
     chunks: BTreeMap<(Height, u32), Vec<u8>>,
+    log_sections: BTreeMap<Height, Vec<u8>>,
     meta: Option<Vec<u8>>,
     chain: Option<ChainIdentity>,
 }
@@ -52,7 +53,11 @@ impl Content {
             Record::DropSnapshot { snapshot } => {
                 self.chunks.retain(|(height, _), _| height != snapshot);
             }
+            Record::LogSection { last, sealed } => {
+                self.log_sections.insert(*last, sealed.clone());
+            }
             Record::Truncate { last } => {
+                self.log_sections.retain(|height, _| height <= last);
                 self.blocks.retain(|height, _| height <= last);
                 self.chunks.retain(|(height, _), _| height <= last);
             }
@@ -77,6 +82,10 @@ impl BlobStore for MemoryStore {
 
     fn chunk(&self, snapshot: Height, index: u32) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.content().chunks.get(&(snapshot, index)).cloned())
+    }
+
+    fn log_section(&self, last: Height) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.content().log_sections.get(&last).cloned())
     }
 
     fn bounds(&self) -> StoredLog {

@@ -212,6 +212,10 @@ impl BlobStore for Store {
         self.with_database(|database, path| database.chunk(path, snapshot, index))
     }
 
+    fn log_section(&self, last: Height) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with_database(|database, path| database.log_section(path, last))
+    }
+
     fn bounds(&self) -> StoredLog {
         lock(&self.index).bounds()
     }

@@ -5,11 +5,12 @@
 //! | `blocks` | height, 8 bytes big-endian | sealed block |
 //! | `snapshots` | height, 8 bytes | number of chunks, 4 bytes; written last, so its presence means complete |
 //! | `snapshots` | height, index: 8 + 4 bytes | sealed chunk |
+//! | `logs` | height of a section's last block, 8 bytes | sealed section of the log index |
 //! | `meta` | `format` | [`FORMAT_VERSION`], 4 bytes |
 //! | `meta` | `chain` | chain id and genesis hash, 8 + 32 bytes |
 //! | `meta` | `sealed` | sealed metadata |
 //!
-//! Keys of blocks and snapshots only grow, so compaction moves whole files instead of rewriting
+//! Keys of blocks, snapshots and log sections only grow, so compaction moves whole files instead of rewriting
 //! them, and large values need no store of their own.
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use crate::{ChainIdentity, FORMAT_VERSION};
 
 const BLOCKS: &str = "blocks";
 const SNAPSHOTS: &str = "snapshots";
+const LOGS: &str = "logs";
 const META: &str = "meta";
 
 const FORMAT_KEY: &[u8] = b"format";
@@ -92,9 +94,9 @@ fn options() -> Options {
     options
 }
 
-fn families() -> [ColumnFamilyDescriptor; 3] {
+fn families() -> [ColumnFamilyDescriptor; 4] {
     let cache = Cache::new_lru_cache(CACHE_LEN);
-    [(BLOCKS, 16 << 20), (SNAPSHOTS, 16 << 20), (META, 1 << 20)].map(|(name, buffer_len)| {
+    [(BLOCKS, 16 << 20), (SNAPSHOTS, 16 << 20), (LOGS, 4 << 20), (META, 1 << 20)].map(|(name, buffer_len)| {
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(&cache);
         table.set_block_size(16 << 10);
@@ -179,6 +181,10 @@ impl Database {
         self.get(path, SNAPSHOTS, &chunk_key(snapshot, index))
     }
 
+    pub(crate) fn log_section(&self, path: &Path, last: Height) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get(path, LOGS, &height_key(last))
+    }
+
     pub(crate) fn meta(&self, path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
         self.get(path, META, SEALED_KEY)
     }
@@ -206,6 +212,7 @@ impl Database {
     pub(crate) fn write(&self, path: &Path, records: &[Record]) -> Result<(), StoreError> {
         let blocks = self.family(path, BLOCKS)?;
         let snapshots = self.family(path, SNAPSHOTS)?;
+        let logs = self.family(path, LOGS)?;
         let meta = self.family(path, META)?;
         let mut batch = WriteBatch::default();
         for record in records {
@@ -225,18 +232,21 @@ impl Database {
                 Record::Truncate { last } => {
                     batch.delete_range_cf(blocks, end_of(*last), END.to_vec());
                     batch.delete_range_cf(snapshots, end_of(*last), END.to_vec());
+                    batch.delete_range_cf(logs, end_of(*last), END.to_vec());
                 }
+                Record::LogSection { last, sealed } => batch.put_cf(logs, height_key(*last), sealed),
                 Record::Meta { sealed } => batch.put_cf(meta, SEALED_KEY, sealed),
             }
         }
         self.0.write_opt(batch, &durable()).map_err(|error| StoreError::rocks(path, &error))
     }
 
-    /// Removes blocks above `last` (all for `None`) and the given snapshots.
+    /// Removes blocks and log sections above `last` (all for `None`) and the given snapshots.
     pub(crate) fn forget(&self, path: &Path, last: Option<Height>, snapshots: &[Height]) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
         let from = last.map_or_else(Vec::new, end_of);
-        batch.delete_range_cf(self.family(path, BLOCKS)?, from, END.to_vec());
+        batch.delete_range_cf(self.family(path, BLOCKS)?, from.clone(), END.to_vec());
+        batch.delete_range_cf(self.family(path, LOGS)?, from, END.to_vec());
         for &snapshot in snapshots {
             let from = height_key(snapshot).to_vec();
             batch.delete_range_cf(self.family(path, SNAPSHOTS)?, from, end_of(snapshot));

@@ -162,6 +162,22 @@ fn truncation_takes_blocks_and_snapshots_above() {
 }
 
 #[test]
+fn log_sections_are_kept_by_height_and_go_with_their_blocks() {
+    on_both(|store| {
+        let section = |last: u64, sealed: &[u8]| Record::LogSection { last: Height(last), sealed: sealed.to_vec() };
+        let ahead = |last| Err(StoreError::Refused(Refusal::LogSectionAhead { last: Height(last) }));
+        assert_eq!(store.append(&[section(0, b"x")]), ahead(0));
+        store.append(&[block(0, b"0"), block(1, b"1"), section(1, b"one")]).unwrap();
+        assert_eq!(store.append(&[section(2, b"x"), block(2, b"2")]), ahead(2));
+        store.append(&[block(2, b"2"), block(3, b"3"), section(3, b"three"), section(1, b"again")]).unwrap();
+        let sections = || [0, 1, 3].map(|last| store.log_section(Height(last)).unwrap());
+        assert_eq!(sections(), [None, Some(b"again".to_vec()), Some(b"three".to_vec())]);
+        store.append(&[Record::Truncate { last: Height(2) }]).unwrap();
+        assert_eq!(sections(), [None, Some(b"again".to_vec()), None]);
+    });
+}
+
+#[test]
 fn metadata_is_the_newest() {
     on_both(|store| {
         let meta = |sealed: &[u8]| Record::Meta { sealed: sealed.to_vec() };
@@ -222,6 +238,8 @@ fn record() -> impl Strategy<Value = Record> {
         3 => (height(), 0..4u32)
             .prop_map(|(snapshot, chunks)| Record::SnapshotDone { snapshot, chunks }),
         1 => height().prop_map(|snapshot| Record::DropSnapshot { snapshot }),
+        2 => (height(), prop::collection::vec(any::<u8>(), 0..4))
+            .prop_map(|(last, sealed)| Record::LogSection { last, sealed }),
         1 => height().prop_map(|last| Record::Truncate { last }),
         1 => prop::collection::vec(any::<u8>(), 0..4).prop_map(|sealed| Record::Meta { sealed }),
     ]
@@ -233,7 +251,8 @@ fn content(store: &dyn BlobStore) -> impl PartialEq + std::fmt::Debug + use<> {
         .flat_map(|height| (0..3).map(move |index| (Height(height), index)))
         .map(|(height, index)| store.chunk(height, index))
         .collect();
-    (store.bounds(), store.snapshots(), store.blocks(Height(0), 9), chunks, store.meta())
+    let log_sections: Vec<_> = (0..8).map(|last| store.log_section(Height(last))).collect();
+    (store.bounds(), store.snapshots(), store.blocks(Height(0), 9), chunks, log_sections, store.meta())
 }
 
 proptest! {
@@ -259,6 +278,7 @@ proptest! {
         prop_assert_eq!(memory.meta(), rocks.meta());
         let complete = rocks.snapshots();
         for height in 0..8 {
+            prop_assert_eq!(memory.log_section(Height(height)), rocks.log_section(Height(height)));
             for index in 0..3 {
                 let expected = if complete.iter().any(|s| s.height.0 == height) {
                     memory.chunk(Height(height), index)

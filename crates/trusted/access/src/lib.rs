@@ -19,7 +19,7 @@ use alloy_primitives::{Address, B256};
 use cloister_primitives::Height;
 
 /// Who asks. Established once per connection or request by the shell, never by the request's body.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Caller {
     /// Nothing is known about the caller.
     Anonymous,
@@ -71,6 +71,8 @@ pub enum Resource<'a> {
         /// The callee; `None` for a creation.
         to: Option<Address>,
     },
+    /// How a transaction or a call executes, step by step: everything that it reads and writes on its way.
+    Trace(TransactionFacts),
     /// Pending transactions of one sender.
     Pool {
         /// The sender.
@@ -131,6 +133,16 @@ impl Access {
         Self { policy: Policy::Open, development }
     }
 
+    /// Whether there is no log that `caller` may not see, so that an index over all logs may decide which blocks are
+    /// read for a query of his. Otherwise what is read, and how long it takes, would tell where logs match that he may
+    /// not see.
+    #[must_use]
+    pub const fn sees_every_log(&self, _caller: &Caller) -> bool {
+        match self.policy {
+            Policy::Open => true,
+        }
+    }
+
     /// Decides how `resource` is shown to `caller`.
     #[must_use]
     pub fn view(&self, caller: &Caller, resource: Resource<'_>) -> Visibility {
@@ -159,6 +171,7 @@ mod tests {
                 Resource::Receipt(facts),
                 Resource::Account(Address::ZERO),
                 Resource::Storage(Address::ZERO),
+                Resource::Trace(facts),
             ] {
                 assert_eq!(access.view(&caller, resource), Visibility::Full);
             }

@@ -47,8 +47,13 @@ impl Boot {
             Development::Allowed if origin.spec.is_development() => Development::Allowed,
             _ => Development::Refused,
         };
-        let ledger =
-            Ledger::new(origin.spec.clone(), origin.state.clone(), Access::open(development), options.resident);
+        let ledger = Ledger::new(
+            origin.spec.clone(),
+            origin.keys.clone(),
+            origin.state.clone(),
+            Access::open(development),
+            options.resident,
+        );
         let snapshot =
             info.snapshots.last().map(|snapshot| SnapshotReplay::new(origin.keys.clone(), *snapshot, options.history));
         Ok(Self {

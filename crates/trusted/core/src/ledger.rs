@@ -8,12 +8,16 @@ use std::{
     sync::{Arc, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use cloister_access::{Access, Caller};
+use cloister_keys::LedgerKeys;
 use cloister_primitives::{Block, ChainSpec, Height, Receipt};
 use cloister_state::State;
 
-use crate::Reader;
+use crate::{
+    Reader, StoredBlock,
+    log_index::{BlockLogs, LogPlaces, ResidentSections, Section},
+};
 
 /// Blocks that stay resident whatever the budget: `BLOCKHASH` reaches 256 back.
 pub const MIN_RESIDENT_BLOCKS: usize = 300;
@@ -32,11 +36,13 @@ pub struct Position {
 pub struct ResidentLimits {
     /// Budget for bodies and receipts, in bytes; at least [`MIN_RESIDENT_BLOCKS`] blocks stay.
     pub bytes: usize,
+    /// Budget for finished sections of the log index, in bytes.
+    pub log_index_bytes: usize,
 }
 
 impl Default for ResidentLimits {
     fn default() -> Self {
-        Self { bytes: 256 << 20 }
+        Self { bytes: 256 << 20, log_index_bytes: 64 << 20 }
     }
 }
 
@@ -128,6 +134,8 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     inner: Arc<RwLock<Inner>>,
+    log_sections: Arc<RwLock<ResidentSections>>,
+    keys: Arc<LedgerKeys>,
     pub(crate) spec: Arc<ChainSpec>,
     pub(crate) state: State,
     pub(crate) access: Access,
@@ -135,8 +143,14 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(spec: Arc<ChainSpec>, state: State, access: Access, limits: ResidentLimits) -> Self {
-        Self { inner: Arc::default(), spec, state, access, limits }
+    pub(crate) fn new(
+        spec: Arc<ChainSpec>,
+        keys: Arc<LedgerKeys>,
+        state: State,
+        access: Access,
+        limits: ResidentLimits,
+    ) -> Self {
+        Self { inner: Arc::default(), log_sections: Arc::default(), keys, spec, state, access, limits }
     }
 
     /// What `caller` may read, and nothing else.
@@ -190,6 +204,46 @@ impl Ledger {
         inner.blocks.get(offset).cloned()
     }
 
+    /// The blocks from `first` to `last`, as far as they are resident.
+    pub(crate) fn resident_range(&self, first: Height, last: Height) -> Vec<Arc<Block>> {
+        let inner = self.read();
+        let newest_first = inner.blocks.iter().rev().map(|resident| &resident.block);
+        let newest_first = newest_first.skip_while(|block| block.height() > last);
+        let mut blocks: Vec<_> = newest_first.take_while(|block| block.height() >= first).cloned().collect();
+        blocks.reverse();
+        blocks
+    }
+
+    /// A section of the log index, if it is resident and its blocks are still these.
+    pub(crate) fn log_section(&self, last: Height) -> Option<Arc<Section>> {
+        let sections = self.log_sections.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let section = sections.get(last).cloned();
+        drop(sections);
+        section.filter(|section| self.is_current(section))
+    }
+
+    /// Whether the section is about blocks of this chain.
+    pub(crate) fn is_current(&self, section: &Section) -> bool {
+        self.hash_at(section.last()) == Some(section.last_hash())
+    }
+
+    /// Makes a section resident, within the budget.
+    pub(crate) fn keep_log_section(&self, section: Arc<Section>) {
+        let mut sections = self.log_sections.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        sections.insert(section, self.limits.log_index_bytes);
+    }
+
+    /// What the log index knows addresses and topics by.
+    pub(crate) fn log_places(&self, addresses: &[Address], topics: &[Vec<B256>]) -> LogPlaces {
+        LogPlaces::new(&self.keys, addresses, topics)
+    }
+
+    /// What is in a block's logs, for [`Reader::may_match`].
+    #[must_use]
+    pub fn block_logs(&self, block: &StoredBlock) -> BlockLogs {
+        BlockLogs::new(&self.keys, &block.0.block)
+    }
+
     pub(crate) fn height_of(&self, hash: &B256) -> Option<Height> {
         let inner = self.read();
         let height = inner.heights.get(hash)?;
@@ -203,6 +257,8 @@ impl Ledger {
     /// Adds a committed block on top of the head.
     pub(crate) fn push(&self, resident: Resident) {
         let size = resident_bytes(&resident.block);
+        // Freed after the lock is: a large block takes a while.
+        let mut evicted = Vec::new();
         let mut inner = self.write();
         inner.index(&resident.block);
         inner.bytes += size;
@@ -210,8 +266,10 @@ impl Ledger {
         while inner.bytes > self.limits.bytes && inner.blocks.len() > MIN_RESIDENT_BLOCKS {
             if let Some(old) = inner.blocks.pop_front() {
                 inner.bytes = inner.bytes.saturating_sub(resident_bytes(&old.block));
+                evicted.push(old);
             }
         }
+        drop(inner);
     }
 
     /// The hash of a committed block.
@@ -235,6 +293,9 @@ impl Ledger {
             inner.bytes = inner.bytes.saturating_sub(resident_bytes(&block));
             inner.unindex(&block);
         }
+        drop(inner);
+        let mut sections = self.log_sections.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        sections.truncate(height);
     }
 }
 
@@ -275,8 +336,15 @@ fn resident_bytes(block: &Block) -> usize {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use alloy_consensus::Header;
+    use cloister_access::Development;
+    use cloister_primitives::{Commitments, DevChain};
+    use cloister_state::HistoryLimits;
+
     use super::*;
+    use crate::Lookup;
 
     #[test]
     fn hashes_that_share_a_prefix_do_not_hide_each_other() {
@@ -292,5 +360,27 @@ mod tests {
         index.remove(&second);
         assert_eq!(index.get(&first), Some(10));
         assert_eq!(index.get(&B256::ZERO), None);
+    }
+    #[test]
+    fn hashes_outlive_the_blocks_that_are_resident() {
+        let spec = Arc::new(ChainSpec::development(DevChain::default()).unwrap());
+        let access = Access::open(Development::Refused);
+        let ledger = Ledger::new(spec, State::new(HistoryLimits::default()), access, ResidentLimits { bytes: 0 });
+        let last = MIN_RESIDENT_BLOCKS as u64 + 10;
+        for number in 0..=last {
+            let header = Header { number, ..Header::default() };
+            ledger.push(Arc::new(Block {
+                hash: header.hash_slow(),
+                header,
+                commitments: Commitments::open(B256::ZERO, B256::ZERO, B256::ZERO),
+                transactions: Vec::new(),
+                receipts: Vec::new(),
+                withdrawals: None,
+            }));
+        }
+        let reader = ledger.reader(&Caller::Anonymous);
+        assert!(matches!(reader.block(Height(1)), Lookup::Stored(Height(1))));
+        assert_eq!(reader.hash_at(Height(1)), Some(Header { number: 1, ..Header::default() }.hash_slow()));
+        assert_eq!(reader.hash_at(Height(last + 1)), None);
     }
 }

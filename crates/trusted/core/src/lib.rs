@@ -17,8 +17,10 @@
 mod boot;
 mod error;
 mod ledger;
+mod log_index;
 mod machine;
 mod message;
+mod pending;
 mod reader;
 mod record;
 mod replay;
@@ -30,11 +32,14 @@ pub use cloister_ordering::Pace;
 pub use cloister_state::HistoryLimits;
 pub use error::{CoreError, Fatal};
 pub use ledger::{Ledger, MIN_RESIDENT_BLOCKS, Position, ResidentLimits};
+pub use log_index::{BlockLogs, LOG_SECTION_BLOCKS, LogPlaces, LogSection, log_section_end};
 pub use machine::{Archive, Core, CoreOptions, Opened, RefuseTails};
 pub use message::{
     AnswerAt, CommittedBlock, CoreEffect, CoreMessage, DevelopmentRequest, Event, PatchChange, Request, RequestBody,
     RequestId, Response, StatePatch, Tick, WorkId,
 };
+pub use pending::{PendingBlock, PendingJob};
 pub use reader::{Lookup, Reader, ReplayedState, SeenBlock, SeenLog, SeenState, SeenTransaction, StoredBlock};
 pub use record::{BlockRecord, RecordError};
+pub use running::STORED_SECTION_BLOCKS;
 pub use verify::{VerifiedBlock, Verifier};

@@ -9,7 +9,7 @@ use cloister_ordering::Pace;
 use cloister_primitives::{Height, RecoveredTransaction};
 
 use crate::{
-    CoreError, Fatal, Opened, ReplayedState, StoredBlock,
+    CoreError, Fatal, LogSection, Opened, PendingJob, ReplayedState, StoredBlock,
     ledger::Resident,
     work::{Work, WorkResult},
 };
@@ -64,6 +64,8 @@ pub enum CoreEffect {
     Opened(Opened),
     /// Something odd that the core survived, in constant words.
     Warn(&'static str),
+    /// The same about the blocks up to a height.
+    WarnAt(&'static str, Height),
     /// The last effect: the core takes no more messages.
     Halt(Fatal),
 }
@@ -149,6 +151,11 @@ pub enum RequestBody {
         /// The height.
         height: Height,
     },
+    /// The section of the log index that ends at this height.
+    LoadLogSection {
+        /// As [`crate::Lookup::Stored`] named it.
+        last: Height,
+    },
     /// A state older than the resident history, rebuilt from a snapshot (`--history full`).
     Replay {
         /// The height.
@@ -194,12 +201,19 @@ pub enum DevelopmentRequest {
         /// Seconds.
         interval_s: Option<u64>,
     },
+    /// The block that would be made now.
+    Pending,
     /// Remembers the chain as it is.
     Snapshot,
     /// Goes back to a remembered chain and forgets it and later ones.
     Revert {
         /// What [`Response::Number`] named.
         id: u64,
+    },
+    /// Takes back the newest blocks, and forgets snapshots above those that stay.
+    Rollback {
+        /// How many.
+        blocks: u64,
     },
     /// Goes back to the genesis block, forgets everything else and every snapshot.
     Reset,
@@ -208,6 +222,8 @@ pub enum DevelopmentRequest {
         /// Gas.
         gas_limit: u64,
     },
+    /// The base fee of the next block.
+    NextBaseFee,
     /// Fixes the base fee of the next block.
     SetNextBaseFee {
         /// Wei per gas.
@@ -305,10 +321,14 @@ pub enum Response {
     },
     /// A section of old blocks.
     Stored(Vec<StoredBlock>),
+    /// A section of the log index.
+    LogSection(LogSection),
     /// A state rebuilt at a height.
     Replayed(ReplayedState),
     /// How blocks are made.
     Pace(Pace),
+    /// The block that would be made now.
+    Pending(PendingJob),
     /// Done; nothing to say.
     Done,
 }

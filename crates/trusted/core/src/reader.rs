@@ -7,7 +7,7 @@ use cloister_access::{Access, Caller, Resource, TransactionFacts, Visibility};
 use cloister_primitives::{Block, Commitments, Height, Receipt, RecoveredTransaction};
 use cloister_state::{Account, AccountProof, StateError, StateView};
 
-use crate::{Ledger, Position, ledger::Resident};
+use crate::{BlockLogs, Ledger, LogPlaces, LogSection, Position, ledger::Resident, log_section_end};
 
 /// Where something stands that was asked for.
 #[derive(Clone, Debug)]
@@ -74,9 +74,9 @@ impl<'a> Reader<'a> {
         self.ledger.height_of(hash)
     }
 
-    /// The hash of a committed block, however old. Hashes are public.
+    /// The hash of the block at a height, resident or not. Hashes are public.
     #[must_use]
-    pub fn block_hash(&self, height: Height) -> Option<B256> {
+    pub fn hash_at(&self, height: Height) -> Option<B256> {
         self.ledger.hash_at(height)
     }
 
@@ -102,6 +102,44 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The section of the log index that `height` is in. `Stored` names it for
+    /// [`crate::RequestBody::LoadLogSection`]. `Absent` where every block has to be looked into: the section is not
+    /// finished, or the caller may not see all logs.
+    #[must_use]
+    pub fn log_section(&self, height: Height) -> Lookup<LogSection> {
+        let last = log_section_end(height);
+        if last > self.ledger.head() || !self.ledger.access.sees_every_log(self.caller) {
+            return Lookup::Absent;
+        }
+        self.ledger.log_section(last).map_or(Lookup::Stored(last), |section| Lookup::Found(LogSection(section)))
+    }
+
+    /// Addresses and topics by position, as [`Self::candidates`] takes them; nothing in a place means anything.
+    #[must_use]
+    pub fn log_places(&self, addresses: &[Address], topics: &[Vec<B256>]) -> LogPlaces {
+        self.ledger.log_places(addresses, topics)
+    }
+
+    /// The blocks from `first` to `last` in a section that may have logs at these places: all that have some, and a few
+    /// that have not. `None` if the section is of no use to the caller, or not about blocks of this chain any more.
+    #[must_use]
+    pub fn candidates(
+        &self,
+        section: &LogSection,
+        places: &LogPlaces,
+        first: Height,
+        last: Height,
+    ) -> Option<Vec<Height>> {
+        let usable = self.ledger.access.sees_every_log(self.caller) && self.ledger.is_current(&section.0);
+        usable.then(|| section.0.candidates(places, first, last))
+    }
+
+    /// Whether a block may have logs at these places; always, where the caller may not see all logs.
+    #[must_use]
+    pub fn may_match(&self, logs: &BlockLogs, places: &LogPlaces) -> bool {
+        !self.ledger.access.sees_every_log(self.caller) || logs.may_match(places)
+    }
+
     /// Looks into a block that was read back from the sealed log.
     #[must_use]
     pub fn open(&self, stored: &StoredBlock) -> SeenBlock {
@@ -122,6 +160,12 @@ impl<'a> Reader<'a> {
             access: self.ledger.access.clone(),
             caller: self.caller.clone(),
         })
+    }
+
+    /// The oldest height whose state is resident; public.
+    #[must_use]
+    pub fn oldest_state(&self) -> Height {
+        self.ledger.state.oldest()
     }
 
     /// A state that was rebuilt from the sealed log.
@@ -219,6 +263,16 @@ impl SeenBlock {
     /// The transactions the caller may see, in order.
     pub fn transactions(&self) -> impl Iterator<Item = SeenTransaction> {
         (0..).take(self.block().transactions.len()).filter_map(|index| self.transaction(index))
+    }
+
+    /// The transactions that are run again to trace the one at an index: those before it, and itself last.
+    /// `None` if there is none or the caller may not see it traced. What the earlier ones do is not the
+    /// caller's to see.
+    #[must_use]
+    pub fn traced(&self, index: u32) -> Option<&[RecoveredTransaction]> {
+        let transactions = self.block().transactions.get(..=index as usize)?;
+        let resource = Resource::Trace(facts(transactions.last()?));
+        self.access.view(&self.caller, resource).is_visible().then_some(transactions)
     }
 
     /// The block as Ethereum encodes it, where everything in it is visible to the caller.
@@ -406,5 +460,11 @@ impl SeenState {
     #[must_use]
     pub fn call_view(&self, from: Address, to: Option<Address>) -> Option<&StateView> {
         self.sees(Resource::Call { from, to }).then_some(&self.view)
+    }
+
+    /// The view that a transaction or a call is traced on. `None` where the caller may not see it traced.
+    #[must_use]
+    pub fn trace_view(&self, sender: Address, recipient: Option<Address>) -> Option<&StateView> {
+        self.sees(Resource::Trace(TransactionFacts { sender, recipient })).then_some(&self.view)
     }
 }

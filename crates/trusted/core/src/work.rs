@@ -8,16 +8,18 @@ use std::sync::Arc;
 use alloy_consensus::Header;
 use alloy_primitives::{B256, Bytes};
 use cloister_crypto::Nonce;
-use cloister_execution::{BlockAttributes, BlockHashes, Executor, Parent, ValidTx, recover};
+use cloister_execution::{BlockAttributes, BlockHashes, Built, ExecutionError, Executor, Parent, ValidTx, recover};
 use cloister_keys::{BlockAad, LedgerKeys, SnapshotAad};
 use cloister_ordering::Empty;
 use cloister_primitives::{Block, ChainSpec, Height, RecoveredTransaction, Rejected};
-use cloister_state::{HistoryLimits, SnapshotCut, State, StateDelta};
+use cloister_state::{HistoryLimits, SnapshotCut, State, StateDelta, StateView};
 
 use crate::{
-    BlockRecord, Fatal,
+    BlockRecord, Fatal, LogSection,
     replay::{SnapshotReplay, apply_record, genesis_record, open_block},
 };
+
+pub use crate::log_index::{IndexJob, IndexOutcome, IndexSource, OpenLogsJob};
 
 /// Something to compute.
 #[derive(Debug)]
@@ -37,6 +39,10 @@ pub enum Work {
     Cut(Box<CutJob>),
     /// Open a section of old blocks.
     Open(Box<OpenJob>),
+    /// Add blocks to a section of the log index; seal it once it is complete.
+    IndexLogs(Box<IndexJob>),
+    /// Open a section of the log index.
+    OpenLogs(Box<OpenLogsJob>),
     /// Take a rebuild of an old state one step further.
     Rebuild(Box<RebuildJob>),
 }
@@ -54,12 +60,16 @@ pub enum WorkResult {
     Cut(Box<CutOutcome>),
     /// The blocks.
     Opened(Box<OpenOutcome>),
+    /// The section, as far as it is known.
+    IndexedLogs(Box<IndexOutcome>),
+    /// The section; `None` if it is damaged.
+    OpenedLogs(Option<LogSection>),
     /// The rebuild, one step further.
     Rebuilt(Box<RebuildOutcome>),
 }
 
 /// Everything one block is made from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BuildJob {
     /// Executes.
     pub executor: Arc<Executor>,
@@ -155,6 +165,8 @@ impl Work {
             Self::Seal(job) => WorkResult::Sealed(job.run()),
             Self::Cut(job) => WorkResult::Cut(Box::new(job.run())),
             Self::Open(job) => WorkResult::Opened(Box::new(job.run())),
+            Self::IndexLogs(job) => WorkResult::IndexedLogs(Box::new(job.run())),
+            Self::OpenLogs(job) => WorkResult::OpenedLogs(job.run()),
             Self::Rebuild(job) => WorkResult::Rebuilt(Box::new(RebuildOutcome { so_far: job.run().ok() })),
         }
     }
@@ -172,21 +184,26 @@ impl BuildJob {
         let Ok(view) = self.state.view(Height(self.parent.number)) else {
             return BuildOutcome::fault("the parent's state is gone");
         };
-        let parent = Parent { header: &self.parent, hash: self.parent_hash };
-        let built = match self.executor.build(parent, self.attributes, &view, &self.hashes, self.candidates) {
-            Ok(built) => built,
-            Err(_) => return BuildOutcome::fault("a block could not be executed"),
+        let (state, empty) = (self.state.clone(), self.empty);
+        let Ok(built) = self.execute(&view) else {
+            return BuildOutcome::fault("a block could not be executed");
         };
         let evicted =
             built.evicted.iter().map(|(transaction, rejected)| (*transaction.tx_hash(), rejected.clone())).collect();
-        if built.transactions.is_empty() && self.empty == Empty::Skip {
+        if built.transactions.is_empty() && empty == Empty::Skip {
             return BuildOutcome { block: None, evicted, fault: None };
         }
-        let Ok(state_root) = self.state.apply(height, &built.delta) else {
+        let Ok(state_root) = state.apply(height, &built.delta) else {
             return BuildOutcome::fault("a block's delta does not fit the state");
         };
         let (block, delta) = built.seal(state_root).into_block();
         BuildOutcome { block: Some((Arc::new(block), Arc::new(delta))), evicted, fault: None }
+    }
+
+    /// Executes the block on its parent's state, which stays as it is.
+    pub(crate) fn execute(self, view: &StateView) -> Result<Built, ExecutionError> {
+        let parent = Parent { header: &self.parent, hash: self.parent_hash };
+        self.executor.build(parent, self.attributes, view, &self.hashes, self.candidates)
     }
 }
 

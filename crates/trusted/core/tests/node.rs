@@ -382,7 +382,7 @@ fn with_full_history_every_old_state_can_be_read_and_without_it_recent_ones() {
 #[test]
 fn old_blocks_come_back_in_whole_sections() {
     let alice = Account::new(1);
-    let options = CoreOptions { resident: ResidentLimits { bytes: 0 }, ..options() };
+    let options = CoreOptions { resident: ResidentLimits { bytes: 0, ..ResidentLimits::default() }, ..options() };
     let mut node = Node::start(&genesis(&[&alice]), options, 1, Disk::default());
     let raws = transfers(&alice, 0..340);
     for raw in &raws {

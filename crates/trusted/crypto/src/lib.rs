@@ -1,7 +1,8 @@
 //! AEAD, key derivation, hashes, secrets and the entropy trait: the only crate that names a cipher.
 //!
 //! **Duty.** Wraps aws-lc in a handful of types that are hard to use wrongly: [`AeadKey`] (AES-256-GCM-SIV, RFC 8452),
-//! [`hkdf_sha256`] (RFC 5869), [`hmac_sha256`] (RFC 2104), [`sha256`] and [`sha512`] (FIPS 180-4), [`Secret`].
+//! [`hkdf_sha256`] (RFC 5869), [`hmac_sha256`] (RFC 2104), [`sha256`] and [`sha512`] (FIPS 180-4), [`siphash_2_4`],
+//! [`Secret`].
 //!
 //! **Trusts.** aws-lc, and whoever implements [`EntropySource`]: nonces are handed in, and that they never repeat rests
 //! on the entropy they were drawn from.
@@ -17,12 +18,14 @@ mod hash;
 mod kdf;
 mod secret;
 pub mod simulation;
+mod sip;
 
 pub use aead::{AeadKey, MAX_SEALS_PER_KEY, NONCE_LEN, Nonce, TAG_LEN, Tag};
 pub use entropy::{EntropySource, draw_nonce};
 pub use hash::{sha256, sha512};
 pub use kdf::{KEY_LEN, Key, hkdf_sha256, hmac_sha256};
 pub use secret::Secret;
+pub use sip::siphash_2_4;
 
 /// What a cryptographic operation can fail with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

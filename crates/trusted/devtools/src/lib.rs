@@ -16,6 +16,7 @@
 pub mod accounts;
 mod banner;
 pub mod console;
+mod hardhat;
 mod methods;
 mod replay;
 

@@ -6,12 +6,12 @@ use std::ops::Range;
 use alloy_primitives::Bytes;
 use cloister_access::Caller;
 use cloister_core::{Lookup, SeenBlock};
-use cloister_execution::{Observed, Replay, halt_message, revert_message};
+use cloister_execution::{Observed, Replay, halt_message};
 use cloister_primitives::Height;
 use cloister_rpc::RpcContext;
 use revm::{
     Inspector,
-    context::result::ExecutionResult,
+    context::result::{ExecutionResult, HaltReason},
     context_interface::ContextTr,
     interpreter::{CallInputs, CallOutcome, interpreter::EthInterpreter},
 };
@@ -27,7 +27,7 @@ pub(crate) enum Failure {
     /// The code reverted and returned this.
     Reverted(Bytes),
     /// The machine stopped: out of gas, invalid opcode, ….
-    Halted(String),
+    Halted(HaltReason),
 }
 
 impl Failure {
@@ -35,15 +35,7 @@ impl Failure {
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Reverted(output) => describe_revert(output),
-            Self::Halted(reason) => reason.clone(),
-        }
-    }
-
-    /// As JSON-RPC errors word it.
-    pub(crate) fn message(&self) -> String {
-        match self {
-            Self::Reverted(output) => revert_message(output),
-            Self::Halted(reason) => reason.clone(),
+            Self::Halted(reason) => halt_message(reason),
         }
     }
 }
@@ -97,7 +89,7 @@ fn failure(result: &ExecutionResult) -> Option<Failure> {
     match result {
         ExecutionResult::Success { .. } => None,
         ExecutionResult::Revert { output, .. } => Some(Failure::Reverted(output.clone())),
-        ExecutionResult::Halt { reason, .. } => Some(Failure::Halted(halt_message(reason))),
+        ExecutionResult::Halt { reason, .. } => Some(Failure::Halted(reason.clone())),
     }
 }
 

@@ -9,7 +9,7 @@ use alloy_eips::eip4895::{Withdrawal, Withdrawals};
 use alloy_evm::block::{BlockExecutionError, BlockExecutor, BlockValidationError};
 use alloy_evm::eth::{EthBlockExecutionCtx, EthBlockExecutor, EthTxResult};
 use alloy_evm::{Evm as _, EvmFactory as _};
-use alloy_primitives::Bytes;
+use alloy_primitives::{Address, Bytes};
 use cloister_primitives::{ChainSpec, Code, EthereumHardfork, RecoveredTransaction, Rejected, Transaction};
 use cloister_state::StateView;
 use revm::Inspector;
@@ -41,7 +41,8 @@ pub(crate) type Blocks<'a, I> = EthBlockExecutor<'a, CloisterEvm<BlockDatabase<'
 
 /// What became of a candidate.
 enum Fate {
-    Included,
+    /// With the gas it used.
+    Included(u64),
     Deferred,
     Evicted(Rejected),
 }
@@ -62,7 +63,8 @@ impl Executor {
     /// Executes candidates in order on the state after `parent` and makes a block of those that fit.
     ///
     /// A candidate fits if its gas limit fits what the gas limits before it left of the block's, and if the
-    /// block has room for one more transaction. One that is refused changes nothing.
+    /// block has room for one more transaction. One that is refused changes nothing. On development networks
+    /// it is the gas used before it that counts, as on Ethereum: their tools declare far more than they use.
     ///
     /// # Errors
     /// [`ExecutionError`] if the attributes contradict the parent or the state cannot be read. Candidates
@@ -91,8 +93,8 @@ impl Executor {
                 continue;
             }
             match include(&mut run, candidate.transaction())? {
-                Fate::Included => {
-                    gas_left -= gas;
+                Fate::Included(used) => {
+                    gas_left -= if self.spec.is_development() { used } else { gas };
                     built.0.push(candidate.into_transaction());
                 }
                 Fate::Deferred => deferred.push(candidate),
@@ -103,6 +105,32 @@ impl Executor {
         built.evicted = evicted;
         built.deferred = deferred;
         Ok(built)
+    }
+
+    /// Makes a block of exactly these transactions, in this order.
+    ///
+    /// # Errors
+    /// [`ExecutionError::Rejected`] if the attributes contradict the parent or a transaction cannot be in
+    /// its place.
+    pub fn assemble(
+        &self,
+        parent: Parent<'_>,
+        attributes: BlockAttributes,
+        view: &StateView,
+        hashes: &dyn BlockHashes,
+        transactions: Vec<RecoveredTransaction>,
+    ) -> Result<Built, ExecutionError> {
+        let withdrawals = attributes.withdrawals.clone();
+        let header = self.draft(parent, attributes)?;
+        let body = Body { ommers: &[], withdrawals: &withdrawals, transactions: transactions.len() };
+        let mut run = self.start(&header, body, view, hashes)?;
+        for transaction in &transactions {
+            match execute(&mut run, transaction) {
+                Ok(output) => run.commit_transaction(output),
+                Err(error) => return Err(refusal(error, transaction.signer())?.into()),
+            };
+        }
+        self.finish(run, header, Included(transactions), &withdrawals)
     }
 
     /// The header of the block after `parent`, as far as it is known before execution.
@@ -179,9 +207,9 @@ impl Executor {
     }
 
     /// Closes the block: system calls, withdrawals, delta.
-    pub(crate) fn finish(
+    pub(crate) fn finish<'a, I: Inspector<EvmContext<BlockDatabase<'a>>>>(
         &self,
-        run: Blocks<'_, NoOpInspector>,
+        run: Blocks<'a, I>,
         mut header: Header,
         included: Included,
         withdrawals: &[Withdrawal],
@@ -224,26 +252,35 @@ pub(crate) struct Included(pub(crate) Vec<RecoveredTransaction>);
 
 /// Executes one candidate and commits it if it is valid.
 fn include(run: &mut Blocks<'_, NoOpInspector>, transaction: &RecoveredTransaction) -> Result<Fate, ExecutionError> {
-    let sender = transaction.signer();
     match execute(run, transaction) {
         Ok(output) => {
+            let used = output.result.result.tx_gas_used();
             run.commit_transaction(output);
-            Ok(Fate::Included)
+            Ok(Fate::Included(used))
         }
-        Err(BlockExecutionError::Validation(BlockValidationError::InvalidTx { error, .. })) => {
-            let reason = match error.as_invalid_tx_err() {
-                Some(invalid) => rejection(invalid, sender),
-                None => Rejected::with_detail(Code::MalformedTransaction, error.to_string()),
-            };
+        Err(error) => {
+            let reason = refusal(error, transaction.signer())?;
             Ok(match reason.code() {
-                Code::NonceTooHigh | Code::FeeCapTooLow => Fate::Deferred,
+                Code::NonceTooHigh | Code::FeeCapTooLow | Code::ExceedsBlockGasLimit => Fate::Deferred,
                 _ => Fate::Evicted(reason),
             })
         }
-        Err(BlockExecutionError::Validation(BlockValidationError::TransactionGasLimitMoreThanAvailableBlockGas {
+    }
+}
+
+/// Why a transaction cannot be in this place of the block.
+fn refusal(error: BlockExecutionError, sender: Address) -> Result<Rejected, ExecutionError> {
+    match error {
+        BlockExecutionError::Validation(BlockValidationError::InvalidTx { error, .. }) => {
+            Ok(match error.as_invalid_tx_err() {
+                Some(invalid) => rejection(invalid, sender),
+                None => Rejected::with_detail(Code::MalformedTransaction, error.to_string()),
+            })
+        }
+        BlockExecutionError::Validation(BlockValidationError::TransactionGasLimitMoreThanAvailableBlockGas {
             ..
-        })) => Ok(Fate::Deferred),
-        Err(error) => Err(fatal(error)),
+        }) => Ok(Code::ExceedsBlockGasLimit.into()),
+        error => Err(fatal(error)),
     }
 }
 

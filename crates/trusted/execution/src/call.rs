@@ -17,6 +17,7 @@ use crate::environment::call_environment;
 use crate::error::ExecutionError;
 use crate::evm::EvmContext;
 use crate::overrides::{BlockOverrides, StateOverrides};
+use crate::precompiles::Moves;
 use crate::revert::halt_message;
 use crate::transaction::{authorizations, rejection};
 
@@ -171,10 +172,11 @@ impl Executor {
         let prepared = self.prepare(env, request)?;
         let database = self.call_database(view, env)?;
         let sender = prepared.transaction.caller;
-        self.factory
-            .create_evm_with_inspector(database, prepared.environment, inspector)
-            .transact_raw(prepared.transaction)
-            .map_err(|error| failure(error, sender))
+        let mut evm = self.factory.create_evm_with_inspector(database, prepared.environment, inspector);
+        if let Some(moves) = prepared.moves {
+            evm.move_precompiles(moves);
+        }
+        evm.transact_raw(prepared.transaction).map_err(|error| failure(error, sender))
     }
 
     pub(crate) fn call_database<'a>(
@@ -198,10 +200,11 @@ impl Executor {
         let mut transaction = prepared.transaction.clone();
         transaction.gas_limit = gas_limit;
         let sender = transaction.caller;
-        self.factory
-            .create_evm(database, prepared.environment.clone())
-            .transact_raw(transaction)
-            .map_err(|error| failure(error, sender))
+        let mut evm = self.factory.create_evm(database, prepared.environment.clone());
+        if let Some(moves) = &prepared.moves {
+            evm.move_precompiles(moves.clone());
+        }
+        evm.transact_raw(transaction).map_err(|error| failure(error, sender))
     }
 
     /// From a request to what the EVM runs.
@@ -226,6 +229,7 @@ impl Executor {
         }
         let gas_cap = if env.gas_cap == 0 { u64::MAX } else { env.gas_cap };
         Ok(Prepared {
+            moves: Moves::of(env.state_overrides, environment.cfg_env.spec)?,
             transaction: TxEnv {
                 tx_type: transaction_type(request, &fees),
                 caller: request.from.unwrap_or_default(),
@@ -249,6 +253,7 @@ impl Executor {
 
 /// A call, ready to run any number of times.
 pub(crate) struct Prepared {
+    pub(crate) moves: Option<Moves>,
     pub(crate) transaction: TxEnv,
     pub(crate) environment: EvmEnv,
 }

@@ -1,15 +1,17 @@
 //! The state as revm reads it.
 
-use core::fmt;
+use core::{cell::Cell, fmt};
 use std::sync::{Mutex, PoisonError};
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256, map::B256Map};
-use cloister_primitives::{Code, Rejected};
+use cloister_primitives::Rejected;
 use cloister_state::{Account, StateError, StateView};
+use revm::DatabaseRef;
 use revm::context::DBErrorMarker;
 use revm::state::{AccountInfo, Bytecode};
 
 use crate::overrides::{AccountOverride, BlockOverrides, StateOverrides};
+use crate::supposed::Supposed;
 
 /// Hashes of recent blocks, for BLOCKHASH.
 pub trait BlockHashes: Send + Sync {
@@ -80,13 +82,14 @@ impl fmt::Debug for CodeCache {
 }
 
 /// A view of the state, with block hashes and analysed code.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct ViewDatabase<'a> {
     view: &'a StateView,
     hashes: &'a dyn BlockHashes,
     codes: &'a CodeCache,
     /// The account whose storage was read last, and the hash of its address: contracts read slot after slot.
-    last_storage: (Address, B256),
+    last_storage: Cell<(Address, B256)>,
+    supposed: Option<&'a Supposed>,
 }
 
 /// The database that blocks execute on: a view, and what the block has changed so far.
@@ -100,7 +103,21 @@ impl fmt::Debug for ViewDatabase<'_> {
 
 impl<'a> ViewDatabase<'a> {
     pub(crate) fn new(view: &'a StateView, hashes: &'a dyn BlockHashes, codes: &'a CodeCache) -> Self {
-        Self { view, hashes, codes, last_storage: (Address::ZERO, keccak256(Address::ZERO)) }
+        let last_storage = Cell::new((Address::ZERO, keccak256(Address::ZERO)));
+        Self { view, hashes, codes, last_storage, supposed: None }
+    }
+
+    /// The same view with changes on top of it.
+    pub(crate) fn with_supposed(self, supposed: &'a Supposed) -> Self {
+        Self { supposed: Some(supposed), ..self }
+    }
+
+    /// The account at an address.
+    pub(crate) fn account(&self, address: Address) -> Result<Option<Account>, ViewError> {
+        match self.supposed.and_then(|supposed| supposed.account(address)) {
+            Some(account) => Ok(account),
+            None => Ok(self.view.account(address)?),
+        }
     }
 }
 
@@ -115,16 +132,19 @@ fn info(account: &Account) -> AccountInfo {
     }
 }
 
-impl revm::Database for ViewDatabase<'_> {
+impl DatabaseRef for ViewDatabase<'_> {
     type Error = ViewError;
 
-    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
-        Ok(self.view.account(address)?.as_ref().map(info))
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
+        Ok(self.account(address)?.as_ref().map(info))
     }
 
-    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, ViewError> {
+    fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, ViewError> {
         if hash == KECCAK256_EMPTY {
             return Ok(Bytecode::default());
+        }
+        if let Some(code) = self.supposed.and_then(|supposed| supposed.code(&hash)) {
+            return Ok(code.clone());
         }
         if let Some(code) = self.codes.get(&hash) {
             return Ok(code);
@@ -137,58 +157,91 @@ impl revm::Database for ViewDatabase<'_> {
         Ok(code)
     }
 
-    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, ViewError> {
-        if self.last_storage.0 != address {
-            self.last_storage = (address, keccak256(address));
+    fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, ViewError> {
+        if let Some(value) = self.supposed.and_then(|supposed| supposed.slot(address, slot)) {
+            return Ok(value);
         }
-        Ok(self.view.storage_of_hashed(self.last_storage.1, slot)?)
+        let (last, mut hash) = self.last_storage.get();
+        if last != address {
+            hash = keccak256(address);
+            self.last_storage.set((address, hash));
+        }
+        Ok(self.view.storage_of_hashed(hash, slot)?)
     }
 
-    fn block_hash(&mut self, height: u64) -> Result<B256, ViewError> {
+    fn block_hash_ref(&self, height: u64) -> Result<B256, ViewError> {
         Ok(self.hashes.block_hash(height).unwrap_or_default())
     }
 }
 
+impl revm::Database for ViewDatabase<'_> {
+    type Error = ViewError;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
+        self.basic_ref(address)
+    }
+
+    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, ViewError> {
+        self.code_by_hash_ref(hash)
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, ViewError> {
+        self.storage_ref(address, slot)
+    }
+
+    fn block_hash(&mut self, height: u64) -> Result<B256, ViewError> {
+        self.block_hash_ref(height)
+    }
+}
+
 /// Analysed code. Bytes that start like an EIP-7702 delegation but are none run as ordinary code.
-fn bytecode(code: Bytes) -> Bytecode {
+pub(crate) fn bytecode(code: Bytes) -> Bytecode {
     Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code))
 }
 
-/// The database that calls execute on: a view, seen through overrides.
-pub struct CallDatabase<'a> {
-    base: ViewDatabase<'a>,
+/// The database that calls execute on: a view, or a block so far, seen through overrides.
+pub struct CallDatabase<'a, B = ViewDatabase<'a>> {
+    base: B,
     accounts: &'a StateOverrides,
     hashes: &'a BlockOverrides,
     codes: B256Map<Bytecode>,
 }
 
-impl fmt::Debug for CallDatabase<'_> {
+impl<B> fmt::Debug for CallDatabase<'_, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallDatabase").finish_non_exhaustive()
     }
 }
 
-impl<'a> CallDatabase<'a> {
+impl<'a, B> CallDatabase<'a, B> {
     /// # Errors
     /// [`Code::InvalidOverride`] if an account has both `state` and `state_diff`.
-    pub(crate) fn new(
-        base: ViewDatabase<'a>,
-        accounts: &'a StateOverrides,
-        hashes: &'a BlockOverrides,
-    ) -> Result<Self, Rejected> {
+    pub(crate) fn new(base: B, accounts: &'a StateOverrides, hashes: &'a BlockOverrides) -> Result<Self, Rejected> {
         let mut codes = B256Map::default();
         for (address, account) in accounts {
-            if account.state.is_some() && account.state_diff.is_some() {
-                return Err(Rejected::with_detail(
-                    Code::InvalidOverride,
-                    format!("account {address} has both 'state' and 'stateDiff'"),
-                ));
-            }
+            account.check(*address)?;
             if let Some(code) = &account.code {
                 codes.insert(keccak256(code), bytecode(code.clone()));
             }
         }
         Ok(Self { base, accounts, hashes, codes })
+    }
+
+    /// The account as overridden, where it is.
+    fn account(&self, address: Address, base: Option<AccountInfo>) -> Option<AccountInfo> {
+        match self.accounts.get(&address) {
+            Some(by) => Some(overridden(base, by)),
+            None => base,
+        }
+    }
+
+    /// The value that an override gives a slot, if one does.
+    fn slot(&self, address: Address, slot: U256) -> Option<U256> {
+        let by = self.accounts.get(&address)?;
+        match &by.state {
+            Some(state) => Some(state.get(&slot).copied().unwrap_or_default()),
+            None => by.state_diff.as_ref()?.get(&slot).copied(),
+        }
     }
 }
 
@@ -207,40 +260,62 @@ fn overridden(account: Option<AccountInfo>, by: &AccountOverride) -> AccountInfo
     account
 }
 
-impl revm::Database for CallDatabase<'_> {
-    type Error = ViewError;
+impl<B: revm::Database> revm::Database for CallDatabase<'_, B> {
+    type Error = B::Error;
 
-    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, B::Error> {
         let account = self.base.basic(address)?;
-        Ok(match self.accounts.get(&address) {
-            Some(by) => Some(overridden(account, by)),
-            None => account,
-        })
+        Ok(self.account(address, account))
     }
 
-    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, ViewError> {
+    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, B::Error> {
         match self.codes.get(&hash) {
             Some(code) => Ok(code.clone()),
             None => self.base.code_by_hash(hash),
         }
     }
 
-    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, ViewError> {
-        if let Some(by) = self.accounts.get(&address) {
-            if let Some(state) = &by.state {
-                return Ok(state.get(&slot).copied().unwrap_or_default());
-            }
-            if let Some(value) = by.state_diff.as_ref().and_then(|diff| diff.get(&slot)) {
-                return Ok(*value);
-            }
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, B::Error> {
+        match self.slot(address, slot) {
+            Some(value) => Ok(value),
+            None => self.base.storage(address, slot),
         }
-        self.base.storage(address, slot)
     }
 
-    fn block_hash(&mut self, height: u64) -> Result<B256, ViewError> {
+    fn block_hash(&mut self, height: u64) -> Result<B256, B::Error> {
         match self.hashes.block_hashes.get(&height) {
             Some(hash) => Ok(*hash),
             None => self.base.block_hash(height),
+        }
+    }
+}
+
+impl<B: DatabaseRef> DatabaseRef for CallDatabase<'_, B> {
+    type Error = B::Error;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, B::Error> {
+        let account = self.base.basic_ref(address)?;
+        Ok(self.account(address, account))
+    }
+
+    fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, B::Error> {
+        match self.codes.get(&hash) {
+            Some(code) => Ok(code.clone()),
+            None => self.base.code_by_hash_ref(hash),
+        }
+    }
+
+    fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, B::Error> {
+        match self.slot(address, slot) {
+            Some(value) => Ok(value),
+            None => self.base.storage_ref(address, slot),
+        }
+    }
+
+    fn block_hash_ref(&self, height: u64) -> Result<B256, B::Error> {
+        match self.hashes.block_hashes.get(&height) {
+            Some(hash) => Ok(*hash),
+            None => self.base.block_hash_ref(height),
         }
     }
 }

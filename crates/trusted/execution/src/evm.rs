@@ -13,8 +13,7 @@ use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::handler::evm::{ContextDbError, FrameInitResult};
 use revm::handler::instructions::EthInstructions;
 use revm::handler::{
-    EthFrame, EthPrecompiles, EvmTr, FrameInitOrResult, FrameResult, Handler, ItemOrResult, MainnetHandler,
-    SystemCallTx,
+    EthFrame, EvmTr, FrameInitOrResult, FrameResult, Handler, ItemOrResult, MainnetHandler, SystemCallTx,
 };
 use revm::inspector::{InspectorEvmTr, InspectorHandler, NoOpInspector};
 use revm::interpreter::interpreter::EthInterpreter;
@@ -26,19 +25,33 @@ use revm::interpreter::{
 use revm::primitives::hardfork::SpecId;
 use revm::{Inspector, MainContext};
 
+use crate::frames::run_without_steps;
 use crate::guard::{Admission, FrameFacts, FrameGuard, FrameKind};
+use crate::precompiles::{Moves, Precompiles};
 
 /// What inspectors see of an execution on a database `DB`.
 pub type EvmContext<DB> = EthEvmContext<DB>;
 
-type Inner<DB, I> =
-    RevmEvm<EvmContext<DB>, I, EthInstructions<EthInterpreter, EvmContext<DB>>, EthPrecompiles, EthFrame>;
+pub(crate) type Inner<DB, I> =
+    RevmEvm<EvmContext<DB>, I, EthInstructions<EthInterpreter, EvmContext<DB>>, Precompiles, EthFrame>;
 
 /// An EVM that asks a [`FrameGuard`] before every frame.
 pub struct CloisterEvm<DB: Database, I> {
     inner: Inner<DB, I>,
     guard: Arc<dyn FrameGuard>,
     inspects: bool,
+    detail: Detail,
+}
+
+/// What an inspector is told of an execution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// Frames, logs and self-destructs. Instructions run as fast as without an inspector, which hears
+    /// neither `step` nor `step_end`.
+    Frames,
+    /// Every instruction as well.
+    #[default]
+    Steps,
 }
 
 impl<DB: Database, I> fmt::Debug for CloisterEvm<DB, I> {
@@ -59,11 +72,34 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
                 context,
                 inspector,
                 EthInstructions::new_mainnet_with_spec(spec),
-                EthPrecompiles::new(spec),
+                Precompiles::new(spec),
             ),
             guard,
             inspects: false,
+            detail: Detail::default(),
         }
+    }
+
+    /// Tells the inspector no more than this.
+    #[must_use]
+    pub const fn with_detail(mut self, detail: Detail) -> Self {
+        self.detail = detail;
+        self
+    }
+
+    /// Rules in force, to change between two executions.
+    pub(crate) fn cfg_mut(&mut self) -> &mut CfgEnv {
+        &mut self.inner.ctx.cfg
+    }
+
+    /// The block, to change between two executions.
+    pub(crate) fn block_mut(&mut self) -> &mut BlockEnv {
+        &mut self.inner.ctx.block
+    }
+
+    /// Puts precompiles elsewhere.
+    pub(crate) fn move_precompiles(&mut self, moves: Moves) {
+        self.inner.precompiles.set_moves(moves);
     }
 
     fn admits(&self, init: &FrameInit) -> bool {
@@ -146,7 +182,7 @@ fn create_facts(inputs: &CreateInputs, depth: usize) -> FrameFacts<'_> {
 impl<DB: Database, I> EvmTr for CloisterEvm<DB, I> {
     type Context = EvmContext<DB>;
     type Instructions = EthInstructions<EthInterpreter, EvmContext<DB>>;
-    type Precompiles = EthPrecompiles;
+    type Precompiles = Precompiles;
     type Frame = EthFrame;
 
     fn all(&self) -> (&Self::Context, &Self::Instructions, &Self::Precompiles, &FrameStack<Self::Frame>) {
@@ -198,6 +234,13 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> InspectorEvmTr for CloisterEvm<
     ) {
         self.inner.all_mut_inspector()
     }
+
+    fn inspect_frame_run(&mut self) -> Result<FrameInitOrResult<Self::Frame>, ContextDbError<Self::Context>> {
+        match self.detail {
+            Detail::Steps => self.inner.inspect_frame_run(),
+            Detail::Frames => run_without_steps(&mut self.inner),
+        }
+    }
 }
 
 type MainnetRun<DB, I> = MainnetHandler<CloisterEvm<DB, I>, EVMError<<DB as revm::Database>::Error>, EthFrame>;
@@ -220,7 +263,7 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> Evm for CloisterEvm<DB, I> {
     type HaltReason = HaltReason;
     type Spec = SpecId;
     type BlockEnv = BlockEnv;
-    type Precompiles = EthPrecompiles;
+    type Precompiles = Precompiles;
     type Inspector = I;
 
     fn block(&self) -> &BlockEnv {
@@ -262,11 +305,11 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> Evm for CloisterEvm<DB, I> {
         self.inspects = enabled;
     }
 
-    fn components(&self) -> (&DB, &I, &EthPrecompiles) {
+    fn components(&self) -> (&DB, &I, &Precompiles) {
         (&self.inner.ctx.journaled_state.database, &self.inner.inspector, &self.inner.precompiles)
     }
 
-    fn components_mut(&mut self) -> (&mut DB, &mut I, &mut EthPrecompiles) {
+    fn components_mut(&mut self) -> (&mut DB, &mut I, &mut Precompiles) {
         (&mut self.inner.ctx.journaled_state.database, &mut self.inner.inspector, &mut self.inner.precompiles)
     }
 }
@@ -293,7 +336,7 @@ impl EvmFactory for CloisterEvmFactory {
     type HaltReason = HaltReason;
     type Spec = SpecId;
     type BlockEnv = BlockEnv;
-    type Precompiles = EthPrecompiles;
+    type Precompiles = Precompiles;
 
     fn create_evm<DB: Database>(&self, db: DB, env: EvmEnv) -> CloisterEvm<DB, NoOpInspector> {
         CloisterEvm::new(db, env, NoOpInspector, Arc::clone(&self.guard))

@@ -10,11 +10,11 @@ use cloister_state::StateView;
 use revm::Inspector;
 use revm::context::result::ResultAndState;
 
-use crate::build::{Body, Executor, execute, fatal};
+use crate::build::{Blocks, Body, Executor, execute, fatal};
 use crate::database::{BlockDatabase, BlockHashes};
 use crate::environment::block_environment;
 use crate::error::ExecutionError;
-use crate::evm::EvmContext;
+use crate::evm::{CloisterEvm, EvmContext};
 
 /// A block to replay, or the part of it that matters.
 #[derive(Clone, Copy)]
@@ -62,10 +62,9 @@ impl Executor {
         );
         evm.disable_inspector();
         let count = inspected.end.min(replay.transactions.len());
-        // The block is never closed, so ommers and withdrawals do not matter.
-        let body = Body { transactions: count, ..Body::default() };
-        let mut run = self.start_with(evm, replay.header, body)?;
-        for (index, transaction) in replay.transactions.iter().enumerate().take(count) {
+        let replay = Replay { transactions: &replay.transactions[..count], ..replay };
+        let mut run = self.start_replay(evm, replay)?;
+        for (index, transaction) in replay.transactions.iter().enumerate() {
             let watched = inspected.contains(&index);
             run.evm_mut().set_inspector_enabled(watched);
             let output = execute(&mut run, transaction).map_err(fatal)?;
@@ -76,6 +75,16 @@ impl Executor {
             run.commit_transaction(output);
         }
         Ok(())
+    }
+
+    /// A block on its way, past its system calls. It is never closed, so ommers and withdrawals do not matter.
+    pub(crate) fn start_replay<'a, I: Inspector<EvmContext<BlockDatabase<'a>>>>(
+        &self,
+        evm: CloisterEvm<BlockDatabase<'a>, I>,
+        replay: Replay<'a>,
+    ) -> Result<Blocks<'a, I>, ExecutionError> {
+        let body = Body { transactions: replay.transactions.len(), ..Body::default() };
+        self.start_with(evm, replay.header, body)
     }
 }
 

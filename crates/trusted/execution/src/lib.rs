@@ -26,14 +26,19 @@ mod environment;
 mod error;
 mod estimate;
 mod evm;
+mod frames;
 mod genesis;
 mod guard;
 mod inspect;
 mod overrides;
+mod precompiles;
 mod receipt;
 mod recover;
 mod reexecute;
 mod revert;
+mod simulate;
+mod supposed;
+mod trace;
 mod transaction;
 mod validate;
 
@@ -41,16 +46,24 @@ mod validate;
 mod testing;
 
 pub use access_list::AccessListOutcome;
+/// What tracers are told and what they answer, in geth's JSON.
+pub use alloy_rpc_types_trace::geth as tracing;
 pub use block::{BlockAttributes, Built, Claimed, Executed, Mismatch, Parent};
 pub use build::Executor;
 pub use call::{CallEnv, CallOutcome, CallRequest, DEFAULT_CALL_GAS_CAP};
 pub use database::{BlockDatabase, BlockHashes, CallDatabase, NoBlockHashes, ViewError};
 pub use error::ExecutionError;
-pub use evm::{CloisterEvm, CloisterEvmFactory, EvmContext};
+pub use evm::{CloisterEvm, CloisterEvmFactory, Detail, EvmContext};
 pub use genesis::{genesis_block, genesis_delta};
 pub use guard::{Admission, FrameFacts, FrameGuard, FrameKind, Open};
 pub use inspect::{Observed, Replay};
 pub use overrides::{AccountOverride, BlockOverrides, StateOverrides};
+pub use precompiles::Precompiles;
 pub use recover::{decode, impersonate, recover, recover_batch, recover_transaction};
 pub use revert::{halt_message, revert_message, revert_reason};
+pub use simulate::{
+    CallResult, Checks, Ending, MAX_SIMULATED_BLOCKS, SimulatedBlock, SimulatedCalls, SimulatedLog, Simulation,
+    SimulationBase, Transfers,
+};
+pub use trace::{TraceRequest, Tracer, TransactionTrace};
 pub use validate::{HeadFacts, Origin, SenderCode, SenderFacts, ValidTx, validate};

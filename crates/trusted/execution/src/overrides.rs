@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{Address, B256, Bytes, U256};
+use cloister_primitives::{Code, Rejected};
 
 /// Accounts that a call sees differently.
 pub type StateOverrides = BTreeMap<Address, AccountOverride>;
@@ -20,6 +22,22 @@ pub struct AccountOverride {
     pub state: Option<BTreeMap<U256, U256>>,
     /// Some slots; the others keep their values. Excludes `state`.
     pub state_diff: Option<BTreeMap<U256, U256>>,
+    /// Where the precompile at this address is found instead.
+    pub move_precompile_to: Option<Address>,
+}
+
+impl AccountOverride {
+    /// Checks that no field contradicts another.
+    ///
+    /// # Errors
+    /// [`Code::InvalidOverride`] in geth's words, if all of the storage is given and changes to it as well.
+    pub(crate) fn check(&self, address: Address) -> Result<(), Rejected> {
+        if self.state.is_some() && self.state_diff.is_some() {
+            let message = format!("account {address} has both 'state' and 'stateDiff'");
+            return Err(Rejected::with_detail(Code::InvalidOverride, message));
+        }
+        Ok(())
+    }
 }
 
 /// How a call sees the block it runs in.
@@ -43,4 +61,8 @@ pub struct BlockOverrides {
     pub blob_base_fee: Option<u128>,
     /// BLOCKHASH by height.
     pub block_hashes: BTreeMap<u64, B256>,
+    /// Root handed to the EIP-4788 contract; only blocks of a simulation have one.
+    pub beacon_root: Option<B256>,
+    /// Withdrawals (EIP-4895); only blocks of a simulation have any.
+    pub withdrawals: Option<Vec<Withdrawal>>,
 }

@@ -32,6 +32,10 @@ pub enum SnapshotChunk {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetaBlob {}
 
+/// What is inside: one section of the log index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogSectionBlob {}
+
 /// Ciphertext of a `T`, with a clear header; besides public metadata the only thing that may leave the enclave.
 ///
 /// The header is well-formed and the length agrees with it; whether the content is genuine is known after opening.

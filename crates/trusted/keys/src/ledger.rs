@@ -4,11 +4,11 @@ use core::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use alloy_primitives::B256;
-use cloister_crypto::{AeadKey, Key, MAX_SEALS_PER_KEY, NONCE_LEN, Nonce, TAG_LEN, hmac_sha256};
+use cloister_crypto::{AeadKey, Key, MAX_SEALS_PER_KEY, NONCE_LEN, Nonce, TAG_LEN, hmac_sha256, siphash_2_4};
 use cloister_primitives::Height;
 
-use crate::blob::{BlockBlob, HEADER_LEN, Header, MetaBlob, OVERHEAD, SnapshotChunk, pad, unpad};
-use crate::derive::{BLOCK, COMMITMENT, LEDGER, META, RECORD, SNAPSHOT, derive};
+use crate::blob::{BlockBlob, HEADER_LEN, Header, LogSectionBlob, MetaBlob, OVERHEAD, SnapshotChunk, pad, unpad};
+use crate::derive::{BLOCK, COMMITMENT, LEDGER, LOG_FINGERPRINT, LOGS, META, RECORD, SNAPSHOT, derive};
 use crate::{Epoch, Incarnation, MAX_PLAINTEXT_BYTES, OpenError, PlatformKey, SNAPSHOT_CHUNK_BYTES, Sealed, SizeClass};
 
 #[cfg(test)]
@@ -37,6 +37,17 @@ pub struct SnapshotAad {
     pub index: u32,
     /// Of the snapshot; for opening, that of its first chunk.
     pub incarnation: Incarnation,
+}
+
+/// What a sealed section of the log index is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSectionAad {
+    /// Height of the section's last block.
+    pub last: Height,
+    /// Of the process that seals; for opening, [`Sealed::incarnation`].
+    pub incarnation: Incarnation,
+    /// Hash of the section's last block, and so of all before it.
+    pub last_hash: B256,
 }
 
 /// What sealed metadata is bound to.
@@ -79,6 +90,8 @@ pub struct LedgerKeys {
     block: Family,
     snapshot: Family,
     meta: Family,
+    logs: Family,
+    log_fingerprint: Key,
     commitment: Key,
 }
 
@@ -112,6 +125,8 @@ impl LedgerKeys {
             block: Family::new(b"cloister/block\0", derive(&ledger, BLOCK, &[])),
             snapshot: Family::new(b"cloister/snapshot\0", derive(&ledger, SNAPSHOT, &[])),
             meta: Family::new(b"cloister/meta\0", derive(&ledger, META, &[])),
+            logs: Family::new(b"cloister/logs\0", derive(&ledger, LOGS, &[])),
+            log_fingerprint: derive(&ledger, LOG_FINGERPRINT, &[]),
             commitment: derive(&ledger, COMMITMENT, &[]),
         }
     }
@@ -189,6 +204,39 @@ impl LedgerKeys {
     /// [`OpenError`].
     pub fn open_meta(&self, aad: &MetaAad, sealed: Sealed<MetaBlob>) -> Result<Vec<u8>, OpenError> {
         self.open(&self.meta, aad.incarnation, &[], sealed)
+    }
+
+    /// Pads and seals a section of the log index.
+    ///
+    /// # Errors
+    /// [`SealError`]; the section has then gone nowhere.
+    pub fn seal_log_section(
+        &self,
+        nonce: Nonce,
+        aad: &LogSectionAad,
+        section: impl AsRef<[u8]>,
+    ) -> Result<Sealed<LogSectionBlob>, SealError> {
+        let class = class_of(section.as_ref())?;
+        self.seal(&self.logs, class, aad.incarnation, nonce, &aad.position(), section.as_ref())
+    }
+
+    /// Opens a section of the log index.
+    ///
+    /// # Errors
+    /// [`OpenError`]; a genuine section of other blocks is an [`OpenError::Authentication`].
+    pub fn open_log_section(&self, aad: &LogSectionAad, sealed: Sealed<LogSectionBlob>) -> Result<Vec<u8>, OpenError> {
+        self.open(&self.logs, aad.incarnation, &aad.position(), sealed)
+    }
+
+    /// Four bytes that stand for a value at a place of a log (its address, or one of its topics) in the log index. Who does
+    /// not have the key cannot choose two values that share them, and so cannot make other people's queries slow.
+    #[must_use]
+    pub fn log_fingerprint(&self, place: u8, value: &B256) -> u32 {
+        let mut input = [0; 33];
+        input[0] = place;
+        input[1..].copy_from_slice(value.as_slice());
+        let [.., a, b, c, d] = siphash_2_4(&self.log_fingerprint, &input).to_be_bytes();
+        u32::from_be_bytes([a, b, c, d])
     }
 
     /// The salt that hides a root in the public header: a pseudo-random function of height and domain.
@@ -275,6 +323,15 @@ impl BlockAad {
         let mut bytes = [0; 40];
         bytes[..8].copy_from_slice(&self.height.0.to_be_bytes());
         bytes[8..].copy_from_slice(self.parent_hash.as_slice());
+        bytes
+    }
+}
+
+impl LogSectionAad {
+    fn position(&self) -> [u8; 40] {
+        let mut bytes = [0; 40];
+        bytes[..8].copy_from_slice(&self.last.0.to_be_bytes());
+        bytes[8..].copy_from_slice(self.last_hash.as_slice());
         bytes
     }
 }

@@ -1,7 +1,7 @@
 //! Key hierarchy, and sealing of what leaves the enclave for the disk.
 //!
-//! **Duty.** Derives every key from the platform's by label ([`LedgerKeys::derive`]); seals block records, snapshot chunks
-//! and metadata into padded blobs and opens them again. `docs/keys.md` is the reference for labels, layout and loss.
+//! **Duty.** Derives every key from the platform's by label ([`LedgerKeys::derive`]); seals block records, snapshot chunks,
+//! sections of the log index and metadata into padded blobs and opens them again. `docs/keys.md` is the reference for labels, layout and loss.
 //!
 //! **Trusts.** The platform key it is given, and that the nonces and incarnations handed in are fresh randomness.
 //!
@@ -18,9 +18,9 @@ mod ledger;
 mod platform;
 mod size_class;
 
-pub use blob::{BlockBlob, FORMAT_VERSION, HEADER_LEN, MetaBlob, OpenError, Sealed, SnapshotChunk};
+pub use blob::{BlockBlob, FORMAT_VERSION, HEADER_LEN, LogSectionBlob, MetaBlob, OpenError, Sealed, SnapshotChunk};
 pub use cloister_crypto::{EntropySource, NONCE_LEN, Nonce, draw_nonce};
-pub use ledger::{BlockAad, LedgerKeys, MetaAad, SaltDomain, SealError, SnapshotAad};
+pub use ledger::{BlockAad, LedgerKeys, LogSectionAad, MetaAad, SaltDomain, SealError, SnapshotAad};
 pub use platform::{KeyError, PlatformKey};
 pub use size_class::{MAX_PLAINTEXT_BYTES, MAX_SEALED_BYTES, SNAPSHOT_CHUNK_BYTES, SizeClass};
 

@@ -268,6 +268,11 @@ impl Lane {
         }
     }
 
+    /// Those that could be executed one after the other, in flight included.
+    pub(crate) fn executable_entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.range(..self.end).map(|(_, entry)| entry.as_ref())
+    }
+
     #[cfg(test)]
     pub(crate) const fn entries(&self) -> &BTreeMap<u64, Box<Entry>> {
         &self.entries

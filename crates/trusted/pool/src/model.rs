@@ -240,6 +240,8 @@ proptest! {
         }
         let expected = model.take(u64::MAX, usize::MAX, 0);
         let limits = TakeLimits { max_transactions: usize::MAX, gas_limit: u64::MAX, base_fee: 0 };
+        let previewed: Vec<_> = pool.preview(limits).into_iter().map(cloister_execution::ValidTx::hash).collect();
+        prop_assert_eq!(&previewed, &expected);
         let drained: Vec<_> = pool.take(SlotId(u64::MAX), limits).iter().map(cloister_execution::ValidTx::hash).collect();
         prop_assert_eq!(drained, expected);
     }

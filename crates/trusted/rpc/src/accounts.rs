@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use alloy_eips::{BlockId, BlockNumberOrTag};
+use alloy_eips::BlockId;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use cloister_core::{RequestBody, Response, SeenState};
 use cloister_primitives::Code;
@@ -17,6 +17,7 @@ use crate::{
     convert::Quantity,
     errors::{self, RpcResult},
     params::{Json, Param as _, decode_storage_key},
+    pending::is_pending,
 };
 
 /// Slots that one `eth_getStorageValues` may ask for, as in geth.
@@ -26,6 +27,9 @@ const CLIENT_LIMIT_EXCEEDED: i32 = -38026;
 
 async fn balance(call: MethodCall) -> RpcResult<U256> {
     let (address, id) = call.params::<(Address, Option<BlockId>)>()?;
+    if let Some(balance) = call.pending(id).await?.and_then(|pending| pending.balance(address)) {
+        return Ok(balance);
+    }
     let state = call.state(id).await?;
     let account = state.account(address).map_err(|error| errors::state(&error))?;
     Ok(account.balance)
@@ -33,7 +37,7 @@ async fn balance(call: MethodCall) -> RpcResult<U256> {
 
 async fn transaction_count(call: MethodCall) -> RpcResult<Quantity> {
     let (address, id) = call.params::<(Address, Option<BlockId>)>()?;
-    if id == Some(BlockId::Number(BlockNumberOrTag::Pending)) {
+    if is_pending(id) {
         return pending_nonce(&call, address).await.map(Quantity::from);
     }
     let state = call.state(id).await?;
@@ -51,6 +55,9 @@ pub(crate) async fn pending_nonce(call: &MethodCall, address: Address) -> RpcRes
 
 async fn code(call: MethodCall) -> RpcResult<Bytes> {
     let (address, id) = call.params::<(Address, Option<BlockId>)>()?;
+    if let Some(code) = call.pending(id).await?.and_then(|pending| pending.code(address)) {
+        return Ok(code);
+    }
     let state = call.state(id).await?;
     state.code(address).map_err(|error| errors::state(&error))
 }
@@ -67,6 +74,9 @@ fn slot(state: &SeenState, address: Address, slot: U256) -> RpcResult<B256> {
 async fn storage_at(call: MethodCall) -> RpcResult<B256> {
     let (address, key, id) = call.params::<(Address, String, Option<BlockId>)>()?;
     let key = decode_storage_key(&key).map_err(errors::invalid_params)?;
+    if let Some(value) = call.pending(id).await?.and_then(|pending| pending.storage(address, key.slot)) {
+        return Ok(value);
+    }
     slot(&call.state(id).await?, address, key.slot)
 }
 
@@ -146,18 +156,21 @@ async fn account_info(call: MethodCall) -> RpcResult<AccountInfo> {
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
-        .method(info("eth_getBalance", "address, block?", "Balance in wei."), balance)?
+        .method(info("eth_getBalance", "address, block? -> wei", "Balance in wei."), balance)?
         .method(
             info(
                 "eth_getTransactionCount",
-                "address, block?",
+                "address, block? -> quantity",
                 "Nonce; with `pending`, that of the next transaction to send.",
             ),
             transaction_count,
         )?
-        .method(info("eth_getCode", "address, block?", "Code of an account."), code)?
-        .method(info("eth_getStorageAt", "address, key, block?", "A storage slot."), storage_at)?
-        .method(info("eth_getStorageValues", "keys by address, block?", "Many storage slots."), storage_values)?
-        .method(info("eth_getAccountInfo", "address, block?", "Balance, nonce and code."), account_info)?;
+        .method(info("eth_getCode", "address, block? -> code", "Code of an account."), code)?
+        .method(info("eth_getStorageAt", "address, key, block? -> storage value", "A storage slot."), storage_at)?
+        .method(
+            info("eth_getStorageValues", "keys by address, block? -> storage values", "Many storage slots."),
+            storage_values,
+        )?
+        .method(info("eth_getAccountInfo", "address, block? -> account", "Balance, nonce and code."), account_info)?;
     Ok(())
 }

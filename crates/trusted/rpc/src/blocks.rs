@@ -3,13 +3,15 @@
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::B256;
 use cloister_core::SeenBlock;
+use cloister_primitives::Code;
 use jsonrpsee::core::RegisterMethodError;
-use serde_json::value::RawValue;
+use serde::Serialize;
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     MethodCall, MethodInfo, Registry,
     convert::{BlockJson, Bodies, HeaderJson, Quantity, ReceiptJson},
-    errors::RpcResult,
+    errors::{self, RpcResult},
 };
 
 async fn block_number(call: MethodCall) -> RpcResult<Quantity> {
@@ -17,10 +19,36 @@ async fn block_number(call: MethodCall) -> RpcResult<Quantity> {
     Ok(call.context.ledger.head().0.into())
 }
 
-async fn by_number(call: MethodCall) -> RpcResult<Option<BlockJson>> {
+/// A block that is made, or one that is called pending and has no identity yet.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+enum AnyBlock {
+    Made(BlockJson),
+    Pending(Value),
+}
+
+async fn by_number(call: MethodCall) -> RpcResult<Option<AnyBlock>> {
     let (number, full) = call.params::<(BlockNumberOrTag, Option<bool>)>()?;
-    let block = call.block(number.into()).await?;
-    Ok(shown(block, full))
+    if let Some(pending) = call.pending(Some(number.into())).await? {
+        let bodies = Bodies::from(full.unwrap_or(false));
+        return pending.json(bodies).map(|json| Some(AnyBlock::Pending(json)));
+    }
+    let Some(block) = shown(call.block(number.into()).await?, full) else {
+        return Ok(None);
+    };
+    if number.is_pending() {
+        return without_identity(&block).map(|json| Some(AnyBlock::Pending(json)));
+    }
+    Ok(Some(AnyBlock::Made(block)))
+}
+
+/// As geth shows a pending block: what only a block that is made can have is `null`.
+fn without_identity(block: &BlockJson) -> RpcResult<Value> {
+    let mut json = serde_json::to_value(block).map_err(|_| errors::code(Code::Internal))?;
+    for field in ["hash", "miner", "nonce"] {
+        json[field] = Value::Null;
+    }
+    Ok(json)
 }
 
 async fn by_hash(call: MethodCall) -> RpcResult<Option<BlockJson>> {
@@ -55,6 +83,9 @@ async fn receipts(call: MethodCall) -> RpcResult<Option<Vec<ReceiptJson>>> {
 
 async fn count_by_number(call: MethodCall) -> RpcResult<Option<Quantity>> {
     let (number,) = call.params::<(BlockNumberOrTag,)>()?;
+    if let Some(pending) = call.pending(Some(number.into())).await? {
+        return Ok(count(Some(pending.block)));
+    }
     Ok(count(call.block(number.into()).await?))
 }
 
@@ -90,20 +121,35 @@ async fn uncle_by_hash(call: MethodCall) -> RpcResult<Option<Box<RawValue>>> {
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
-        .method(info("eth_blockNumber", "", "Height of the newest committed block."), block_number)?
-        .method(info("eth_getBlockByNumber", "block, full?", "A block by height or tag."), by_number)?
-        .method(info("eth_getBlockByHash", "hash, full?", "A block by its hash."), by_hash)?
-        .method(info("eth_getHeaderByNumber", "block", "A header by height or tag."), header_by_number)?
-        .method(info("eth_getHeaderByHash", "hash", "A header by its block's hash."), header_by_hash)?
-        .method(info("eth_getBlockReceipts", "block", "All receipts of a block."), receipts)?
-        .method(info("eth_getBlockTransactionCountByNumber", "block", "Transactions in a block."), count_by_number)?
-        .method(info("eth_getBlockTransactionCountByHash", "hash", "Transactions in a block."), count_by_hash)?
-        .method(info("eth_getUncleCountByBlockNumber", "block", "Zero: there are no uncles."), uncle_count_by_number)?
-        .method(info("eth_getUncleCountByBlockHash", "hash", "Zero: there are no uncles."), uncle_count_by_hash)?
+        .method(info("eth_blockNumber", "-> quantity", "Height of the newest committed block."), block_number)?
+        .method(info("eth_getBlockByNumber", "number, full? -> block object", "A block by height or tag."), by_number)?
+        .method(info("eth_getBlockByHash", "hash, full? -> block object", "A block by its hash."), by_hash)?
+        .method(info("eth_getHeaderByNumber", "number -> header", "A header by height or tag."), header_by_number)?
+        .method(info("eth_getHeaderByHash", "hash -> header", "A header by its block's hash."), header_by_hash)?
+        .method(info("eth_getBlockReceipts", "block -> receipts", "All receipts of a block."), receipts)?
         .method(
-            info("eth_getUncleByBlockNumberAndIndex", "block, index", "Null: there are no uncles."),
+            info("eth_getBlockTransactionCountByNumber", "number -> quantity or null", "Transactions in a block."),
+            count_by_number,
+        )?
+        .method(
+            info("eth_getBlockTransactionCountByHash", "hash -> quantity or null", "Transactions in a block."),
+            count_by_hash,
+        )?
+        .method(
+            info("eth_getUncleCountByBlockNumber", "number -> quantity or null", "Zero: there are no uncles."),
+            uncle_count_by_number,
+        )?
+        .method(
+            info("eth_getUncleCountByBlockHash", "hash -> quantity or null", "Zero: there are no uncles."),
+            uncle_count_by_hash,
+        )?
+        .method(
+            info("eth_getUncleByBlockNumberAndIndex", "number, index -> block object", "Null: there are no uncles."),
             uncle_by_number,
         )?
-        .method(info("eth_getUncleByBlockHashAndIndex", "hash, index", "Null: there are no uncles."), uncle_by_hash)?;
+        .method(
+            info("eth_getUncleByBlockHashAndIndex", "hash, index -> block object", "Null: there are no uncles."),
+            uncle_by_hash,
+        )?;
     Ok(())
 }

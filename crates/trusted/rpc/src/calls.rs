@@ -10,7 +10,7 @@ mod short;
 
 use std::sync::Arc;
 
-use alloy_eips::{BlockId, eip2930::AccessList};
+use alloy_eips::{BlockId, BlockNumberOrTag, eip2930::AccessList};
 use alloy_primitives::{B256, Bytes, keccak256};
 use cloister_access::Caller;
 use cloister_core::{Ledger, SeenBlock, SeenState};
@@ -27,9 +27,11 @@ use crate::{
     MethodCall, MethodInfo, Registry, RpcContext,
     convert::Quantity,
     errors::{self, RpcResult},
+    pending::{Pending, on_top},
 };
 
 pub use args::TransactionArgs;
+pub(crate) use overrides::block_overrides;
 pub use overrides::{BlockOverridesArg, StateOverridesArg};
 
 /// Runs `work` on a blocking thread once there is a permit.
@@ -41,7 +43,17 @@ where
     T: Send + 'static,
     W: FnOnce() -> RpcResult<T> + Send + 'static,
 {
-    let permit = context.calls.clone().acquire_owned().await;
+    counting_as(context, 1, work).await
+}
+
+/// As [`on_blocking_thread`], for work that counts as so many calls, or as all that may run at one time.
+pub(crate) async fn counting_as<T, W>(context: &RpcContext, calls: u32, work: W) -> RpcResult<T>
+where
+    T: Send + 'static,
+    W: FnOnce() -> RpcResult<T> + Send + 'static,
+{
+    let most = u32::try_from(context.limits.concurrent_calls).unwrap_or(u32::MAX);
+    let permit = context.calls.clone().acquire_many_owned(calls.min(most)).await;
     let permit = permit.map_err(|_| errors::code(Code::Unavailable))?;
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
@@ -71,8 +83,17 @@ impl Execution {
     /// # Errors
     /// `header not found`, or that the block's state is no longer kept.
     pub async fn prepare(call: &MethodCall, request: CallRequest, id: Option<BlockId>) -> RpcResult<Self> {
-        let block = call.required_block(id).await?;
-        let state = call.state_at(block.height()).await?;
+        let (block, state, state_overrides) = match call.pending(id).await? {
+            Some(Pending { block, overrides }) => {
+                let parent = Height(block.height().0.saturating_sub(1));
+                (block, call.state_at(parent).await?, overrides)
+            }
+            None => {
+                let block = call.required_block(id).await?;
+                let state = call.state_at(block.height()).await?;
+                (block, state, StateOverrides::new())
+            }
+        };
         Ok(Self {
             ledger: call.context.ledger.clone(),
             caller: call.caller.clone(),
@@ -80,7 +101,7 @@ impl Execution {
             block,
             state,
             request,
-            state_overrides: StateOverrides::new(),
+            state_overrides,
             block_overrides: BlockOverrides::default(),
             gas_cap: call.context.limits.call_gas,
         })
@@ -89,7 +110,9 @@ impl Execution {
     /// Adds what the call shall see differently.
     #[must_use]
     pub fn with_overrides(mut self, state: Option<StateOverridesArg>, block: Option<BlockOverridesArg>) -> Self {
-        self.state_overrides = state.map(|arg| arg.0).unwrap_or_default();
+        if let Some(StateOverridesArg(asked)) = state {
+            self.state_overrides = on_top(self.state_overrides, asked);
+        }
         self.block_overrides = block.map(|arg| arg.0).unwrap_or_default();
         self
     }
@@ -120,16 +143,33 @@ impl Execution {
             block_overrides: &self.block_overrides,
             gas_cap: self.gas_cap,
         };
-        work(&self.executor, view, &env, &self.request).map_err(|error| errors::execution(&error))
+        work(&self.executor, view, &env, &self.request).map_err(|error| self.error(&error))
+    }
+
+    /// As geth says it. On a development network a call that stopped or found no gas limit also says that it
+    /// returned nothing: Hardhat's matchers take an error without data for one of the connection.
+    fn error(&self, error: &ExecutionError) -> ErrorObjectOwned {
+        let shown = errors::execution(error);
+        let ran = match error {
+            ExecutionError::Halted { .. } => true,
+            ExecutionError::Rejected(refusal) => refusal.code() == Code::GasRequiredExceedsAllowance,
+            _ => false,
+        };
+        if ran && self.ledger.spec().is_development() { errors::with_data(shown, &Bytes::new()) } else { shown }
     }
 
     fn block_hash(&self, height: u64) -> Option<B256> {
-        self.ledger.reader(&self.caller).block_hash(Height(height))
+        block_hash(&self.ledger, &self.caller, height)
     }
 }
 
+/// The hash of a block, as BLOCKHASH needs it.
+pub(crate) fn block_hash(ledger: &Ledger, caller: &Caller, height: u64) -> Option<B256> {
+    ledger.reader(caller).hash_at(Height(height))
+}
+
 /// A call that policy refuses looks like a revert with the custom error `NotAuthorized()`.
-fn not_authorized() -> ErrorObjectOwned {
+pub(crate) fn not_authorized() -> ErrorObjectOwned {
     let selector = &keccak256("NotAuthorized()")[..4];
     errors::reverted(&Bytes::copy_from_slice(selector))
 }
@@ -144,18 +184,22 @@ async fn eth_call(call: MethodCall) -> RpcResult<Bytes> {
     execution.run(&call.context, |executor, view, env, request| executor.call(view, env, request)?.into_output()).await
 }
 
-/// The gas limit that a request needs in the context of block `id`.
+/// Where an estimate takes place that names no block: in the one that the transaction will be in, where
+/// there is such a thing.
+const NEXT: Option<BlockId> = Some(BlockId::Number(BlockNumberOrTag::Pending));
+
+/// The gas limit that a request needs in the next block.
 ///
 /// # Errors
 /// As `eth_estimateGas`.
-pub async fn estimate(call: &MethodCall, request: CallRequest, id: Option<BlockId>) -> RpcResult<u64> {
-    Execution::prepare(call, request, id).await?.run(&call.context, Executor::estimate_gas).await
+pub async fn estimate(call: &MethodCall, request: CallRequest) -> RpcResult<u64> {
+    Execution::prepare(call, request, NEXT).await?.run(&call.context, Executor::estimate_gas).await
 }
 
 async fn estimate_gas(call: MethodCall) -> RpcResult<Quantity> {
     let (args, id, state, block) =
         call.params::<(TransactionArgs, Option<BlockId>, Option<StateOverridesArg>, Option<BlockOverridesArg>)>()?;
-    Execution::prepare(&call, args.into_call_request()?, id)
+    Execution::prepare(&call, args.into_call_request()?, id.or(NEXT))
         .await?
         .with_overrides(state, block)
         .run(&call.context, Executor::estimate_gas)
@@ -196,7 +240,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
         .method(
             info(
                 "eth_call",
-                "call, block?, state overrides?, block overrides?",
+                "call, block?, state overrides?, block overrides? -> data",
                 "Executes a call without a transaction.",
             ),
             eth_call,
@@ -204,7 +248,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
         .method(
             info(
                 "eth_estimateGas",
-                "call, block?, state overrides?, block overrides?",
+                "call, block?, state overrides?, block overrides? -> quantity",
                 "The gas limit that a transaction needs.",
             ),
             estimate_gas,
@@ -212,7 +256,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
         .method(
             info(
                 "eth_createAccessList",
-                "call, block?, state overrides?",
+                "call, block?, state overrides? -> access list",
                 "The access list (EIP-2930) that a transaction would profit from.",
             ),
             create_access_list,

@@ -6,6 +6,7 @@ use alloy_eips::{eip2124::ForkHash, eip2935, eip4788, eip7002, eip7251, eip7840:
 
 use alloy_primitives::{Address, B256, Bytes};
 use cloister_primitives::{ChainSpec, EthereumHardfork, ForkCondition, Height};
+use cloister_state::HistoryLimits;
 use jsonrpsee::core::RegisterMethodError;
 use serde::Serialize;
 
@@ -179,8 +180,71 @@ async fn config(call: MethodCall) -> RpcResult<Config> {
     Ok(config_at(spec, genesis.hash(), head.height(), head.header().timestamp))
 }
 
+/// What the node can answer about, for routers of requests (execution-apis, `eth_capabilities`).
+#[derive(Clone, Debug, Serialize)]
+struct Capabilities {
+    head: HeadJson,
+    state: Kept,
+    tx: Kept,
+    logs: Kept,
+    receipts: Kept,
+    blocks: Kept,
+    stateproofs: Kept,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct HeadJson {
+    number: Quantity,
+    hash: B256,
+}
+
+/// From which block on something is kept.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Kept {
+    disabled: bool,
+    oldest_block: Quantity,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delete_strategy: Option<Window>,
+}
+
+/// What is older than so many blocks may be gone.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Window {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    retention_blocks: Quantity,
+}
+
+impl Kept {
+    const ALWAYS: Self = Self { disabled: false, oldest_block: Quantity(0), delete_strategy: None };
+}
+
+async fn capabilities(call: MethodCall) -> RpcResult<Capabilities> {
+    call.no_params()?;
+    let head = call.head()?;
+    let state = Kept {
+        disabled: false,
+        oldest_block: call.reader().oldest_state().0.into(),
+        delete_strategy: Some(Window { kind: "window", retention_blocks: Quantity::count(HistoryLimits::MIN_BLOCKS) }),
+    };
+    Ok(Capabilities {
+        head: HeadJson { number: head.height().0.into(), hash: head.hash() },
+        state,
+        tx: Kept::ALWAYS,
+        logs: Kept::ALWAYS,
+        receipts: Kept::ALWAYS,
+        blocks: Kept::ALWAYS,
+        stateproofs: state,
+    })
+}
+
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
-    registry.method(MethodInfo::new("eth_config", "", "Rules in force and to come (EIP-7910)."), config)?;
+    let info = MethodInfo::new;
+    registry
+        .method(info("eth_config", "-> rules", "Rules in force and to come (EIP-7910)."), config)?
+        .method(info("eth_capabilities", "-> capabilities", "How far back the node can answer."), capabilities)?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use cloister_core::{CoreError, Event, Ledger, Request, RequestBody, Response};
 use cloister_execution::Executor;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
-use crate::filters::Filters;
+use crate::{feeds::Feeds, filters::Filters, reference::Reference};
 
 /// A request on its way to the core, and where its answer goes.
 #[derive(Debug)]
@@ -62,6 +62,10 @@ pub struct RpcLimits {
     pub call_gas: u64,
     /// Calls executing at one time.
     pub concurrent_calls: usize,
+    /// Memory the trace of one transaction may take, bytes.
+    pub trace_bytes: usize,
+    /// JSON one answer of traces may have, bytes.
+    pub trace_answer_bytes: usize,
     /// How long `eth_sendRawTransactionSync` waits at most, milliseconds.
     pub sync_timeout_ms: u64,
     /// Blocks `eth_feeHistory` reports at most.
@@ -81,6 +85,8 @@ impl Default for RpcLimits {
             subscriptions_per_connection: 128,
             call_gas: 50_000_000,
             concurrent_calls: 8,
+            trace_bytes: 256 << 20,
+            trace_answer_bytes: 128 << 20,
             sync_timeout_ms: 20_000,
             fee_history_blocks: 1_024,
             proof_keys: 1_024,
@@ -106,10 +112,14 @@ pub struct RpcContext {
     pub calls: Arc<Semaphore>,
     /// Polling filters of all clients.
     pub(crate) filters: Arc<Filters>,
+    /// What subscribers listen to.
+    pub(crate) feeds: Feeds,
+    /// What can be called.
+    pub(crate) reference: Arc<Reference>,
 }
 
 impl RpcContext {
-    /// A context over these parts.
+    /// A context over these parts, within a runtime.
     #[must_use]
     pub fn new(
         ledger: Ledger,
@@ -118,14 +128,17 @@ impl RpcContext {
         events: broadcast::Sender<Event>,
         limits: RpcLimits,
     ) -> Self {
+        let feeds = Feeds::start(ledger.clone(), events.subscribe());
         Self {
             ledger,
+            feeds,
             core,
             executor,
             events,
             calls: Arc::new(Semaphore::new(limits.concurrent_calls)),
             limits: Arc::new(limits),
             filters: Arc::default(),
+            reference: Arc::default(),
         }
     }
 }

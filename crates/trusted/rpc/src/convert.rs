@@ -13,6 +13,7 @@ mod transaction;
 mod tests;
 
 pub use block::{BlockJson, Bodies, HeaderJson};
+pub(crate) use block::{block_length, header_fields};
 pub use log::LogJson;
 pub use quantity::{HexBytes, Quantity};
 pub use receipt::ReceiptJson;

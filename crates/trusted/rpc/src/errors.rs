@@ -54,10 +54,15 @@ pub fn core(error: &CoreError) -> ErrorObjectOwned {
     }
 }
 
-/// The state of a block cannot be read. Why is the node's business.
+/// The state of a block cannot be read. Why is the node's business, unless the caller can do
+/// something about it.
 #[must_use]
-pub fn state(_: &StateError) -> ErrorObjectOwned {
-    code(Code::StateUnavailable)
+pub fn state(error: &StateError) -> ErrorObjectOwned {
+    match error {
+        StateError::Overtaken => code(Code::Unavailable),
+        StateError::ProjectionTooLarge { .. } => code(Code::LimitExceeded),
+        _ => code(Code::StateUnavailable),
+    }
 }
 
 /// A call reverted: code 3, the reason if there is one, and what was returned as data.
@@ -77,6 +82,12 @@ pub fn execution(error: &ExecutionError) -> ErrorObjectOwned {
         ExecutionError::State(error) => state(error),
         _ => code(Code::Internal),
     }
+}
+
+/// The same error with data.
+#[must_use]
+pub fn with_data(error: ErrorObjectOwned, data: &Bytes) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(error.code(), error.message().to_owned(), Some(data))
 }
 
 /// The transaction is in the pool, but was not committed in time (EIP-7966).

@@ -224,11 +224,20 @@ fn at_percentiles(tips: &[(u128, u64)], percentiles: &[f64]) -> Vec<Quantity> {
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
-        .method(info("eth_gasPrice", "", "A price per gas that will do, in wei."), gas_price)?
-        .method(info("eth_maxPriorityFeePerGas", "", "A tip per gas that will do, in wei."), max_priority_fee)?
-        .method(info("eth_baseFee", "", "Base fee of the next block."), base_fee)?
-        .method(info("eth_blobBaseFee", "", "Base fee of blob gas in the newest block."), blob_base_fee)?
-        .method(info("eth_feeHistory", "blocks, newest, percentiles?", "Fees of past blocks."), fee_history)?;
+        .method(info("eth_gasPrice", "-> quantity", "A price per gas that will do, in wei."), gas_price)?
+        .method(
+            info("eth_maxPriorityFeePerGas", "-> quantity", "A tip per gas that will do, in wei."),
+            max_priority_fee,
+        )?
+        .method(info("eth_baseFee", "-> quantity or null", "Base fee of the next block."), base_fee)?
+        .method(
+            info("eth_blobBaseFee", "-> quantity or null", "Base fee of blob gas in the newest block."),
+            blob_base_fee,
+        )?
+        .method(
+            info("eth_feeHistory", "blocks, newest, percentiles? -> fee history", "Fees of past blocks."),
+            fee_history,
+        )?;
     Ok(())
 }
 

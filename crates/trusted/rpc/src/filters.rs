@@ -288,15 +288,19 @@ async fn uninstall(call: MethodCall) -> RpcResult<bool> {
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
-        .method(info("eth_newFilter", "filter", "A filter of new logs; answers its id."), new_filter)?
-        .method(info("eth_newBlockFilter", "", "A filter of new blocks; answers its id."), new_block_filter)?
+        .method(info("eth_newFilter", "filter -> id", "A filter of new logs; answers its id."), new_filter)?
+        .method(info("eth_newBlockFilter", "-> id", "A filter of new blocks; answers its id."), new_block_filter)?
         .method(
-            info("eth_newPendingTransactionFilter", "full?", "A filter of new pending transactions; answers its id."),
+            info(
+                "eth_newPendingTransactionFilter",
+                "full? -> id",
+                "A filter of new pending transactions; answers its id.",
+            ),
             new_pending_filter,
         )?
-        .method(info("eth_getFilterChanges", "id", "What is new since the last poll of a filter."), changes)?
-        .method(info("eth_getFilterLogs", "id", "All logs that a filter matches."), filter_logs)?
-        .method(info("eth_uninstallFilter", "id", "Removes a filter."), uninstall)?;
+        .method(info("eth_getFilterChanges", "id -> changes", "What is new since the last poll of a filter."), changes)?
+        .method(info("eth_getFilterLogs", "id -> logs", "All logs that a filter matches."), filter_logs)?
+        .method(info("eth_uninstallFilter", "id -> flag", "Removes a filter."), uninstall)?;
     Ok(())
 }
 

@@ -15,32 +15,43 @@
 //! (`devtools`).
 
 mod accounts;
+mod backlog;
 mod blocks;
 pub mod calls;
 mod config;
 mod context;
 pub mod convert;
+mod debug;
 pub mod errors;
+mod feeds;
 mod fees;
 mod filters;
 mod ids;
+mod log_search;
 mod logs;
 mod net;
 pub mod params;
+mod pending;
 mod pool;
 mod proofs;
 mod reads;
+pub mod reference;
 mod registry;
 pub mod send;
 mod served;
+mod simulate;
 mod subscriptions;
 mod transactions;
+#[cfg(test)]
+mod vectors;
 
 use jsonrpsee::core::RegisterMethodError;
 
+pub use backlog::Backlog;
 pub use context::{CoreHandle, Envelope, RpcContext, RpcLimits};
 pub use ids::HexIdProvider;
 pub use net::client_version;
+pub use reference::{Callers, ParamInfo, Schema, Signature};
 pub use registry::{MethodCall, MethodInfo, Registry};
 pub use served::{Answer, Served};
 
@@ -56,6 +67,7 @@ pub fn registry(context: RpcContext) -> Result<Registry, RegisterMethodError> {
     accounts::register(&mut registry)?;
     proofs::register(&mut registry)?;
     calls::register(&mut registry)?;
+    simulate::register(&mut registry)?;
     send::register(&mut registry)?;
     fees::register(&mut registry)?;
     config::register(&mut registry)?;
@@ -63,6 +75,8 @@ pub fn registry(context: RpcContext) -> Result<Registry, RegisterMethodError> {
     filters::register(&mut registry)?;
     subscriptions::register(&mut registry)?;
     pool::register(&mut registry)?;
+    debug::register(&mut registry)?;
+    reference::register(&mut registry)?;
     Ok(registry)
 }
 

@@ -1,8 +1,8 @@
-//! Log queries: criteria, matching, and walking over blocks.
+//! Log queries: criteria, matching, bounds.
 
 use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{Address, B256, Bloom, BloomInput, Log};
-use cloister_core::{Lookup, SeenBlock, SeenTransaction};
+use cloister_core::{SeenBlock, SeenTransaction};
 use cloister_primitives::{Code, Height};
 use jsonrpsee::core::RegisterMethodError;
 use serde::{Deserialize, Serialize, Serializer};
@@ -11,16 +11,15 @@ use crate::{
     MethodCall, MethodInfo, Registry,
     convert::{LogJson, Place},
     errors::{self, RpcResult},
+    log_search,
     params::{Field, Json, Param, object},
 };
 
 /// Topics that a log has at most.
 const MAX_TOPICS: usize = 4;
-/// Blocks looked at before other requests get their turn.
-const BLOCKS_PER_TURN: u64 = 128;
 
 /// Which blocks a query is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum LogBlocks {
     /// One block.
     Hash(B256),
@@ -29,7 +28,7 @@ pub(crate) enum LogBlocks {
 }
 
 /// What logs to look for. Nothing in a place means anything.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LogFilter {
     pub(crate) blocks: LogBlocks,
     addresses: Vec<Address>,
@@ -160,20 +159,36 @@ impl LogFilter {
         }));
     }
 
+    /// Addresses of which one must match; none where any does.
+    pub(crate) fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// For each position topics of which one must match; none where any does.
+    pub(crate) fn topics(&self) -> &[Vec<B256>] {
+        &self.topics
+    }
+
     /// The matching logs of one block, as far as its reader may see them.
     pub(crate) fn of_block(&self, block: &SeenBlock) -> Vec<FoundLog> {
-        if !self.may_match(&block.header().logs_bloom) {
-            return Vec::new();
-        }
         let mut found = Vec::new();
+        self.collect_from(block, &mut found);
+        found
+    }
+
+    /// Adds the matching logs of one block, as far as its reader may see them.
+    pub(crate) fn collect_from(&self, block: &SeenBlock, found: &mut Vec<FoundLog>) {
+        // A shortcut only: on a confidential chain the header's filter never says no.
+        if !self.may_match(&block.header().logs_bloom) {
+            return;
+        }
         for seen in block.transactions() {
             // Numbering a transaction's logs walks the block: only for those that may match.
             let has_match = seen.receipt().is_some_and(|receipt| receipt.logs().iter().any(|log| self.matches(log)));
             if has_match {
-                self.collect(&seen, &mut found);
+                self.collect(&seen, found);
             }
         }
-        found
     }
 }
 
@@ -231,7 +246,8 @@ pub(crate) async fn find(call: &MethodCall, filter: &LogFilter) -> RpcResult<Vec
             let block = call.block_by_hash(hash).await?;
             let block = block.ok_or_else(|| errors::server_error("unknown block"))?;
             let found = filter.of_block(&block);
-            within_bounds(call, found)
+            within_bounds(call, &found)?;
+            Ok(found)
         }
         LogBlocks::Range { from, to } => match heights(call, from, to)? {
             Some((first, last)) => find_between(call, filter, first, last).await,
@@ -240,11 +256,12 @@ pub(crate) async fn find(call: &MethodCall, filter: &LogFilter) -> RpcResult<Vec
     }
 }
 
-fn within_bounds(call: &MethodCall, found: Vec<FoundLog>) -> RpcResult<Vec<FoundLog>> {
+/// Refuses to go on with more than one answer may carry.
+pub(crate) fn within_bounds(call: &MethodCall, found: &[FoundLog]) -> RpcResult<()> {
     if found.len() > call.context.limits.log_results {
         return Err(errors::code(Code::TooManyResults));
     }
-    Ok(found)
+    Ok(())
 }
 
 /// All logs that match in the blocks from `first` to `last`.
@@ -257,38 +274,7 @@ pub(crate) async fn find_between(
     if last.0.saturating_sub(first.0) >= call.context.limits.log_range_blocks {
         return Err(errors::code(Code::BlockRangeTooWide));
     }
-    let mut found = Vec::new();
-    let mut height = first;
-    while height <= last {
-        let lookup = call.reader().block(height);
-        match lookup {
-            Lookup::Found(block) => {
-                found.extend(filter.of_block(&block));
-                height = height.next();
-            }
-            Lookup::Stored(_) => {
-                // Sections are read whole: use all of one while it is here.
-                let section = call.section(height).await?;
-                let before = height;
-                for block in section {
-                    if block.height() == height && height <= last {
-                        found.extend(filter.of_block(&block));
-                        height = height.next();
-                    }
-                }
-                if height == before {
-                    return Err(errors::code(Code::HeaderNotFound));
-                }
-            }
-            // The chain went back while we looked.
-            Lookup::Absent => break,
-        }
-        found = within_bounds(call, found)?;
-        if height.0.is_multiple_of(BLOCKS_PER_TURN) {
-            tokio::task::yield_now().await;
-        }
-    }
-    Ok(found)
+    log_search::search(call, filter, first, last).await
 }
 
 async fn get_logs(call: MethodCall) -> RpcResult<Vec<FoundLog>> {
@@ -297,7 +283,8 @@ async fn get_logs(call: MethodCall) -> RpcResult<Vec<FoundLog>> {
 }
 
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
-    registry.method(MethodInfo::new("eth_getLogs", "filter", "Logs by place, contract and topics."), get_logs)?;
+    registry
+        .method(MethodInfo::new("eth_getLogs", "filter -> logs", "Logs by place, contract and topics."), get_logs)?;
     Ok(())
 }
 

@@ -65,17 +65,17 @@ async fn sha3(call: MethodCall) -> RpcResult<B256> {
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
-        .method(info("eth_chainId", "", "Chain id (EIP-155)."), chain_id)?
-        .method(info("eth_syncing", "", "False: an answering node is in step."), no)?
-        .method(info("eth_accounts", "", "Accounts the node signs for."), accounts)?
-        .method(info("eth_mining", "", "False: nothing is mined."), no)?
-        .method(info("eth_hashrate", "", "Zero: nothing is mined."), zero)?
-        .method(info("eth_coinbase", "", "Beneficiary of the newest block."), coinbase)?
-        .method(info("net_version", "", "Network id, which is the chain id, in decimal."), version)?
-        .method(info("net_listening", "", "True."), listening)?
-        .method(info("net_peerCount", "", "Peers of this node."), zero)?
-        .method(info("web3_clientVersion", "", "Name and version of this client."), web3_client_version)?
-        .method(info("web3_sha3", "data", "Keccak-256 of bytes."), sha3)?;
+        .method(info("eth_chainId", "-> quantity", "Chain id (EIP-155)."), chain_id)?
+        .method(info("eth_syncing", "-> flag", "False: an answering node is in step."), no)?
+        .method(info("eth_accounts", "-> addresses", "Accounts the node signs for."), accounts)?
+        .method(info("eth_mining", "-> flag", "False: nothing is mined."), no)?
+        .method(info("eth_hashrate", "-> quantity", "Zero: nothing is mined."), zero)?
+        .method(info("eth_coinbase", "-> address", "Beneficiary of the newest block."), coinbase)?
+        .method(info("net_version", "-> text", "Network id, which is the chain id, in decimal."), version)?
+        .method(info("net_listening", "-> flag", "True: the node takes requests."), listening)?
+        .method(info("net_peerCount", "-> quantity", "Peers of this node."), zero)?
+        .method(info("web3_clientVersion", "-> text", "Name and version of this client."), web3_client_version)?
+        .method(info("web3_sha3", "data -> hash", "Keccak-256 of bytes."), sha3)?;
     Ok(())
 }
 

@@ -76,10 +76,16 @@ impl<T: serde::de::DeserializeOwned> Param for Json<T> {
 
 /// Reads a JSON object, and only an object: `serde` would take an array of its fields as well.
 pub(crate) fn object<T: serde::de::DeserializeOwned>(json: &str, go_type: &str) -> Result<T, String> {
-    if !json.starts_with('{') {
-        return Err(format!("json: cannot unmarshal {} into Go value of type {go_type}", hex::kind(json)));
-    }
+    only_object(json, go_type)?;
     Json::decode(json).map(|Json(value)| value)
+}
+
+/// Refuses what is no JSON object.
+pub(crate) fn only_object(json: &str, go_type: &str) -> Result<(), String> {
+    if json.starts_with('{') {
+        return Ok(());
+    }
+    Err(format!("json: cannot unmarshal {} into Go value of type {go_type}", hex::kind(json)))
 }
 
 /// A field of an object, or one of its keys, read like a parameter: with geth's texts.
@@ -108,7 +114,7 @@ impl<'de, T: Param> Deserialize<'de> for Field<T> {
 
 /// The message of a JSON error without line and column, which count from an offset the client never
 /// sees.
-fn without_position(error: &serde_json::Error) -> String {
+pub(crate) fn without_position(error: &serde_json::Error) -> String {
     let mut text = error.to_string();
     if let Some(at) = text.rfind(" at line ") {
         text.truncate(at);

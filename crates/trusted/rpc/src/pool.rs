@@ -124,10 +124,13 @@ async fn pending_transactions(call: MethodCall) -> RpcResult<Vec<TransactionJson
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
-        .method(info("txpool_status", "", "Counts of pending and queued transactions."), status)?
-        .method(info("txpool_content", "", "Pending and queued transactions."), content)?
-        .method(info("txpool_contentFrom", "address", "Pending and queued transactions of a sender."), content_from)?
-        .method(info("txpool_inspect", "", "Pending and queued transactions, a line each."), inspect)?
-        .method(info("eth_pendingTransactions", "", "Pending transactions."), pending_transactions)?;
+        .method(info("txpool_status", "-> pool", "Counts of pending and queued transactions."), status)?
+        .method(info("txpool_content", "-> pool", "Pending and queued transactions."), content)?
+        .method(
+            info("txpool_contentFrom", "address -> pool", "Pending and queued transactions of a sender."),
+            content_from,
+        )?
+        .method(info("txpool_inspect", "-> pool", "Pending and queued transactions, a line each."), inspect)?
+        .method(info("eth_pendingTransactions", "-> transactions", "Pending transactions."), pending_transactions)?;
     Ok(())
 }

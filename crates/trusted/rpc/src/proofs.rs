@@ -124,8 +124,8 @@ async fn account(call: MethodCall) -> RpcResult<Option<AccountJson>> {
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
-        .method(info("eth_getProof", "address, keys, block?", "Merkle proofs (EIP-1186)."), proof)?
-        .method(info("eth_getAccount", "address, block?", "An account as the trie holds it."), account)?;
+        .method(info("eth_getProof", "address, keys, block? -> proof", "Merkle proofs (EIP-1186)."), proof)?
+        .method(info("eth_getAccount", "address, block? -> account", "An account as the trie holds it."), account)?;
     Ok(())
 }
 

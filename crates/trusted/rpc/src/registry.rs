@@ -12,24 +12,44 @@ use jsonrpsee::{
 };
 use serde::Serialize;
 
-use crate::{RpcContext, params::FromParams};
+use crate::{Backlog, Callers, RpcContext, Signature, params::FromParams};
 
 /// What documentation says about a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MethodInfo {
     /// Its name, `eth_getBalance`.
     pub name: &'static str,
-    /// Its parameters in order, separated by commas; optional ones end in `?`.
-    pub params: &'static str,
+    /// Its parameters and its answer, as [`Signature::parse`] reads them.
+    pub line: &'static str,
     /// One sentence about what it answers.
     pub doc: &'static str,
+    /// Who may call it.
+    pub callers: Callers,
 }
 
 impl MethodInfo {
-    /// Describes a method.
+    /// Describes a method that everyone may call.
     #[must_use]
-    pub const fn new(name: &'static str, params: &'static str, doc: &'static str) -> Self {
-        Self { name, params, doc }
+    pub const fn new(name: &'static str, line: &'static str, doc: &'static str) -> Self {
+        Self { name, line, doc, callers: Callers::Everyone }
+    }
+
+    /// The same method for the developer of a development network only.
+    #[must_use]
+    pub const fn for_developer(self) -> Self {
+        Self { callers: Callers::Developer, ..self }
+    }
+
+    /// What it takes and answers.
+    #[must_use]
+    pub fn signature(&self) -> Signature {
+        Signature::parse(self.line)
+    }
+
+    /// What comes before the first underscore or dot of its name.
+    #[must_use]
+    pub fn namespace(&self) -> &'static str {
+        self.name.split(['_', '.']).next().unwrap_or(self.name)
     }
 }
 
@@ -72,7 +92,6 @@ impl MethodCall {
 pub struct Registry {
     module: RpcModule<RpcContext>,
     context: Arc<RpcContext>,
-    methods: BTreeMap<&'static str, MethodInfo>,
     handlers: BTreeMap<&'static str, Handler>,
 }
 
@@ -82,7 +101,7 @@ impl Registry {
     pub fn new(context: RpcContext) -> Self {
         let context = Arc::new(context);
         let module = RpcModule::from_arc(context.clone());
-        Self { module, context, methods: BTreeMap::new(), handlers: BTreeMap::new() }
+        Self { module, context, handlers: BTreeMap::new() }
     }
 
     /// What the handlers share.
@@ -106,37 +125,7 @@ impl Registry {
             handler(MethodCall::new(context, caller(&extensions), params))
         })?;
         self.handlers.insert(info.name, direct);
-        self.methods.insert(info.name, info);
-        Ok(self)
-    }
-
-    /// Adds a method in place of the one of the same name, if there is one.
-    ///
-    /// # Errors
-    /// None in practice: the name has just been freed.
-    pub fn replace<H, F, R>(&mut self, info: MethodInfo, handler: H) -> Result<&mut Self, RegisterMethodError>
-    where
-        H: Fn(MethodCall) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Result<R, ErrorObjectOwned>> + Send + 'static,
-        R: Serialize + Clone + Send + 'static,
-    {
-        self.module.remove_method(info.name);
-        self.method(info, handler)
-    }
-
-    /// Makes `alias` another name of `name`, which must be there already.
-    ///
-    /// # Errors
-    /// [`RegisterMethodError`] if the alias is taken or the name unknown.
-    pub fn alias(&mut self, alias: &'static str, name: &'static str) -> Result<&mut Self, RegisterMethodError> {
-        self.module.register_alias(alias, name)?;
-        if let Some(info) = self.methods.get(name) {
-            let info = MethodInfo { name: alias, ..*info };
-            self.methods.insert(alias, info);
-        }
-        if let Some(handler) = self.handlers.get(name) {
-            self.handlers.insert(alias, handler.clone());
-        }
+        self.context.reference.add(info);
         Ok(self)
     }
 
@@ -149,7 +138,7 @@ impl Registry {
         handler: H,
     ) -> Result<&mut Self, RegisterMethodError>
     where
-        H: Fn(MethodCall, PendingSubscriptionSink) -> F + Clone + Send + Sync + 'static,
+        H: Fn(MethodCall, PendingSubscriptionSink, Backlog) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = jsonrpsee::core::SubscriptionResult> + Send + 'static,
     {
         self.module.register_subscription(
@@ -157,17 +146,13 @@ impl Registry {
             notification,
             unsubscribe.name,
             move |params, sink, context, extensions| {
-                handler(MethodCall::new(context, caller(&extensions), params), sink)
+                let backlog = extensions.get::<Backlog>().cloned().unwrap_or_default();
+                handler(MethodCall::new(context, caller(&extensions), params), sink, backlog)
             },
         )?;
-        self.methods.insert(subscribe.name, subscribe);
-        self.methods.insert(unsubscribe.name, unsubscribe);
+        self.context.reference.add(subscribe);
+        self.context.reference.add(unsubscribe);
         Ok(self)
-    }
-
-    /// What is registered, by name.
-    pub fn infos(&self) -> impl Iterator<Item = &MethodInfo> {
-        self.methods.values()
     }
 
     /// The methods, ready to be served.

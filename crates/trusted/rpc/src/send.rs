@@ -106,7 +106,7 @@ pub async fn fill_in(call: &MethodCall, mut args: TransactionArgs) -> RpcResult<
     }
     if args.gas.is_none() {
         let request = args.clone().into_call_request()?;
-        args.gas = Some(estimate(call, request, None).await?);
+        args.gas = Some(estimate(call, request).await?);
     }
     Ok(typed(args, chain_id))
 }
@@ -214,7 +214,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
         .method(
             info(
                 "eth_sendRawTransaction",
-                "transaction",
+                "raw transaction -> hash",
                 "Sends a signed transaction; answers its hash, with instant blocks once it is committed.",
             ),
             send_raw,
@@ -222,13 +222,17 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
         .method(
             info(
                 "eth_sendRawTransactionSync",
-                "transaction, timeout in milliseconds?",
+                "raw transaction, timeout? -> receipt",
                 "Sends a signed transaction and answers its receipt (EIP-7966).",
             ),
             send_raw_sync,
         )?
         .method(
-            info("eth_fillTransaction", "transaction", "Completes an unsigned transaction with nonce, gas and fees."),
+            info(
+                "eth_fillTransaction",
+                "transaction -> filled transaction",
+                "Completes an unsigned transaction with nonce, gas and fees.",
+            ),
             fill,
         )?;
     Ok(())

@@ -1,9 +1,10 @@
-//! `eth_subscribe`: each subscription listens to the core's events and reads as its own caller.
+//! `eth_subscribe`: each subscription listens to a feed of new blocks, or to the core's events, and reads as its own
+//! caller.
 
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
-use cloister_core::{CommittedBlock, Event};
+use cloister_core::Event;
 use cloister_primitives::Code;
 use jsonrpsee::{
     PendingSubscriptionSink, SubscriptionMessage, SubscriptionSink,
@@ -12,12 +13,15 @@ use jsonrpsee::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::timeout,
+};
 
 use crate::{
-    MethodCall, MethodInfo, Registry,
-    convert::HeaderJson,
+    Backlog, MethodCall, MethodInfo, Registry,
     errors::{self, RpcResult},
+    feeds::{Hearing, Subject},
     logs::LogFilter,
     params::{Json, Param},
     transactions,
@@ -26,12 +30,25 @@ use crate::{
 /// A client that does not take a notification for so long is let go.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How pending transactions are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Hashes,
+    Bodies,
+}
+
 /// What a subscription is about.
 enum Topic {
-    NewHeads,
-    Logs(LogFilter),
-    PendingHashes,
-    PendingBodies,
+    /// New blocks, or logs in them.
+    Blocks(Subject),
+    Pending(Shown),
+    Syncing,
+}
+
+/// What a subscription listens to.
+enum Source {
+    Blocks(Hearing),
+    Pending(Receiver<Event>, Shown),
     Syncing,
 }
 
@@ -48,16 +65,16 @@ fn topic(call: &MethodCall) -> RpcResult<Topic> {
     let detail = detail.as_ref().map(|Json(detail)| detail.get());
     let invalid = |error| errors::invalid_params(format!("invalid argument 1: {error}"));
     match name.as_str() {
-        "newHeads" => Ok(Topic::NewHeads),
+        "newHeads" => Ok(Topic::Blocks(Subject::NewHeads)),
         "syncing" => Ok(Topic::Syncing),
         "logs" => {
             let filter = LogFilter::decode(detail.unwrap_or("{}")).map_err(invalid)?;
             filter.check(call.context.limits.log_criteria)?;
-            Ok(Topic::Logs(filter))
+            Ok(Topic::Blocks(Subject::Logs(filter)))
         }
         "newPendingTransactions" => match detail.map(bool::decode).transpose() {
-            Ok(Some(true)) => Ok(Topic::PendingBodies),
-            Ok(Some(false) | None) => Ok(Topic::PendingHashes),
+            Ok(Some(true)) => Ok(Topic::Pending(Shown::Bodies)),
+            Ok(Some(false) | None) => Ok(Topic::Pending(Shown::Hashes)),
             Err(error) => Err(invalid(error)),
         },
         other => {
@@ -69,18 +86,29 @@ fn topic(call: &MethodCall) -> RpcResult<Topic> {
     }
 }
 
-async fn subscribe(call: MethodCall, pending: PendingSubscriptionSink) -> SubscriptionResult {
-    let topic = match topic(&call) {
-        Ok(topic) => topic,
+/// Begins to listen. Whatever happens from now on is heard.
+async fn listen(call: &MethodCall) -> RpcResult<Source> {
+    match topic(call)? {
+        Topic::Blocks(subject) => {
+            let hearing = call.context.feeds.join(&call.caller, subject).await;
+            hearing.map(Source::Blocks).ok_or_else(|| errors::code(Code::Unavailable))
+        }
+        Topic::Pending(shown) => Ok(Source::Pending(call.context.events.subscribe(), shown)),
+        Topic::Syncing => Ok(Source::Syncing),
+    }
+}
+
+async fn subscribe(call: MethodCall, pending: PendingSubscriptionSink, backlog: Backlog) -> SubscriptionResult {
+    // Before the answer goes out.
+    let source = match listen(&call).await {
+        Ok(source) => source,
         Err(error) => {
             pending.reject(error).await;
             return Ok(());
         }
     };
-    // Before the answer goes out: whatever happens after it is then heard.
-    let events = call.context.events.subscribe();
-    let subscription = Subscription { call, topic, sink: pending.accept().await? };
-    match subscription.run(events).await {
+    let subscription = Subscription { call, sink: pending.accept().await?, backlog };
+    match subscription.run(source).await {
         End::Gone => Ok(()),
         End::TooSlow => Err(SubscriptionError::from("subscription closed: the client is too slow")),
     }
@@ -88,26 +116,46 @@ async fn subscribe(call: MethodCall, pending: PendingSubscriptionSink) -> Subscr
 
 struct Subscription {
     call: MethodCall,
-    topic: Topic,
     sink: SubscriptionSink,
+    backlog: Backlog,
 }
 
 impl Subscription {
-    async fn run(&self, mut events: Receiver<Event>) -> End {
-        if matches!(self.topic, Topic::Syncing)
-            && let Err(end) = self.send(&false).await
-        {
-            return end;
+    /// Tells what comes until it ends.
+    async fn run(&self, source: Source) -> End {
+        let told = async {
+            match source {
+                Source::Blocks(hearing) => self.blocks(hearing).await,
+                Source::Pending(events, shown) => self.pending(events, shown).await,
+                Source::Syncing => match self.send(&false).await {
+                    Ok(()) => core::future::pending().await,
+                    Err(end) => end,
+                },
+            }
+        };
+        tokio::select! {
+            () = self.sink.closed() => End::Gone,
+            end = told => end,
         }
+    }
+
+    async fn blocks(&self, mut hearing: Hearing) -> End {
+        // Missing one is the end, as is the end of the feed, which comes when it missed one itself.
+        while let Ok(texts) = hearing.recv().await {
+            for text in &*texts {
+                if let Err(end) = self.send(text).await {
+                    return end;
+                }
+            }
+        }
+        End::TooSlow
+    }
+
+    async fn pending(&self, mut events: Receiver<Event>, shown: Shown) -> End {
         loop {
-            let event = tokio::select! {
-                () = self.sink.closed() => return End::Gone,
-                event = events.recv() => event,
-            };
-            let told = match event {
-                Ok(Event::Committed(block)) => self.committed(&block).await,
-                Ok(Event::Admitted(transactions)) => self.admitted(&transactions).await,
-                Ok(Event::Reverted(_)) => Ok(()),
+            let told = match events.recv().await {
+                Ok(Event::Admitted(transactions)) => self.admitted(&transactions, shown).await,
+                Ok(Event::Committed(_) | Event::Reverted(_)) => Ok(()),
                 Err(RecvError::Lagged(_)) => return End::TooSlow,
                 Err(RecvError::Closed) => return End::Gone,
             };
@@ -117,49 +165,38 @@ impl Subscription {
         }
     }
 
-    async fn committed(&self, block: &CommittedBlock) -> Result<(), End> {
-        match &self.topic {
-            Topic::NewHeads => {
-                let seen = self.call.reader().open(&block.stored());
-                self.send(&HeaderJson(seen)).await
-            }
-            Topic::Logs(filter) => {
-                let seen = self.call.reader().open(&block.stored());
-                for log in filter.of_block(&seen) {
-                    self.send(&log).await?;
-                }
-                Ok(())
-            }
-            Topic::PendingHashes | Topic::PendingBodies | Topic::Syncing => Ok(()),
-        }
-    }
-
-    async fn admitted(&self, transactions: &[(B256, Address)]) -> Result<(), End> {
-        let with_bodies = match &self.topic {
-            Topic::PendingHashes => false,
-            Topic::PendingBodies => true,
-            Topic::NewHeads | Topic::Logs(_) | Topic::Syncing => return Ok(()),
-        };
+    async fn admitted(&self, transactions: &[(B256, Address)], shown: Shown) -> Result<(), End> {
         for (hash, sender) in transactions {
             if !self.call.reader().sees_pool_of(*sender) {
                 continue;
             }
-            if !with_bodies {
-                self.send(hash).await?;
-            } else if let Ok(Some(transaction)) = transactions::find(&self.call, *hash).await {
-                self.send(&transaction).await?;
+            match shown {
+                Shown::Hashes => self.send(hash).await?,
+                Shown::Bodies => {
+                    if let Ok(Some(transaction)) = transactions::find(&self.call, *hash).await {
+                        self.send(&transaction).await?;
+                    }
+                }
             }
         }
         Ok(())
     }
 
     async fn send(&self, value: &impl Serialize) -> Result<(), End> {
-        let id = self.sink.subscription_id();
-        let message = SubscriptionMessage::new(self.sink.method_name(), id, value).map_err(|_| End::Gone)?;
-        match self.sink.send_timeout(message, SEND_TIMEOUT).await {
-            Ok(()) => Ok(()),
-            Err(jsonrpsee::core::server::SendTimeoutError::Timeout(_)) => Err(End::TooSlow),
-            Err(jsonrpsee::core::server::SendTimeoutError::Closed(_)) => Err(End::Gone),
+        let message = serde_json::value::to_raw_value(value).map_err(|_| End::Gone)?;
+        let bytes = message.get().len();
+        let sent = async {
+            self.backlog.room().await;
+            self.backlog.add(bytes);
+            self.sink.send(SubscriptionMessage::from(message)).await
+        };
+        tokio::select! {
+            () = self.sink.closed() => Err(End::Gone),
+            sent = timeout(SEND_TIMEOUT, sent) => match sent {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(End::Gone),
+                Err(_) => Err(End::TooSlow),
+            },
         }
     }
 }
@@ -168,11 +205,11 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
     registry.subscription(
         MethodInfo::new(
             "eth_subscribe",
-            "newHeads | logs | newPendingTransactions | syncing, filter or full?",
+            "subscription, filter or full? -> id",
             "Notifies of events from now on; answers the subscription's id.",
         ),
         "eth_subscription",
-        MethodInfo::new("eth_unsubscribe", "id", "Ends a subscription."),
+        MethodInfo::new("eth_unsubscribe", "id -> flag", "Ends a subscription."),
         subscribe,
     )?;
     Ok(())

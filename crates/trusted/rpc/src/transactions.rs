@@ -65,7 +65,7 @@ fn raw(seen: Option<SeenTransaction>) -> Bytes {
         .unwrap_or_default()
 }
 
-async fn raw_by_hash(call: MethodCall) -> RpcResult<Bytes> {
+pub(crate) async fn raw_by_hash(call: MethodCall) -> RpcResult<Bytes> {
     let (hash,) = call.params::<(B256,)>()?;
     if let Some(seen) = call.transaction(hash).await? {
         return Ok(raw(Some(seen)));
@@ -98,21 +98,46 @@ pub(crate) async fn receipt_of(call: &MethodCall, hash: B256) -> RpcResult<Optio
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
-        .method(info("eth_getTransactionByHash", "hash", "A committed or pending transaction."), by_hash)?
         .method(
-            info("eth_getTransactionByBlockNumberAndIndex", "block, index", "A transaction by place."),
+            info("eth_getTransactionByHash", "hash -> transaction object", "A committed or pending transaction."),
+            by_hash,
+        )?
+        .method(
+            info(
+                "eth_getTransactionByBlockNumberAndIndex",
+                "number, index -> transaction object",
+                "A transaction by place.",
+            ),
             by_block_number,
         )?
-        .method(info("eth_getTransactionByBlockHashAndIndex", "hash, index", "A transaction by place."), by_block_hash)?
-        .method(info("eth_getRawTransactionByHash", "hash", "A transaction's bytes (EIP-2718)."), raw_by_hash)?
         .method(
-            info("eth_getRawTransactionByBlockNumberAndIndex", "block, index", "A transaction's bytes (EIP-2718)."),
+            info(
+                "eth_getTransactionByBlockHashAndIndex",
+                "hash, index -> transaction object",
+                "A transaction by place.",
+            ),
+            by_block_hash,
+        )?
+        .method(info("eth_getRawTransactionByHash", "hash -> data", "A transaction's bytes (EIP-2718)."), raw_by_hash)?
+        .method(
+            info(
+                "eth_getRawTransactionByBlockNumberAndIndex",
+                "number, index -> data",
+                "A transaction's bytes (EIP-2718).",
+            ),
             raw_by_block_number,
         )?
         .method(
-            info("eth_getRawTransactionByBlockHashAndIndex", "hash, index", "A transaction's bytes (EIP-2718)."),
+            info(
+                "eth_getRawTransactionByBlockHashAndIndex",
+                "hash, index -> data",
+                "A transaction's bytes (EIP-2718).",
+            ),
             raw_by_block_hash,
         )?
-        .method(info("eth_getTransactionReceipt", "hash", "The receipt of a committed transaction."), receipt)?;
+        .method(
+            info("eth_getTransactionReceipt", "hash -> receipt", "The receipt of a committed transaction."),
+            receipt,
+        )?;
     Ok(())
 }

@@ -204,6 +204,7 @@ impl CoreThread {
             CoreEffect::Disarm => self.deadline_ms = None,
             CoreEffect::Opened(opened) => self.open(opened),
             CoreEffect::Warn(text) => tracing::warn!("{text}"),
+            CoreEffect::WarnAt(text, height) => tracing::warn!(height = height.0, "{text}"),
             CoreEffect::Halt(fatal) => {
                 if let Some(height) = fatal.height {
                     tracing::error!(height, "{}", fatal.detail);

@@ -19,6 +19,7 @@
 mod batch;
 mod connections;
 mod core_thread;
+mod frames;
 mod hardening;
 mod http;
 mod options;

@@ -1,7 +1,7 @@
 //! What the operator may choose about a node, as JSON in the host's `Start`.
 
 use cloister_access::Development;
-use cloister_core::{Archive, CoreOptions, HistoryLimits, Pace, RefuseTails};
+use cloister_core::{Archive, CoreOptions, HistoryLimits, Pace, RefuseTails, ResidentLimits};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -43,6 +43,8 @@ pub struct NodeOptions {
     pub snapshot_every_blocks: Option<u64>,
     /// Budget of the resident history in bytes; absent for the default.
     pub history_bytes: Option<usize>,
+    /// Budget of the resident blocks in bytes; absent for the default.
+    pub block_bytes: Option<usize>,
     /// Tests only: refuse one in so many speculative tails, drawn from this seed.
     pub refuse_tails: Option<(u64, u64)>,
 }
@@ -84,6 +86,10 @@ impl From<NodeOptions> for CoreOptions {
             development: match options.development {
                 true => Development::Allowed,
                 false => Development::Refused,
+            },
+            resident: ResidentLimits {
+                bytes: options.block_bytes.unwrap_or(defaults.resident.bytes),
+                ..defaults.resident
             },
             snapshot_every_blocks: options.snapshot_every_blocks.unwrap_or(defaults.snapshot_every_blocks),
             history: HistoryLimits {

@@ -22,7 +22,7 @@ use crate::{
     ShellConfig,
     batch::{BatchBounds, Concurrent},
     http::{self, HttpBounds},
-    stream::ConnectionStream,
+    stream::{ConnectionHandle, ConnectionStream},
 };
 
 /// Bounds of the server.
@@ -120,7 +120,12 @@ impl Server {
             response_bytes: self.limits.response_bytes as usize,
         };
         let names: Arc<HashSet<_>> = Arc::new(served.methods().method_names().collect());
-        let layer = RpcServiceBuilder::new().layer_fn(move |inner| Concurrent::new(inner, names.clone(), batch));
+        let handle = stream.handle().clone();
+        let layer = {
+            let handle = handle.clone();
+            let wrap = move |inner| Concurrent::new(inner, names.clone(), batch, handle.clone());
+            RpcServiceBuilder::new().layer_fn(wrap)
+        };
         let websockets = JsonRpc::builder()
             .set_config(self.json_rpc_config())
             .set_rpc_middleware(layer)
@@ -129,6 +134,7 @@ impl Server {
         let request_time = Duration::from_secs(self.limits.request_s);
         let connection = Arc::new(Connection {
             served,
+            handle,
             caller: self.caller,
             bounds: HttpBounds { request_bytes: self.limits.request_bytes, batch },
         });
@@ -155,6 +161,7 @@ impl Server {
 /// What the requests of one connection share.
 struct Connection {
     served: Served,
+    handle: ConnectionHandle,
     caller: Caller,
     bounds: HttpBounds,
 }
@@ -173,10 +180,14 @@ impl Connection {
             return response.map(EitherBody::Right);
         };
         request.extensions_mut().insert(self.caller.clone());
+        request.extensions_mut().insert(self.handle.backlog().clone());
         let mut response = match websockets.call(request).await {
             Ok(response) => response.map(EitherBody::Left),
             Err(_) => empty(StatusCode::BAD_REQUEST),
         };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.handle.upgraded(u64::from(self.bounds.request_bytes));
+        }
         allow_origins(response.headers_mut());
         response
     }
@@ -210,3 +221,8 @@ pub(crate) fn allow_origins(headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, any);
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+#[allow(clippy::unwrap_used)]
+mod tests;

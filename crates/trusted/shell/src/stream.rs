@@ -2,39 +2,129 @@
 
 use std::{
     collections::VecDeque,
-    io,
+    io, mem,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker},
 };
 
 use cloister_boundary::{ConnId, FromEnclave, MAX_DATA, ReceiveWindow, SendWindow, WindowError};
+use cloister_rpc::Backlog;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::mpsc,
 };
 
-use crate::outbound::Outbound;
+use crate::{frames::Frames, outbound::Outbound};
+
+/// Requests of one connection that are answered at one time, those of a batch counted singly. No more is read from a
+/// client that has so many: over HTTP it waits for an answer anyway, over WebSocket nothing else would stop it.
+const MAX_REQUESTS_IN_FLIGHT: usize = 1_024;
+
+/// Bytes of parameters in those requests, likewise.
+const MAX_BYTES_IN_FLIGHT: usize = 30 << 20;
 
 #[derive(Debug, Default)]
 struct Inner {
     received: VecDeque<Vec<u8>>,
     /// Bytes of the first buffer that were read.
     offset: usize,
+    /// What was received since the connection became a WebSocket.
+    frames: Option<Frames>,
     ended: bool,
     receive: ReceiveWindow,
     send: SendWindow,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    in_flight: Load,
+}
+
+/// What requests hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// How many there are.
+    pub(crate) requests: usize,
+    /// Bytes of their parameters.
+    pub(crate) bytes: usize,
+}
+
+impl Load {
+    /// This and another's.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self { requests: self.requests + other.requests, bytes: self.bytes + other.bytes }
+    }
+}
+
+impl Inner {
+    /// Whether the client must wait for answers before more is read from it. One that has said its last is read to
+    /// the end, which is a window of bytes at most.
+    const fn is_paused(&self) -> bool {
+        let Load { requests, bytes } = self.in_flight;
+        !self.ended && (requests >= MAX_REQUESTS_IN_FLIGHT || bytes >= MAX_BYTES_IN_FLIGHT)
+    }
+
+    /// Copies what may be read now; returns how many of the received bytes that used up.
+    fn read_into(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
+        match self.frames.take() {
+            Some(mut frames) => {
+                let used = self.read_frames(&mut frames, buf);
+                self.frames = Some(frames);
+                used
+            }
+            None => Ok(self.read_bytes(buf)),
+        }
+    }
+
+    fn read_bytes(&mut self, buf: &mut ReadBuf<'_>) -> usize {
+        let Some(front) = self.received.front() else {
+            return 0;
+        };
+        let rest = &front[self.offset..];
+        let count = rest.len().min(buf.remaining());
+        buf.put_slice(&rest[..count]);
+        self.offset += count;
+        if self.offset == front.len() {
+            self.received.pop_front();
+            self.offset = 0;
+        }
+        count
+    }
+
+    fn read_frames(&mut self, frames: &mut Frames, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
+        let mut used = 0;
+        while frames.readable().is_empty() {
+            if let Some(refusal) = frames.refusal() {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, refusal));
+            }
+            let Some(chunk) = self.received.pop_front() else {
+                break;
+            };
+            let rest = &chunk[mem::take(&mut self.offset)..];
+            frames.receive(rest);
+            used += rest.len();
+        }
+        let count = frames.readable().len().min(buf.remaining());
+        buf.put_slice(&frames.readable()[..count]);
+        frames.consume(count);
+        Ok(used)
+    }
 }
 
 /// The multiplexer's side of a connection.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ConnectionHandle(Arc<Mutex<Inner>>);
+pub(crate) struct ConnectionHandle {
+    inner: Arc<Mutex<Inner>>,
+    backlog: Backlog,
+}
 
 impl ConnectionHandle {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// What was made for the client and is not written yet.
+    pub(crate) const fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
 
     /// Bytes came from the client.
@@ -59,6 +149,35 @@ impl ConnectionHandle {
         inner.send.credit(bytes)?;
         wake(inner.writer.take());
         Ok(())
+    }
+
+    /// From here on the client sends WebSocket frames, in messages of up to `limit` bytes.
+    pub(crate) fn upgraded(&self, limit: u64) {
+        self.lock().frames = Some(Frames::new(limit));
+    }
+
+    /// Requests are being answered until what this returns is dropped.
+    pub(crate) fn in_flight(&self, load: Load) -> InFlight {
+        let mut inner = self.lock();
+        inner.in_flight.requests += load.requests;
+        inner.in_flight.bytes += load.bytes;
+        InFlight { handle: self.clone(), load }
+    }
+}
+
+/// Requests that are being answered.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    handle: ConnectionHandle,
+    load: Load,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let mut inner = self.handle.lock();
+        inner.in_flight.requests -= self.load.requests;
+        inner.in_flight.bytes -= self.load.bytes;
+        wake(inner.reader.take());
     }
 }
 
@@ -88,6 +207,11 @@ impl ConnectionStream {
         Self { conn, handle, outbound, finished, closed: false }
     }
 
+    /// Its connection.
+    pub(crate) const fn handle(&self) -> &ConnectionHandle {
+        &self.handle
+    }
+
     fn close(&mut self) {
         if !self.closed {
             self.closed = true;
@@ -105,30 +229,24 @@ impl Drop for ConnectionStream {
 
 impl AsyncRead for ConnectionStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut inner = self.handle.lock();
-        let Some(front) = inner.received.front() else {
-            if inner.ended {
-                return Poll::Ready(Ok(()));
-            }
-            inner.reader = Some(cx.waker().clone());
-            return Poll::Pending;
-        };
-        let rest = &front[inner.offset..];
-        let count = rest.len().min(buf.remaining());
-        buf.put_slice(&rest[..count]);
-        if count == rest.len() {
-            inner.received.pop_front();
-            inner.offset = 0;
-        } else {
-            inner.offset += count;
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
         }
-        let credit = inner.receive.consume(count);
+        let mut inner = self.handle.lock();
+        let before = buf.filled().len();
+        let used = if inner.is_paused() { 0 } else { inner.read_into(buf)? };
+        let has_read = buf.filled().len() > before;
+        let is_over = inner.ended && inner.received.is_empty();
+        if !has_read && !is_over {
+            inner.reader = Some(cx.waker().clone());
+        }
+        let credit = inner.receive.consume(used);
         drop(inner);
         if let Some(bytes) = credit {
             let conn = self.conn;
             let _ = self.outbound.send(FromEnclave::Credit { conn, bytes });
         }
-        Poll::Ready(Ok(()))
+        if has_read || is_over { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }
 
@@ -147,6 +265,7 @@ impl AsyncWrite for ConnectionStream {
             return Poll::Pending;
         }
         drop(inner);
+        self.handle.backlog.remove(count);
         let message = FromEnclave::Data { conn: self.conn, bytes: buf[..count].to_vec() };
         if self.outbound.send(message).is_err() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
@@ -209,6 +328,56 @@ mod tests {
         assert!(handle.credited(INITIAL_WINDOW).is_err(), "credit that was never spent");
         drop(stream);
         assert!(matches!(sent.recv().await, Some(FromEnclave::Close { conn: ConnId(7) })));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_while_too_many_requests_are_answered() {
+        let (handle, mut stream, _sent, _ends) = connection();
+        let many = Load { requests: MAX_REQUESTS_IN_FLIGHT, bytes: 0 };
+        let long = Load { requests: 1, bytes: MAX_BYTES_IN_FLIGHT };
+        for load in [many, long] {
+            handle.received(b"next".to_vec()).unwrap();
+            let answering = handle.in_flight(load);
+            let mut next = [0; 4];
+            let mut reading = Box::pin(stream.read_exact(&mut next));
+            assert!(reading.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            drop(answering);
+            reading.await.unwrap();
+            assert_eq!(&next, b"next");
+        }
+        assert_eq!(handle.lock().in_flight, Load::default());
+        // The last words of a client that leaves are read.
+        let _answering = handle.in_flight(many);
+        handle.received(b"bye".to_vec()).unwrap();
+        handle.ended();
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "bye");
+    }
+
+    #[tokio::test]
+    async fn a_websocket_message_that_is_too_long_ends_the_reading() {
+        let (handle, mut stream, mut sent, _ends) = connection();
+        handle.received(b"GET".to_vec()).unwrap();
+        stream.read_exact(&mut [0; 3]).await.unwrap();
+        handle.upgraded(100);
+        let ping = [0x89, 0x80, 0, 0, 0, 0];
+        handle.received([ping.as_slice(), &[0x81, 0x80 | 101]].concat()).unwrap();
+        handle.received(vec![0; 105]).unwrap();
+        let mut read = [0; 6];
+        stream.read_exact(&mut read).await.unwrap();
+        assert_eq!(read, ping);
+        let error = stream.read(&mut [0; 10]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(sent.try_recv().is_err(), "no more is asked for");
+    }
+
+    #[tokio::test]
+    async fn what_is_written_leaves_the_backlog() {
+        let (handle, mut stream, _sent, _ends) = connection();
+        handle.backlog().add(10);
+        stream.write_all(b"seven b").await.unwrap();
+        assert_eq!(handle.backlog().bytes(), 3);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(crate) struct Contents {
     pub(crate) pins: Vec<Weak<Mutex<Pinned>>>,
     /// The newest height that is complete, hashes included.
     pub(crate) tip: Option<Height>,
+    /// Counts how often the contents were opened for writing.
+    pub(crate) generation: u64,
 }
 
 /// One change; keys are hashed already.
@@ -44,6 +46,7 @@ impl Contents {
             history: History::new(limits),
             pins: Vec::new(),
             tip: None,
+            generation: 0,
         }
     }
 

@@ -49,6 +49,17 @@ pub enum StateError {
         /// Changes between that height and the tip.
         changes: u64,
     },
+    /// Supposed changes are more than one projection takes.
+    #[error("{changes} changes are too many to compute a state root over, the limit is {limit}")]
+    ProjectionTooLarge {
+        /// How many there are.
+        changes: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// Blocks kept coming in while a state root over supposed changes was computed.
+    #[error("the state changed too often while a root was computed")]
+    Overtaken,
     /// The trie does not have the root it must have.
     #[error("state root is {computed}, expected {expected}")]
     RootMismatch {

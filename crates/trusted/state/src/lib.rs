@@ -3,7 +3,8 @@
 //!
 //! **Duty.** Hold all live state in memory, in one form only: the tries themselves, in arenas.
 //! Apply the delta of a block and say what the state root is. Show readers any height that is
-//! still in the ring of reverse deltas, with proofs. Undo blocks. Cut snapshots while blocks go
+//! still in the ring of reverse deltas, with proofs, and the state roots of
+//! changes that are only supposed. Undo blocks. Cut snapshots while blocks go
 //! on, and load them.
 //!
 //! **Trusts.** That a delta is what execution made of a block: its form is checked here, its
@@ -28,6 +29,7 @@ mod contents;
 mod delta;
 mod error;
 mod history;
+mod projection;
 mod proof;
 mod snapshot;
 mod state;
@@ -40,6 +42,7 @@ pub use account::Account;
 pub use delta::{AccountDelta, StateDelta, StorageCleared};
 pub use error::{DeltaError, SnapshotError, StateError};
 pub use history::HistoryLimits;
+pub use projection::Projection;
 pub use proof::{AccountProof, StorageProof};
 pub use snapshot::{SnapshotCut, SnapshotLoader};
 pub use state::{State, StateStats};

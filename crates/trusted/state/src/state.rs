@@ -200,7 +200,9 @@ impl Shared {
     }
 
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Contents> {
-        self.contents.write().expect("no writer panicked: a state may be half written")
+        let mut contents = self.contents.write().expect("no writer panicked: a state may be half written");
+        contents.generation += 1;
+        contents
     }
 
     fn writer(&self) -> MutexGuard<'_, ()> {

@@ -6,3 +6,4 @@ mod blocks;
 mod concurrency;
 mod hostile;
 mod model;
+mod projection;

@@ -9,7 +9,7 @@ use cloister_primitives::Height;
 use crate::contents::Contents;
 use crate::history::{Mark, OldAccount, Version};
 use crate::state::Shared;
-use crate::{Account, AccountProof, StateError};
+use crate::{Account, AccountProof, Projection, StateError};
 
 /// Most changes since a height through which a proof is still built: about half a second of work,
 /// during which the writer has to wait.
@@ -124,6 +124,12 @@ impl StateView {
         }
         tries.settle(if slots.is_empty() { vec![] } else { vec![key] });
         Ok(tries.prove(address, slots))
+    }
+
+    /// Starts to follow changes that this height might see and that are never applied.
+    #[must_use]
+    pub fn project(&self) -> Projection {
+        Projection::new(Arc::clone(&self.state), self.version)
     }
 
     fn lookup(&self, address: Address) -> Result<Option<OldAccount>, StateError> {

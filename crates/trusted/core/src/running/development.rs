@@ -2,14 +2,16 @@
 
 use std::collections::VecDeque;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::Address;
 use cloister_boundary::Record;
-use cloister_execution::Origin;
+use cloister_execution::{Origin, SenderFacts, ValidTx};
 use cloister_ordering::Input;
-use cloister_primitives::{Block, ChainSpec, Code, Height, Rejected};
+use cloister_pool::{AccountContent, SenderState};
+use cloister_primitives::{Block, Code, Height, Rejected};
 
 use super::{
     Running,
+    next_block::NextBlock,
     patches::{PatchCount, Patches},
     storage::Purpose,
 };
@@ -22,14 +24,18 @@ const MAX_MINED: u64 = 100_000;
 const MAX_SNAPSHOTS: usize = 10_000;
 
 /// A chain to come back to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Remembered {
     id: u64,
     height: Height,
     /// The chain's clock at that moment, milliseconds.
     clock_ms: u64,
+    /// What had been chosen about the blocks to come.
+    next: NextBlock,
     /// Patches that had been made by then.
     patches: PatchCount,
+    /// Transactions that waited for a block.
+    pool: Vec<ValidTx>,
 }
 
 /// Requests that need a moment in which nothing is built or on its way.
@@ -38,6 +44,7 @@ enum Quiet {
     Snapshot(RequestId),
     Revert(RequestId, u64),
     Patch(RequestId, StatePatch),
+    Rollback(RequestId, u64),
     Reset(RequestId),
 }
 
@@ -51,20 +58,8 @@ struct Mining {
 /// Everything a development network adds to a node's state.
 #[derive(Debug, Default)]
 pub(super) struct DevelopmentState {
-    /// What the chain's clock is ahead of the host's, milliseconds.
-    offset_ms: i128,
-    /// Timestamps of the next blocks, seconds; `None` leaves it to the clock.
-    timestamps: VecDeque<Option<u64>>,
-    /// Seconds from one block to the next, whatever the clock says.
-    interval_s: Option<u64>,
-    /// Gas limit of later blocks.
-    pub(super) gas_limit: Option<u64>,
-    /// Beneficiary of later blocks.
-    pub(super) beneficiary: Option<Address>,
-    /// Base fee of the next block.
-    pub(super) next_base_fee: Option<u64>,
-    /// `prevRandao` of the next block.
-    pub(super) next_prev_randao: Option<B256>,
+    /// What was chosen about the blocks to come.
+    pub(super) next: NextBlock,
     /// Senders that need no signature.
     impersonated: Vec<Address>,
     remembered: Vec<Remembered>,
@@ -77,31 +72,9 @@ pub(super) struct DevelopmentState {
 }
 
 impl DevelopmentState {
-    fn clock_ms(&self, now_ms: u64) -> u64 {
-        let clock = i128::from(now_ms) + self.offset_ms;
-        u64::try_from(clock.max(0)).unwrap_or(u64::MAX)
-    }
-
-    fn set_clock(&mut self, now_ms: u64, clock_ms: u64) {
-        self.offset_ms = i128::from(clock_ms) - i128::from(now_ms);
-    }
-
-    /// Timestamp of the next block, seconds.
-    pub(super) fn next_timestamp(&self, spec: &ChainSpec, parent: u64, now_ms: u64) -> u64 {
-        let lowest = if spec.allows_equal_timestamps() { parent } else { parent.saturating_add(1) };
-        match (self.timestamps.front(), self.interval_s) {
-            (Some(Some(timestamp)), _) => *timestamp,
-            (_, Some(interval_s)) => parent.saturating_add(interval_s),
-            _ => self.clock_ms(now_ms) / 1_000,
-        }
-        .max(lowest)
-    }
-
     /// What was meant for one block has been used by this one.
-    pub(super) fn consumed(&mut self) {
-        self.timestamps.pop_front();
-        self.next_base_fee = None;
-        self.next_prev_randao = None;
+    pub(super) fn consumed(&mut self, timestamp: u64, now_ms: u64) {
+        self.next.consumed(timestamp, now_ms);
         self.owed = self.owed.saturating_sub(1);
     }
 
@@ -123,11 +96,13 @@ impl Running {
                     Err(error) => Err(error),
                 }
             }
+            DevelopmentRequest::Pending => self.pending(step.now_ms),
             DevelopmentRequest::Snapshot => return self.when_quiet(Quiet::Snapshot(id)),
             DevelopmentRequest::Revert { id: name } => {
                 return self.when_quiet(Quiet::Revert(id, name));
             }
             DevelopmentRequest::Patch(patch) => return self.when_quiet(Quiet::Patch(id, patch)),
+            DevelopmentRequest::Rollback { blocks } => return self.when_quiet(Quiet::Rollback(id, blocks)),
             DevelopmentRequest::Reset => return self.when_quiet(Quiet::Reset(id)),
             DevelopmentRequest::SubmitImpersonated { transaction, answer_at } => {
                 let mut admitted = Vec::new();
@@ -137,7 +112,7 @@ impl Running {
                 } else {
                     Err(Code::InvalidSender.into())
                 };
-                self.answer_submission(id, outcome, step);
+                self.answer_submission(id, answer_at, outcome, step);
                 return self.announce(admitted, step);
             }
             other => self.set(other, step.now_ms),
@@ -154,33 +129,30 @@ impl Running {
                 self.demand(now_ms);
             }
             DevelopmentRequest::Pace => return Ok(Response::Pace(self.ordering.status().pace)),
+            DevelopmentRequest::NextBaseFee => return Ok(Response::Number(self.next_base_fee())),
             DevelopmentRequest::IncreaseTime { seconds } => {
-                development.offset_ms += i128::from(seconds) * 1_000;
-                let offset_s = development.offset_ms / 1_000;
-                return Ok(Response::Number(u64::try_from(offset_s).unwrap_or(0)));
+                return Ok(Response::Number(development.next.advance_clock(seconds)));
             }
             DevelopmentRequest::SetTime { now_ms: clock_ms } => {
-                development.set_clock(now_ms, clock_ms);
-                let offset_s = development.offset_ms / 1_000;
-                return Ok(Response::Number(u64::try_from(offset_s).unwrap_or(0)));
+                return Ok(Response::Number(development.next.set_clock(now_ms, clock_ms)));
             }
             DevelopmentRequest::SetNextTimestamp { timestamp } => {
-                self.set_next_timestamp(timestamp, now_ms)?;
+                self.set_next_timestamp(timestamp)?;
             }
             DevelopmentRequest::SetTimestampInterval { interval_s } => {
-                development.interval_s = interval_s;
+                development.next.interval_s = interval_s;
             }
             DevelopmentRequest::SetBlockGasLimit { gas_limit } => {
-                development.gas_limit = Some(gas_limit);
+                development.next.gas_limit = Some(gas_limit);
             }
             DevelopmentRequest::SetNextBaseFee { base_fee_per_gas } => {
-                development.next_base_fee = Some(base_fee_per_gas);
+                development.next.base_fee = Some(base_fee_per_gas);
             }
             DevelopmentRequest::SetCoinbase { beneficiary } => {
-                development.beneficiary = Some(beneficiary);
+                development.next.beneficiary = Some(beneficiary);
             }
             DevelopmentRequest::SetPrevRandao { value } => {
-                development.next_prev_randao = Some(value);
+                development.next.prev_randao = Some(value);
             }
             DevelopmentRequest::Impersonate { address } => {
                 if !development.impersonated.contains(&address) {
@@ -203,7 +175,7 @@ impl Running {
         self.tip().map_or(0, |tip| tip.header.timestamp)
     }
 
-    fn set_next_timestamp(&mut self, timestamp: u64, now_ms: u64) -> Result<(), CoreError> {
+    fn set_next_timestamp(&mut self, timestamp: u64) -> Result<(), CoreError> {
         let newest = self.newest_timestamp();
         let too_early = timestamp < newest || (timestamp == newest && !self.spec.allows_equal_timestamps());
         if too_early {
@@ -211,11 +183,7 @@ impl Running {
                 "Timestamp {timestamp} is lower than or equal to previous block's timestamp {newest}"
             )));
         }
-        let development = &mut self.development;
-        development.timestamps.clear();
-        development.timestamps.push_back(Some(timestamp));
-        // Later blocks go on from there, as Hardhat and anvil have it.
-        development.set_clock(now_ms, timestamp.saturating_mul(1_000));
+        self.development.next.fix_timestamp(timestamp);
         Ok(())
     }
 
@@ -235,21 +203,11 @@ impl Running {
             return Err(invalid(format!("at most {MAX_MINED} blocks at once")));
         }
         if let Some(timestamp) = timestamp {
-            self.set_next_timestamp(timestamp, step.now_ms)?;
+            self.set_next_timestamp(timestamp)?;
         }
         if let Some(interval) = interval_s {
-            let newest = self.newest_timestamp();
-            let clock = self.development.next_timestamp(&self.spec, newest, step.now_ms);
-            let development = &mut self.development;
-            if development.timestamps.is_empty() {
-                development.timestamps.push_back(None);
-            }
-            for block in 1..blocks {
-                let at = clock.saturating_add(interval.saturating_mul(block));
-                development.timestamps.push_back(Some(at));
-            }
-            let last = clock.saturating_add(interval.saturating_mul(blocks - 1));
-            development.set_clock(step.now_ms, last.saturating_mul(1_000));
+            let first = self.development.next.timestamp(&self.spec, self.newest_timestamp(), step.now_ms);
+            self.development.next.space_out(first, blocks, interval);
         }
         let status = self.ordering.status();
         let building = u64::from(status.building.is_some());
@@ -272,7 +230,8 @@ impl Running {
         development.patches.retain(|height| {
             height >= block.height()
                 || height == Height::GENESIS
-                || remembered.iter().any(|remembered| remembered.height == height)
+                // Later snapshots are never of lower heights.
+                || remembered.binary_search_by_key(&height, |remembered| remembered.height).is_ok()
         });
         if self.development.mining.is_empty() {
             return;
@@ -301,6 +260,7 @@ impl Running {
             Quiet::Snapshot(id) => (id, self.remember(step.now_ms)),
             Quiet::Revert(id, name) => (id, self.revert(name, step)),
             Quiet::Patch(id, patch) => (id, self.patch(&patch)),
+            Quiet::Rollback(id, blocks) => (id, self.roll_back(blocks, step)),
             Quiet::Reset(id) => (id, self.reset(step)),
         };
         step.out.push(CoreEffect::Reply(id, answer));
@@ -317,8 +277,10 @@ impl Running {
         development.remembered.push(Remembered {
             id: development.last_id,
             height,
-            clock_ms: development.clock_ms(now_ms),
+            clock_ms: development.next.clock_ms(now_ms),
+            next: development.next.remembered(),
             patches: development.patches.count(),
+            pool: self.pool.content().iter().flat_map(AccountContent::transactions).cloned().collect(),
         });
         Ok(Response::Number(development.last_id))
     }
@@ -328,11 +290,40 @@ impl Running {
         let Some(position) = found else {
             return Ok(Response::Flag(false));
         };
-        let target = self.development.remembered[position];
-        self.go_back(target.height, target.patches, step)?;
-        self.development.remembered.truncate(position);
-        self.development.set_clock(step.now_ms, target.clock_ms);
+        let Remembered { height, patches, .. } = self.development.remembered[position];
+        self.go_back(height, patches, step)?;
+        let target = self.development.remembered.drain(position..).next();
+        if let Some(target) = target {
+            self.development.next = target.next;
+            self.development.next.set_clock(step.now_ms, target.clock_ms);
+            self.refill_pool(target.pool, step);
+        }
         Ok(Response::Flag(true))
+    }
+
+    fn roll_back(&mut self, blocks: u64, step: &mut Step<'_>) -> Result<Response, CoreError> {
+        let head = self.ledger.head();
+        let Some(height) = head.0.checked_sub(blocks) else {
+            return Err(invalid(format!("cannot take back {blocks} blocks: the height is {}", head.0)));
+        };
+        self.go_back(Height(height), self.development.patches.count(), step)?;
+        self.development.remembered.retain(|remembered| remembered.height.0 <= height);
+        Ok(Response::Done)
+    }
+
+    /// Puts back the transactions that waited when a snapshot was taken.
+    fn refill_pool(&mut self, transactions: Vec<ValidTx>, step: &mut Step<'_>) {
+        let Ok(view) = self.ledger.state.view(self.ledger.head()) else {
+            return;
+        };
+        for transaction in transactions {
+            let Ok(sender) = SenderFacts::read(&view, transaction.sender()) else {
+                continue;
+            };
+            // What was admitted on this very state once is admitted again.
+            let _ = self.pool.add(transaction, SenderState { nonce: sender.nonce, balance: sender.balance });
+        }
+        self.demand(step.now_ms);
     }
 
     /// Starts over from the genesis block, with nothing that was set since.
@@ -356,22 +347,20 @@ impl Running {
             self.ledger.truncate(height);
             self.ledger.state.set_committed(height);
             self.forget_snapshots_above(height, step);
+            self.forget_logs_above(height, step);
             self.store(Purpose::Upkeep, Record::Truncate { last: height }, step);
         }
         self.development.patches.undo(&self.ledger.state, height, patches)?;
         let development = &mut self.development;
-        development.timestamps.clear();
-        development.next_base_fee = None;
+        development.next.forget_single();
         development.owed = 0;
         for mining in core::mem::take(&mut development.mining) {
             self.reply(mining.id, Response::Done, step);
         }
         self.pool.clear();
-        for (_, waiters) in core::mem::take(&mut self.waiting) {
-            for waiter in waiters {
-                let error = CoreError::Unavailable("the chain was reverted");
-                step.out.push(CoreEffect::Reply(waiter, Err(error)));
-            }
+        for waiter in self.waiting.take_all() {
+            let error = CoreError::Unavailable("the chain was reverted");
+            step.out.push(CoreEffect::Reply(waiter, Err(error)));
         }
         self.pipeline.drop_held();
         self.rebuilds.forget();

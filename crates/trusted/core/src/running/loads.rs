@@ -1,7 +1,7 @@
 //! Old blocks, read back from the sealed log in whole sections, so that the host learns which part of
 //! history is read and not which block.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use cloister_boundary::{FromEnclave, ReadId};
 use cloister_primitives::Height;
@@ -14,11 +14,14 @@ use crate::{
     work::{OpenJob, OpenOutcome, Work},
 };
 
-/// Blocks in a section; sections start at multiples of this.
-const SECTION_BLOCKS: u64 = 32;
+/// Stored blocks that are read together; such sections start at multiples of this.
+pub const STORED_SECTION_BLOCKS: u64 = 32;
 
-/// Sections that may be read at one time.
+/// Sections that may be read or opened at one time.
 const MAX_READS: usize = 8;
+
+/// Requests that may wait for their turn.
+const MAX_WAITING: usize = 1_024;
 
 #[derive(Debug)]
 struct Section {
@@ -34,6 +37,7 @@ pub(super) struct Loads {
     next_read: u64,
     reading: BTreeMap<ReadId, Section>,
     opening: BTreeMap<WorkId, Vec<RequestId>>,
+    waiting: VecDeque<(RequestId, Height)>,
 }
 
 impl Loads {
@@ -54,16 +58,20 @@ impl Running {
         if height > head {
             return self.reply(id, Response::Stored(Vec::new()), step);
         }
-        let first = Height(height.0 - height.0 % SECTION_BLOCKS);
-        let last = Height((first.0 + SECTION_BLOCKS - 1).min(head.0));
+        let first = Height(height.0 - height.0 % STORED_SECTION_BLOCKS);
+        let last = Height((first.0 + STORED_SECTION_BLOCKS - 1).min(head.0));
         if let Some(section) =
             self.loads.reading.values_mut().find(|section| section.first == first && section.last == last)
         {
             section.waiters.push(id);
             return;
         }
-        if self.loads.reading.len() >= MAX_READS {
-            step.out.push(CoreEffect::Reply(id, Err(BUSY)));
+        if self.loads.reading.len() + self.loads.opening.len() >= MAX_READS {
+            if self.loads.waiting.len() >= MAX_WAITING {
+                step.out.push(CoreEffect::Reply(id, Err(BUSY)));
+                return;
+            }
+            self.loads.waiting.push_back((id, height));
             return;
         }
         let section = Section { first, last, blobs: Vec::new(), waiters: vec![id] };
@@ -89,7 +97,8 @@ impl Running {
         section.blobs.extend(blocks.into_iter().take(room).map_while(|blob| blob));
         if section.blobs.len() == before {
             step.warn("the host lost an old block");
-            return Self::fail(&section.waiters, step);
+            Self::fail(&section.waiters, step);
+            return self.next_load(step);
         }
         if section.blobs.len() < wanted {
             return self.read_on(section, step);
@@ -99,7 +108,8 @@ impl Running {
             None => Some(self.spec.genesis().parent_hash),
         };
         let Some(parent_hash) = parent_hash else {
-            return Self::fail(&section.waiters, step);
+            Self::fail(&section.waiters, step);
+            return self.next_load(step);
         };
         let job = OpenJob { keys: self.keys.clone(), first: section.first, parent_hash, blobs: section.blobs };
         let work = self.send_work(Work::Open(Box::new(job)), Errand::Open, step);
@@ -108,7 +118,10 @@ impl Running {
 
     pub(super) fn on_load_failed(&mut self, id: ReadId, step: &mut Step<'_>) {
         match self.loads.reading.remove(&id) {
-            Some(section) => Self::fail(&section.waiters, step),
+            Some(section) => {
+                Self::fail(&section.waiters, step);
+                self.next_load(step);
+            }
             None => step.warn("the host failed a read that was not asked for"),
         }
     }
@@ -128,6 +141,16 @@ impl Running {
                 step.warn("an old block in the sealed log is damaged");
                 Self::fail(&waiters, step);
             }
+        }
+        self.next_load(step);
+    }
+
+    /// Gives the next ones their turn.
+    fn next_load(&mut self, step: &mut Step<'_>) {
+        while self.loads.reading.len() + self.loads.opening.len() < MAX_READS
+            && let Some((id, height)) = self.loads.waiting.pop_front()
+        {
+            self.load(id, height, step);
         }
     }
 

@@ -2,19 +2,21 @@
 
 mod development;
 mod loads;
+mod log_sections;
+mod next_block;
 mod patches;
 mod pipeline;
 mod rebuild;
 mod requests;
 mod snapshots;
 mod storage;
+mod waiting;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
-use alloy_primitives::B256;
 use cloister_boundary::{FromEnclave, HaltCode, PublicStatus, StoredSnapshot, ToEnclave};
 use cloister_execution::Executor;
 use cloister_keys::{Incarnation, LedgerKeys, draw_incarnation};
@@ -28,13 +30,17 @@ use crate::{
     work::{Advance, Work, WorkResult},
 };
 
+pub use loads::STORED_SECTION_BLOCKS;
+
 use development::DevelopmentState;
 use loads::Loads;
+use log_sections::LogSections;
 use pipeline::Pipeline;
 use rebuild::Rebuilds;
 use requests::Recovering;
 use snapshots::Cutting;
 use storage::{Outbox, Purpose};
+use waiting::Waiting;
 
 /// What a restart hands over.
 pub(crate) struct Parts {
@@ -55,6 +61,8 @@ enum Errand {
     /// Of the snapshot with this incarnation; another may have been started since.
     Cut(Incarnation),
     Open,
+    IndexLogs,
+    OpenLogs,
     Rebuild,
 }
 
@@ -73,10 +81,11 @@ pub(crate) struct Running {
     outbox: Outbox,
     cutting: Cutting,
     loads: Loads,
+    log_sections: LogSections,
     rebuilds: Rebuilds,
     development: DevelopmentState,
     /// Requests that are answered once this transaction's block is committed.
-    waiting: BTreeMap<B256, Vec<RequestId>>,
+    waiting: Waiting,
     errands: BTreeMap<WorkId, Errand>,
     /// Pieces of work in flight that recover senders.
     recovering: usize,
@@ -104,9 +113,10 @@ impl Running {
             outbox: Outbox::new(incarnation),
             cutting: Cutting::new(parts.snapshots),
             loads: Loads::default(),
+            log_sections: LogSections::default(),
             rebuilds: Rebuilds::default(),
             development: DevelopmentState::default(),
-            waiting: BTreeMap::new(),
+            waiting: Waiting::default(),
             errands: BTreeMap::new(),
             recovering: 0,
             next_work: WorkId(0),
@@ -151,6 +161,9 @@ impl Running {
             ToEnclave::ReadFailed { id, .. } if self.is_rebuild_read(id) => {
                 self.on_rebuild_read(None, step);
             }
+            ToEnclave::Blocks { id, blocks } if self.is_log_read(id) => self.on_log_blocks(id, blocks, step),
+            ToEnclave::ReadFailed { id, .. } if self.is_log_read(id) => self.on_log_read_failed(id, step),
+            ToEnclave::LogSection { id, bytes } => self.on_log_section(id, bytes, step),
             ToEnclave::Blocks { id, blocks } => self.on_loaded(id, blocks, step),
             ToEnclave::ReadFailed { id, .. } => self.on_load_failed(id, step),
             ToEnclave::Chunk { .. } => {
@@ -177,6 +190,14 @@ impl Running {
             }
             (Some(Errand::Open), WorkResult::Opened(outcome)) => {
                 self.on_opened(id, *outcome, step);
+                Ok(())
+            }
+            (Some(Errand::IndexLogs), WorkResult::IndexedLogs(outcome)) => {
+                self.on_logs_indexed(id, *outcome, step);
+                Ok(())
+            }
+            (Some(Errand::OpenLogs), WorkResult::OpenedLogs(section)) => {
+                self.on_logs_opened(id, section, step);
                 Ok(())
             }
             (Some(Errand::Rebuild), WorkResult::Rebuilt(outcome)) => {
@@ -211,6 +232,7 @@ impl Running {
                 break;
             }
         }
+        self.release_waiting(step);
         self.rearm(step);
         if self.stopping && self.is_at_rest() {
             return Err(Fatal::new(HaltCode::ShutDown, "stopped as asked"));

@@ -2,9 +2,9 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use alloy_primitives::keccak256;
+use alloy_primitives::{B256, keccak256};
 use cloister_boundary::HaltCode;
-use cloister_execution::BlockAttributes;
+use cloister_execution::{BlockAttributes, ValidTx};
 use cloister_ordering::{Effect, Empty, Input, Slot};
 use cloister_pool::{SenderState, SlotId, TakeLimits};
 use cloister_primitives::{Block, Height};
@@ -12,7 +12,7 @@ use cloister_state::StateDelta;
 
 use super::{Errand, Running, storage::Purpose};
 use crate::{
-    BlockRecord, CommittedBlock, CoreEffect, CoreError, Event, Fatal, Response,
+    BlockRecord, CommittedBlock, CoreEffect, CoreError, Event, Fatal, PendingJob, Response,
     ledger::Resident,
     machine::Step,
     work::{BuildJob, BuildOutcome, RecentHashes, Work},
@@ -26,6 +26,9 @@ const GATHER_MS: u64 = 40;
 
 /// So many pending transactions are worth a block at once.
 const GATHER_ENOUGH: usize = 2_000;
+
+/// So many pending transactions are all tried for a block of a development network.
+const TRIED_AT_ONCE: usize = 256;
 
 /// A block that is built and not committed.
 #[derive(Debug)]
@@ -58,6 +61,11 @@ impl Pipeline {
     /// Nothing is built or waits for its commit.
     pub(super) fn is_idle(&self) -> bool {
         self.tail.is_empty() && self.building.is_none()
+    }
+
+    /// Nothing is built, waits for its commit, or is about to be built.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.is_idle() && self.held.is_none() && self.gather_until_ms.is_none()
     }
 
     pub(super) const fn gather_until_ms(&self) -> Option<u64> {
@@ -113,60 +121,89 @@ impl Running {
             return;
         };
         let attributes = self.attributes(&parent, step.now_ms);
-        let base_fee = attributes
-            .base_fee_override
-            .or_else(|| self.spec.next_base_fee(&parent.header, attributes.timestamp))
-            .unwrap_or(0);
-        let candidates = self.pool.take(
-            SlotId(slot.attempt),
-            TakeLimits {
-                max_transactions: self.spec.limits().max_transactions_per_block,
-                gas_limit: attributes.gas_limit.min(self.spec.limits().max_declared_gas_per_block),
-                base_fee,
-            },
-        );
+        let limits = self.take_limits(&parent, &attributes);
+        let candidates = self.pool.take(SlotId(slot.attempt), limits);
         if candidates.is_empty() && empty == Empty::Skip {
             self.pool.built(SlotId(slot.attempt), &[], &[]);
             self.inputs.push_back(Input::Nothing(slot));
             return;
         }
-        let job = BuildJob {
+        self.pipeline.building = Some(slot);
+        self.pipeline.gather_until_ms = None;
+        let hashes = self.recent_hashes(self.pipeline.tail.iter().map(|entry| entry.block.hash));
+        let job = self.build_job(&parent, attributes, hashes, candidates, empty);
+        self.send_work(Work::Build(Box::new(job)), Errand::Build, step);
+    }
+
+    /// The block that would be made now on the committed head.
+    pub(super) fn pending(&self, now_ms: u64) -> Result<Response, CoreError> {
+        let parent = self.ledger.head_block().ok_or(CoreError::Unavailable("the node is stopping"))?;
+        let attributes = self.attributes(&parent, now_ms);
+        let limits = self.take_limits(&parent, &attributes);
+        let candidates = self.pool.preview(limits).into_iter().cloned().collect();
+        let hashes = self.recent_hashes(core::iter::empty());
+        let job = self.build_job(&parent, attributes, hashes, candidates, Empty::Make);
+        Ok(Response::Pending(PendingJob(Box::new(job))))
+    }
+
+    fn take_limits(&self, parent: &Block, attributes: &BlockAttributes) -> TakeLimits {
+        let computed = || self.spec.next_base_fee(&parent.header, attributes.timestamp);
+        // Where gas used decides what fits, all that wait are tried, while they are few.
+        let all = self.spec.is_development() && self.pool.len() <= TRIED_AT_ONCE;
+        TakeLimits {
+            max_transactions: self.spec.limits().max_transactions_per_block,
+            gas_limit: if all {
+                u64::MAX
+            } else {
+                attributes.gas_limit.min(self.spec.limits().max_declared_gas_per_block)
+            },
+            base_fee: attributes.base_fee_override.or_else(computed).unwrap_or(0),
+        }
+    }
+
+    fn build_job(
+        &self,
+        parent: &Block,
+        attributes: BlockAttributes,
+        hashes: RecentHashes,
+        candidates: Vec<ValidTx>,
+        empty: Empty,
+    ) -> BuildJob {
+        BuildJob {
             executor: self.executor.clone(),
             state: self.ledger.state.clone(),
             parent: parent.header.clone(),
             parent_hash: parent.hash,
             attributes,
-            hashes: self.recent_hashes(),
+            hashes,
             candidates,
             empty,
-        };
-        self.pipeline.building = Some(slot);
-        self.pipeline.gather_until_ms = None;
-        self.send_work(Work::Build(Box::new(job)), Errand::Build, step);
+        }
     }
 
-    fn recent_hashes(&self) -> RecentHashes {
+    /// Hashes of committed blocks, and of those in flight on top of them.
+    fn recent_hashes(&self, in_flight: impl Iterator<Item = B256>) -> RecentHashes {
         let (first, mut hashes) = self.ledger.hashes_up_to(self.ledger.head(), REACHABLE_HASHES);
-        hashes.extend(self.pipeline.tail.iter().map(|entry| entry.block.hash));
+        hashes.extend(in_flight);
         RecentHashes { first: first.0, hashes: Arc::new(hashes) }
     }
 
     /// What the builder may choose about the next block.
     fn attributes(&self, parent: &Block, now_ms: u64) -> BlockAttributes {
         let genesis = self.spec.genesis();
-        let development = &self.development;
-        let timestamp = development.next_timestamp(&self.spec, parent.header.timestamp, now_ms);
-        let gas_limit = development.gas_limit.unwrap_or(parent.header.gas_limit);
+        let next = &self.development.next;
+        let timestamp = next.timestamp(&self.spec, parent.header.timestamp, now_ms);
+        let gas_limit = next.gas_limit.unwrap_or(parent.header.gas_limit);
         BlockAttributes {
             timestamp,
-            beneficiary: development.beneficiary.unwrap_or(genesis.coinbase),
+            beneficiary: next.beneficiary.unwrap_or(genesis.coinbase),
             // Public and predictable: nobody may rely on it for secrets.
-            prev_randao: development.next_prev_randao.unwrap_or_else(|| keccak256(parent.hash)),
+            prev_randao: next.prev_randao.unwrap_or_else(|| keccak256(parent.hash)),
             extra_data: Default::default(),
             parent_beacon_block_root: None,
             withdrawals: Vec::new(),
             gas_limit,
-            base_fee_override: development.next_base_fee,
+            base_fee_override: next.base_fee,
         }
     }
 
@@ -186,16 +223,13 @@ impl Running {
         let evicted: Vec<_> = outcome.evicted.iter().map(|(hash, _)| *hash).collect();
         self.pool.built(SlotId(slot.attempt), &included, &evicted);
         for (hash, rejected) in outcome.evicted {
-            for id in self.waiting.remove(&hash).unwrap_or_default() {
-                let error = CoreError::Dropped(rejected.clone());
-                step.out.push(CoreEffect::Reply(id, Err(error)));
-            }
+            self.answer_dropped(&hash, &rejected, step);
         }
         match outcome.block {
             Some((block, delta)) => {
                 let parent = block.height().parent().unwrap_or(Height::GENESIS);
                 let patches = self.development.patches.at(parent);
-                self.development.consumed();
+                self.development.consumed(block.header.timestamp, step.now_ms);
                 self.pipeline.tail.push_back(Speculative { slot, block, delta, patches });
                 self.inputs.push_back(Input::Built(slot));
                 self.demand(step.now_ms);
@@ -217,10 +251,7 @@ impl Running {
 
     /// Tells the engine that there is something to build, if there is.
     pub(super) fn demand(&mut self, now_ms: u64) {
-        let base_fee =
-            self.tip().ok().and_then(|tip| self.spec.next_base_fee(&tip.header, tip.header.timestamp)).unwrap_or(0);
-        let base_fee = self.development.next_base_fee.unwrap_or(base_fee);
-        let wanted = self.pool.has_executable(base_fee);
+        let wanted = self.pool.has_executable(self.next_base_fee());
         if wanted && self.gathers(now_ms) {
             return;
         }
@@ -228,6 +259,15 @@ impl Running {
         if wanted {
             self.inputs.push_back(Input::Demand);
         }
+    }
+
+    /// Base fee of the next block, wei per gas; zero before London.
+    pub(super) fn next_base_fee(&self) -> u64 {
+        let computed = || {
+            let tip = self.tip().ok()?;
+            self.spec.next_base_fee(&tip.header, tip.header.timestamp)
+        };
+        self.development.next.base_fee.or_else(computed).unwrap_or(0)
     }
 
     /// Each block costs its own system calls, seal and fsync, so the next one waits for the transactions
@@ -284,6 +324,7 @@ impl Running {
         self.report(&block, step);
         self.development_committed(&block, step);
         self.cut_if_due(height, step);
+        self.index_logs_if_due(height, step);
         Ok(())
     }
 
@@ -296,18 +337,5 @@ impl Running {
             (account.address, state)
         });
         self.pool.committed(SlotId(slot.attempt), changed);
-    }
-
-    fn answer_waiting(&mut self, block: &Block, step: &mut Step<'_>) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        for (index, transaction) in (0..).zip(&block.transactions) {
-            let hash = *transaction.tx_hash();
-            for id in self.waiting.remove(&hash).unwrap_or_default() {
-                let response = Response::Included { hash, height: block.height(), index };
-                self.reply(id, response, step);
-            }
-        }
     }
 }

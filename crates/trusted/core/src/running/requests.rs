@@ -80,6 +80,7 @@ impl Running {
             }
             RequestBody::PoolContent { sender } => Ok(self.pool_content(caller, sender)),
             RequestBody::Load { height } => return self.load(id, height, step),
+            RequestBody::LoadLogSection { last } => return self.load_log_section(id, last, step),
             RequestBody::Replay { height } => return self.rebuild(id, height, step),
             RequestBody::Development(request) => {
                 if !self.sees(caller, Resource::Development) {
@@ -154,7 +155,7 @@ impl Running {
             let outcome = transaction.map_err(CoreError::from).and_then(|transaction| {
                 self.admit(transaction, Origin::External, request.answer_at, step.now_ms, &mut admitted)
             });
-            self.answer_submission(request.id, outcome, step);
+            self.answer_submission(request.id, request.answer_at, outcome, step);
         }
         self.announce(admitted, step);
         // What was waited for may have been refused.
@@ -165,12 +166,13 @@ impl Running {
     pub(super) fn answer_submission(
         &mut self,
         id: RequestId,
+        answer_at: AnswerAt,
         outcome: Result<Submission, CoreError>,
         step: &mut Step<'_>,
     ) {
         match outcome {
             Ok(Submission::Answer(hash)) => self.reply(id, Response::Admitted { hash }, step),
-            Ok(Submission::Wait(hash)) => self.waiting.entry(hash).or_default().push(id),
+            Ok(Submission::Wait(hash)) => self.waiting.add(hash, id, answer_at),
             Err(error) => step.out.push(CoreEffect::Reply(id, Err(error))),
         }
     }
@@ -205,18 +207,15 @@ impl Running {
         // Forks are those of the block it will be in.
         let head = HeadFacts {
             height: tip.header.number + 1,
-            timestamp: self.development.next_timestamp(&self.spec, tip.header.timestamp, now_ms),
+            timestamp: self.development.next.timestamp(&self.spec, tip.header.timestamp, now_ms),
             base_fee: tip.header.base_fee_per_gas.unwrap_or(0),
-            gas_limit: self.development.gas_limit.unwrap_or(tip.header.gas_limit),
+            gas_limit: self.development.next.gas_limit.unwrap_or(tip.header.gas_limit),
         };
         let state = SenderState { nonce: sender.nonce, balance: sender.balance };
         let transaction = validate(transaction, origin, &self.spec, &head, &sender)?;
         let entered = self.pool.add(transaction, state).map_err(Rejected::from)?;
         if let Some(replaced) = entered.replaced {
-            // Whoever waited for the replaced one waits for what took its nonce.
-            if let Some(waiters) = self.waiting.remove(&replaced) {
-                self.waiting.entry(hash).or_default().extend(waiters);
-            }
+            self.waiting.replaced(&replaced, hash);
         }
         if entered.executable {
             admitted.push((hash, address));

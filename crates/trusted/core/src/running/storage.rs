@@ -73,6 +73,11 @@ impl Outbox {
         Self { incarnation, next_seq: Seq(0), unacknowledged: VecDeque::new(), queue: VecDeque::new(), retry: None }
     }
 
+    /// Names this process in every seal.
+    pub(super) const fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.unacknowledged.is_empty() && self.queue.is_empty()
     }

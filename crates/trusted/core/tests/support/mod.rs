@@ -39,16 +39,21 @@ impl Account {
     }
 
     pub fn send(&self, nonce: u64, to: Address, value: u64, input: Bytes, gas_limit: u64) -> Bytes {
+        let (to, value) = (TxKind::Call(to), U256::from(value));
+        self.sign(TxEip1559 { nonce, gas_limit, to, value, input, ..TxEip1559::default() })
+    }
+
+    /// A call of a contract, or with [`TxKind::Create`] its creation.
+    pub fn call(&self, nonce: u64, to: TxKind, input: Bytes) -> Bytes {
+        self.sign(TxEip1559 { nonce, gas_limit: 200_000, to, input, ..TxEip1559::default() })
+    }
+
+    fn sign(&self, transaction: TxEip1559) -> Bytes {
         let transaction = TxEip1559 {
             chain_id: CHAIN_ID,
-            nonce,
-            gas_limit,
             max_fee_per_gas: 20_000_000_000,
             max_priority_fee_per_gas: 1,
-            to: TxKind::Call(to),
-            value: U256::from(value),
-            input,
-            ..TxEip1559::default()
+            ..transaction
         };
         let digest = transaction.signature_hash();
         let signature =
@@ -65,6 +70,7 @@ pub struct Disk {
     pub blocks: BTreeMap<Height, Vec<u8>>,
     pub chunks: BTreeMap<(Height, u32), Vec<u8>>,
     pub snapshots: BTreeMap<Height, u32>,
+    pub log_sections: BTreeMap<Height, Vec<u8>>,
 }
 
 impl Disk {
@@ -83,7 +89,11 @@ impl Disk {
                 self.snapshots.remove(&snapshot);
                 self.chunks.retain(|(height, _), _| *height != snapshot);
             }
+            Record::LogSection { last, sealed } => {
+                self.log_sections.insert(last, sealed);
+            }
             Record::Truncate { last } => {
+                self.log_sections.retain(|height, _| *height <= last);
                 self.blocks.retain(|height, _| *height <= last);
                 self.snapshots.retain(|height, _| *height <= last);
                 self.chunks.retain(|(height, _), _| *height <= last);
@@ -99,6 +109,7 @@ pub struct Heard {
     pub replies: BTreeMap<RequestId, Result<Response, CoreError>>,
     pub committed: Vec<Height>,
     pub warnings: Vec<&'static str>,
+    pub warnings_at: Vec<(&'static str, Height)>,
     pub halted: Option<Fatal>,
     /// A digest over every effect in order.
     pub digest: B256,
@@ -220,6 +231,7 @@ impl Node {
             CoreEffect::Host(message) => self.on_host_message(message),
             CoreEffect::Opened(opened) => self.ledger = Some(opened.ledger),
             CoreEffect::Warn(text) => self.heard.warnings.push(text),
+            CoreEffect::WarnAt(text, height) => self.heard.warnings_at.push((text, height)),
             CoreEffect::Halt(fatal) => self.heard.halted = Some(fatal),
             CoreEffect::Arm { deadline_ms } => self.deadline_ms = Some(deadline_ms),
             CoreEffect::Disarm => self.deadline_ms = None,
@@ -234,6 +246,10 @@ impl Node {
                     .map(|height| self.disk.blocks.get(&Height(height)).cloned())
                     .collect();
                 self.give(CoreMessage::Host(ToEnclave::Blocks { id, blocks }));
+            }
+            FromEnclave::ReadLogSection { id, last } => {
+                let bytes = self.disk.log_sections.get(&last).cloned();
+                self.give(CoreMessage::Host(ToEnclave::LogSection { id, bytes }));
             }
             FromEnclave::ReadChunk { id, snapshot, index } => {
                 let bytes = self.disk.chunks.get(&(snapshot, index)).cloned();

@@ -10,5 +10,5 @@ mod watch;
 pub use lines::{BlockLine, Colour, ConsoleFormat, Line, Outcome, SummaryLine, TransactionLine, describe_action};
 pub use log::{CONSOLE_ADDRESS, decode_log};
 pub use names::function_name;
-pub use revert::describe_revert;
+pub use revert::{describe_custom_error, describe_revert};
 pub use watch::DevConsole;

@@ -37,6 +37,13 @@ pub fn describe_revert(output: &[u8]) -> String {
     })
 }
 
+/// Name and arguments of a custom error that is known by its selector.
+#[must_use]
+pub fn describe_custom_error(output: &[u8]) -> Option<String> {
+    let (selector, data) = output.split_first_chunk::<4>()?;
+    custom(Selector::from(*selector), data)
+}
+
 fn text(data: &[u8]) -> Option<String> {
     match DynSolType::Tuple(vec![DynSolType::String]).abi_decode_params(data) {
         Ok(DynSolValue::Tuple(values)) => {

@@ -87,7 +87,7 @@ pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError>
     }
     for name in ["eth_signTypedData", "eth_signTypedData_v3", "eth_signTypedData_v4"] {
         let about = "Signs typed data (EIP-712).";
-        table.method(info(name, "address, data", about), sign_typed_data)?;
+        table.method(info(name, "address, typed data", about), sign_typed_data)?;
     }
     table
         .method(info("eth_sign", "address, message", "Signs a message (EIP-191)."), eth_sign)?
@@ -99,6 +99,10 @@ pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError>
         .method(
             info("eth_sendTransaction", "transaction", "Signs a transaction and sends it."),
             send::send_transaction,
+        )?
+        .method(
+            info("eth_sendUnsignedTransaction", "transaction", "Sends a transaction in any account's name."),
+            send::send_unsigned,
         )?;
     Ok(())
 }

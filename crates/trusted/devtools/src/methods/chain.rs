@@ -1,22 +1,20 @@
-//! Time, mining, snapshots, the pool.
+//! Time and mining.
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::Address;
 use cloister_core::{DevelopmentRequest, Pace, Response};
-use cloister_primitives::Code;
+use cloister_primitives::{Code, Height};
 use cloister_rpc::{
     MethodCall, MethodInfo,
-    convert::Quantity,
+    convert::{BlockJson, Bodies},
     errors::{self, RpcResult},
 };
 use jsonrpsee::core::RegisterMethodError;
-use serde_json::Value;
 
 use super::{
     Dev, Done, Table, ask, change,
     flexible::{MineOptions, Uint, Word},
-    random_id,
 };
 
 /// From here on `evm_setTime` means milliseconds: in seconds it would be the year 5138.
@@ -24,8 +22,16 @@ const FIRST_MILLISECONDS: u64 = 100_000_000_000;
 /// From here on `evm_setIntervalMining` means milliseconds, as in Hardhat; below, seconds, as in anvil.
 const FIRST_INTERVAL_MS: u64 = 100;
 
+/// Blocks that one `evm_mine_detailed` may make: all of them are in its answer.
+const MAX_DETAILED: u64 = 1_000;
+
 /// Answers once the blocks are committed.
-async fn mine_blocks(call: &MethodCall, blocks: u64, interval_s: Option<u64>, timestamp: Option<u64>) -> RpcResult<()> {
+pub(super) async fn mine_blocks(
+    call: &MethodCall,
+    blocks: u64,
+    interval_s: Option<u64>,
+    timestamp: Option<u64>,
+) -> RpcResult<()> {
     let request = DevelopmentRequest::Mine { blocks, interval_s, timestamp };
     change(call, request).await
 }
@@ -38,11 +44,37 @@ async fn evm_mine(_: Arc<Dev>, call: MethodCall) -> RpcResult<&'static str> {
     Ok("0x0")
 }
 
+/// As `evm_mine`, and answers the blocks with their transactions.
+async fn mine_detailed(_: Arc<Dev>, call: MethodCall) -> RpcResult<Vec<BlockJson>> {
+    let (options,) = call.params::<(Option<MineOptions>,)>()?;
+    let options = options.unwrap_or_default();
+    let blocks = options.blocks.unwrap_or(1);
+    if blocks > MAX_DETAILED {
+        return Err(errors::invalid_params(format!("at most {MAX_DETAILED} blocks at once")));
+    }
+    let before = call.head()?.height();
+    mine_blocks(&call, blocks, None, options.timestamp).await?;
+    let mut blocks = Vec::new();
+    for height in before.0 + 1..=call.head()?.height().0 {
+        let block = call.block_at(Height(height)).await?;
+        blocks.extend(block.map(|block| BlockJson::new(block, Bodies::Full)));
+    }
+    Ok(blocks)
+}
+
 async fn hardhat_mine(_: Arc<Dev>, call: MethodCall) -> RpcResult<bool> {
     let (blocks, interval) = call.params::<(Option<Uint>, Option<Uint>)>()?;
     let blocks = blocks.map_or(1, |blocks| blocks.0);
     let interval_s = interval.map_or(1, |interval| interval.0);
     mine_blocks(&call, blocks, Some(interval_s), None).await?;
+    Ok(true)
+}
+
+async fn interval_mine(_: Arc<Dev>, call: MethodCall) -> RpcResult<bool> {
+    call.no_params()?;
+    if matches!(pace(&call).await?, Pace::Interval { .. }) {
+        mine_blocks(&call, 1, None, None).await?;
+    }
     Ok(true)
 }
 
@@ -52,35 +84,6 @@ async fn anvil_mine(_: Arc<Dev>, call: MethodCall) -> RpcResult<()> {
     mine_blocks(&call, blocks, interval.map(|interval| interval.0), None).await?;
     Ok(())
 }
-
-async fn snapshot(_: Arc<Dev>, call: MethodCall) -> RpcResult<Quantity> {
-    match ask(&call, DevelopmentRequest::Snapshot).await? {
-        Response::Number(id) => Ok(id.into()),
-        _ => Err(errors::code(Code::Internal)),
-    }
-}
-
-/// `false` where there is no such snapshot, as anvil and Hardhat answer.
-async fn revert(_: Arc<Dev>, call: MethodCall) -> RpcResult<bool> {
-    let (id,) = call.params::<(Uint,)>()?;
-    match ask(&call, DevelopmentRequest::Revert { id: id.0 }).await? {
-        Response::Flag(done) => Ok(done),
-        _ => Ok(true),
-    }
-}
-
-async fn reset(dev: Arc<Dev>, call: MethodCall) -> RpcResult<()> {
-    let (options,) = call.params::<(Option<Json>,)>()?;
-    if options.is_some_and(|options| !options.0["forking"].is_null()) {
-        return Err(errors::server_error("this node cannot fork another chain; call reset without forking"));
-    }
-    change(&call, DevelopmentRequest::Reset).await?;
-    *dev.impersonation() = super::Impersonation::default();
-    *dev.instance() = random_id();
-    Ok(())
-}
-
-type Json = cloister_rpc::params::Json<Value>;
 
 async fn increase_time(_: Arc<Dev>, call: MethodCall) -> RpcResult<u64> {
     let (seconds,) = call.params::<(Uint,)>()?;
@@ -119,7 +122,7 @@ async fn remove_timestamp_interval(_: Arc<Dev>, call: MethodCall) -> RpcResult<b
     Ok(true)
 }
 
-async fn pace(call: &MethodCall) -> RpcResult<Pace> {
+pub(super) async fn pace(call: &MethodCall) -> RpcResult<Pace> {
     match ask(call, DevelopmentRequest::Pace).await? {
         Response::Pace(pace) => Ok(pace),
         _ => Err(errors::code(Code::Internal)),
@@ -188,29 +191,6 @@ async fn set_prev_randao(_: Arc<Dev>, call: MethodCall) -> RpcResult<()> {
     change(&call, DevelopmentRequest::SetPrevRandao { value: value.0 }).await
 }
 
-async fn drop_one(call: &MethodCall) -> RpcResult<(B256, bool)> {
-    let (hash,) = call.params::<(B256,)>()?;
-    let dropped = match ask(call, DevelopmentRequest::DropTransaction { hash }).await? {
-        Response::Flag(dropped) => dropped,
-        _ => true,
-    };
-    Ok((hash, dropped))
-}
-
-async fn hardhat_drop(_: Arc<Dev>, call: MethodCall) -> RpcResult<bool> {
-    Ok(drop_one(&call).await?.1)
-}
-
-async fn anvil_drop(_: Arc<Dev>, call: MethodCall) -> RpcResult<Option<B256>> {
-    let (hash, dropped) = drop_one(&call).await?;
-    Ok(dropped.then_some(hash))
-}
-
-async fn drop_all(_: Arc<Dev>, call: MethodCall) -> RpcResult<()> {
-    call.no_params()?;
-    change(&call, DevelopmentRequest::DropAll).await
-}
-
 pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
     time(table)?;
     mining(table)?;
@@ -253,6 +233,12 @@ fn mining(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
             info("anvil_mine", "blocks?, interval?", "Makes blocks, with seconds between them if given."),
             anvil_mine,
         )?;
+    for name in ["evm_mine_detailed", "anvil_mine_detailed"] {
+        let about = info(name, "timestamp or options?", "As evm_mine; answers the blocks.");
+        table.method(about, mine_detailed)?;
+    }
+    let about = info("hardhat_intervalMine", "", "Makes a block, if blocks are made at intervals.");
+    table.method(about, interval_mine)?;
     for (name, done) in [("evm_setAutomine", Done::True), ("anvil_setAutomine", Done::Null)] {
         let about = info(name, "on", "Whether each transaction gets a block at once.");
         table.done(about, done, set_automine)?;
@@ -274,13 +260,6 @@ fn mining(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
 
 fn blocks(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
-    for name in ["evm_snapshot", "anvil_snapshot"] {
-        table.method(info(name, "", "Remembers the chain as it is; answers an id."), snapshot)?;
-    }
-    for name in ["evm_revert", "anvil_revert"] {
-        let about = "Goes back to a remembered chain and forgets it and later ones.";
-        table.method(info(name, "id", about), revert)?;
-    }
     for name in ["evm_setBlockGasLimit", "anvil_setBlockGasLimit"] {
         let about = info(name, "gas", "Sets the gas limit of later blocks.");
         table.done(about, Done::True, set_block_gas_limit)?;
@@ -288,7 +267,7 @@ fn blocks(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
     table
         .setter(
             ["hardhat_setNextBlockBaseFeePerGas", "anvil_setNextBlockBaseFeePerGas"],
-            "wei",
+            "amount",
             "Fixes the base fee of the next block.",
             set_next_base_fee,
         )?
@@ -303,16 +282,7 @@ fn blocks(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
             "word",
             "Fixes PREVRANDAO of the next block.",
             set_prev_randao,
-        )?
-        .setter(
-            ["hardhat_reset", "anvil_reset"],
-            "options?",
-            "Goes back to the genesis block and forgets everything else.",
-            reset,
-        )?
-        .setter(["hardhat_dropAllTransactions", "anvil_dropAllTransactions"], "", "Empties the pool.", drop_all)?
-        .method(info("hardhat_dropTransaction", "hash", "Takes a transaction out of the pool."), hardhat_drop)?
-        .method(info("anvil_dropTransaction", "hash", "Takes a transaction out of the pool."), anvil_drop)?;
+        )?;
     Ok(())
 }
 

@@ -73,6 +73,21 @@ async fn node_info(_: Arc<Dev>, call: MethodCall) -> RpcResult<Value> {
     }))
 }
 
+async fn genesis_time(_: Arc<Dev>, call: MethodCall) -> RpcResult<u64> {
+    call.no_params()?;
+    Ok(call.context.ledger.spec().genesis().timestamp)
+}
+
+/// Hardhat's own node would put names of contracts into stack traces; this one says no.
+async fn add_compilation_result(_: Arc<Dev>, _: MethodCall) -> RpcResult<bool> {
+    Ok(false)
+}
+
+async fn stack_trace_failures(_: Arc<Dev>, call: MethodCall) -> RpcResult<u64> {
+    call.no_params()?;
+    Ok(0)
+}
+
 async fn set_logging(dev: Arc<Dev>, call: MethodCall) -> RpcResult<()> {
     let (enabled,) = call.params::<(bool,)>()?;
     dev.set_printing(enabled);
@@ -88,6 +103,14 @@ pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError>
     for name in ["hardhat_nodeInfo", "anvil_nodeInfo"] {
         table.method(info(name, "", "How this node is configured."), node_info)?;
     }
+    table.method(info("anvil_getGenesisTime", "", "Timestamp of the genesis block, seconds."), genesis_time)?;
+    let about = "Takes a compiler's output for stack traces; answers that it was not used.";
+    table
+        .method(info("hardhat_addCompilationResult", "version, input, output", about), add_compilation_result)?
+        .method(
+            info("hardhat_getStackTraceFailuresCount", "", "Zero: no stack traces are made."),
+            stack_trace_failures,
+        )?;
     table.method(info("web3_clientVersion", "", "Name and version of this client."), web3_client_version)?.setter(
         ["hardhat_setLoggingEnabled", "anvil_setLoggingEnabled"],
         "on",

@@ -1,11 +1,16 @@
 //! The development methods: how they are registered, and what they share.
 
 mod accounts;
+mod build;
 mod chain;
+mod erc20;
 mod flexible;
 mod info;
+mod pool;
 mod send;
 mod state;
+mod undo;
+mod unsupported;
 
 use std::{
     collections::BTreeSet,
@@ -29,9 +34,6 @@ use serde_json::Value;
 
 use crate::{accounts::DevAccounts, console::DevConsole};
 
-/// Locks that keep two sends of one account from taking the same nonce.
-const SEND_LOCKS: usize = 64;
-
 /// What the development methods share.
 #[derive(Debug)]
 pub(crate) struct Dev {
@@ -40,7 +42,8 @@ pub(crate) struct Dev {
     /// Tells one run of the chain from another; new at each start and reset.
     instance: Mutex<B256>,
     printing: Arc<AtomicBool>,
-    sends: [tokio::sync::Mutex<()>; SEND_LOCKS],
+    /// Whose turn it is to send.
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +59,7 @@ impl Dev {
             impersonation: Mutex::default(),
             instance: Mutex::new(random_id()),
             printing,
-            sends: std::array::from_fn(|_| tokio::sync::Mutex::new(())),
+            turn: tokio::sync::Mutex::default(),
         }
     }
 
@@ -74,8 +77,9 @@ impl Dev {
         impersonation.everyone || impersonation.accounts.contains(address)
     }
 
-    fn send_lock(&self, address: &Address) -> &tokio::sync::Mutex<()> {
-        &self.sends[usize::from(address[19]) % SEND_LOCKS]
+    /// Waits until it is this request's turn to send; turns go by arrival.
+    async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     fn set_printing(&self, printing: bool) {
@@ -110,9 +114,14 @@ fn register(
     let dev = Arc::new(Dev::new(accounts, printing));
     let mut table = Table { registry, dev };
     accounts::register(&mut table)?;
+    build::register(&mut table)?;
     chain::register(&mut table)?;
+    undo::register(&mut table)?;
+    pool::register(&mut table)?;
     state::register(&mut table)?;
-    info::register(&mut table)
+    erc20::register(&mut table)?;
+    info::register(&mut table)?;
+    unsupported::register(&mut table)
 }
 
 /// What a method that changes something answers when it is done.
@@ -148,7 +157,7 @@ impl Table<'_> {
         R: Serialize + Clone + Send + 'static,
     {
         let dev = self.dev.clone();
-        self.registry.method(info, move |call: MethodCall| {
+        self.registry.method(info.for_developer(), move |call: MethodCall| {
             let allowed = call.reader().sees_development();
             let handled = allowed.then(|| handler(dev.clone(), call));
             async move {

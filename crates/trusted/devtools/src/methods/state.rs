@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use alloy_eips::{eip7002, eip7251};
 use alloy_primitives::{Address, Bytes};
 use cloister_core::{DevelopmentRequest, PatchChange, StatePatch};
 use cloister_rpc::{
@@ -15,7 +16,7 @@ use super::{
     flexible::{Number, Uint, Word},
 };
 
-async fn patch(call: &MethodCall, address: Address, what: PatchChange) -> RpcResult<()> {
+pub(super) async fn patch(call: &MethodCall, address: Address, what: PatchChange) -> RpcResult<()> {
     let patch = StatePatch { address, change: what };
     change(call, DevelopmentRequest::Patch(patch)).await
 }
@@ -38,8 +39,19 @@ async fn set_nonce(_: Arc<Dev>, call: MethodCall) -> RpcResult<()> {
     patch(&call, address, PatchChange::Nonce(nonce.0)).await
 }
 
+/// Contracts that every block calls and that must not fail: a block in which one does is invalid
+/// (EIP-7002, EIP-7251), so that none could be made any more.
+const ESSENTIAL: [Address; 2] =
+    [eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS];
+
 async fn set_code(_: Arc<Dev>, call: MethodCall) -> RpcResult<()> {
     let (address, code) = call.params::<(Address, Bytes)>()?;
+    if ESSENTIAL.contains(&address) {
+        let current = call.state(None).await?.code(address).map_err(|error| errors::state(&error))?;
+        if current != code {
+            return Err(errors::invalid_params(format!("no block could be made without the code at {address}")));
+        }
+    }
     patch(&call, address, PatchChange::Code(code)).await
 }
 
@@ -70,7 +82,7 @@ async fn auto_impersonate(dev: Arc<Dev>, call: MethodCall) -> RpcResult<()> {
 
 pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
     table
-        .setter(["hardhat_setBalance", "anvil_setBalance"], "address, wei", "Sets a balance.", set_balance)?
+        .setter(["hardhat_setBalance", "anvil_setBalance"], "address, amount", "Sets a balance.", set_balance)?
         .setter(["hardhat_setNonce", "anvil_setNonce"], "address, nonce", "Sets a nonce.", set_nonce)?
         .setter(["hardhat_setCode", "anvil_setCode"], "address, code", "Puts code at an address.", set_code)?
         .setter(
@@ -91,11 +103,18 @@ pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError>
             "Lets transactions be sent in every account's name.",
             auto_impersonate,
         )?;
-    for name in ["hardhat_setStorageAt", "anvil_setStorageAt"] {
+    // tenderly's and ganache's names.
+    let info = MethodInfo::new;
+    table
+        .done(info("tenderly_setBalance", "address, wei", "Sets a balance."), Done::Null, set_balance)?
+        .done(info("tenderly_addBalance", "address, wei", "Adds to a balance."), Done::Null, add_balance)?
+        .done(info("evm_setAccountBalance", "address, wei", "Sets a balance."), Done::True, set_balance)?
+        .done(info("evm_setAccountNonce", "address, nonce", "Sets a nonce."), Done::True, set_nonce)?
+        .done(info("evm_setAccountCode", "address, code", "Puts code at an address."), Done::True, set_code)?;
+    for name in ["hardhat_setStorageAt", "anvil_setStorageAt", "evm_setAccountStorageAt"] {
         let about = MethodInfo::new(name, "address, slot, value", "Sets a storage slot.");
         table.done(about, Done::True, set_storage)?;
     }
-    let about = MethodInfo::new("anvil_addBalance", "address, wei", "Adds to a balance.");
-    table.done(about, Done::Null, add_balance)?;
+    table.setter(["hardhat_addBalance", "anvil_addBalance"], "address, wei", "Adds to a balance.", add_balance)?;
     Ok(())
 }

@@ -27,6 +27,10 @@ fn chunk_at(snapshot: u64, index: u32) -> SnapshotAad {
     SnapshotAad { snapshot: Height(snapshot), index, incarnation: INCARNATION }
 }
 
+fn section_at(last: u64) -> LogSectionAad {
+    LogSectionAad { last: Height(last), incarnation: INCARNATION, last_hash: B256::repeat_byte(0x44) }
+}
+
 const META: MetaAad = MetaAad { incarnation: INCARNATION };
 
 /// Computed from the text of `docs/keys.md` by a program that shares no code with this one.
@@ -37,9 +41,34 @@ fn blobs_are_those_of_the_documentation() {
     let block = keys.seal_block(NONCE, &block_at(5), b"hello").unwrap();
     let chunk = keys.seal_chunk(NONCE, &chunk_at(5, 7), b"hello").unwrap();
     let meta = keys.seal_meta(NONCE, &META, b"hello").unwrap();
+    let section = keys.seal_log_section(NONCE, &section_at(5), b"hello").unwrap();
+    assert_eq!(digest(section.as_bytes()), "6b700a65dbf4428f0b86131d2340e23319d35be169021627f11f9edae2946eee");
     assert_eq!(digest(block.as_bytes()), "7b03424925acfb173ea81621cb889d6be068abad09fb3c7b1cb35c852f37f8c5");
     assert_eq!(digest(chunk.as_bytes()), "0b20026501ea6ba330d43e2f5e586abd115eed728d830cf0af9ee484a3785ce8");
     assert_eq!(digest(meta.as_bytes()), "5dd38755e7c15271c21c2691ec8d2624843aed55700124932c543f66dca41054");
+}
+
+#[test]
+fn log_fingerprints_are_those_of_the_documentation() {
+    let fingerprints = [0, 1].map(|place| keys().log_fingerprint(place, &B256::repeat_byte(0x55)));
+    assert_eq!(fingerprints, [0xf5d2_b5a3, 0x515a_94eb]);
+}
+
+#[test]
+fn a_log_section_opens_nowhere_else() {
+    let keys = keys();
+    let sealed = keys.seal_log_section(NONCE, &section_at(255), b"section").unwrap();
+    let elsewhere = [
+        section_at(511),
+        LogSectionAad { last_hash: B256::repeat_byte(0x45), ..section_at(255) },
+        LogSectionAad { incarnation: [0x23; 16], ..section_at(255) },
+    ];
+    for aad in elsewhere {
+        assert_eq!(keys.open_log_section(&aad, sealed.clone()), Err(OpenError::Authentication), "{aad:?}");
+    }
+    let as_block = Sealed::<BlockBlob>::from_bytes(sealed.as_bytes().to_vec()).unwrap();
+    assert_eq!(keys.open_block(&block_at(255), as_block), Err(OpenError::Authentication));
+    assert_eq!(keys.open_log_section(&section_at(255), sealed).unwrap(), b"section");
 }
 
 #[test]

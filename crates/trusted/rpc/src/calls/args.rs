@@ -117,7 +117,12 @@ impl TransactionArgs {
     /// If it names fees of two kinds.
     pub fn into_call_request(self) -> RpcResult<CallRequest> {
         self.check_fees()?;
-        Ok(CallRequest {
+        Ok(self.call_request())
+    }
+
+    /// The call that this describes, whatever fees it names.
+    pub(crate) fn call_request(self) -> CallRequest {
+        CallRequest {
             from: self.from,
             to: self.to,
             gas: self.gas,
@@ -132,7 +137,7 @@ impl TransactionArgs {
             authorization_list: self.authorization_list.unwrap_or_default(),
             max_fee_per_blob_gas: self.max_fee_per_blob_gas,
             blob_versioned_hashes: self.blob_versioned_hashes.unwrap_or_default(),
-        })
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use cloister_execution::{AccountOverride, BlockOverrides, StateOverrides};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 
 use crate::params::{Field, Param, StorageKey, object};
 
@@ -24,7 +25,7 @@ struct Account {
     state: Option<Slots>,
     state_diff: Option<Slots>,
     #[serde(alias = "MovePrecompileToAddress")]
-    move_precompile_to_address: Option<IgnoredAny>,
+    move_precompile_to_address: Option<Field<Address>>,
 }
 
 fn slots(slots: Option<Slots>) -> Option<BTreeMap<U256, U256>> {
@@ -37,12 +38,6 @@ impl Param for StateOverridesArg {
         let accounts: BTreeMap<Field<Address>, Account> = object(json, "override.StateOverride")?;
         let mut overrides = StateOverrides::new();
         for (Field(address), account) in accounts {
-            if account.move_precompile_to_address.is_some() {
-                return Err("state override \"movePrecompileToAddress\" is not supported".to_owned());
-            }
-            if account.state.is_some() && account.state_diff.is_some() {
-                return Err(format!("account {address} has both 'state' and 'stateDiff'"));
-            }
             overrides.insert(
                 address,
                 AccountOverride {
@@ -51,6 +46,7 @@ impl Param for StateOverridesArg {
                     code: account.code.map(|Field(code)| code),
                     state: slots(account.state),
                     state_diff: slots(account.state_diff),
+                    move_precompile_to: account.move_precompile_to_address.map(|Field(to)| to),
                 },
             );
         }
@@ -77,28 +73,40 @@ struct Block {
     #[serde(alias = "baseFee")]
     base_fee_per_gas: Option<Field<u64>>,
     blob_base_fee: Option<Field<u128>>,
-    beacon_root: Option<IgnoredAny>,
-    withdrawals: Option<IgnoredAny>,
+    beacon_root: Option<Field<B256>>,
+    withdrawals: Option<Vec<Withdrawal>>,
+}
+
+/// Reads what a call or a block of a simulation pretends about its block.
+///
+/// # Errors
+/// geth's text.
+pub(crate) fn block_overrides(json: &str) -> Result<BlockOverrides, String> {
+    let block: Block = object(json, "override.BlockOverrides")?;
+    Ok(BlockOverrides {
+        number: block.number.map(|Field(number)| number),
+        timestamp: block.time.map(|Field(time)| time),
+        gas_limit: block.gas_limit.map(|Field(limit)| limit),
+        beneficiary: block.fee_recipient.map(|Field(address)| address),
+        prev_randao: block.prev_randao.map(|Field(value)| value),
+        difficulty: block.difficulty.map(|Field(value)| value),
+        base_fee: block.base_fee_per_gas.map(|Field(fee)| fee),
+        blob_base_fee: block.blob_base_fee.map(|Field(fee)| fee),
+        block_hashes: BTreeMap::new(),
+        beacon_root: block.beacon_root.map(|Field(root)| root),
+        withdrawals: block.withdrawals,
+    })
 }
 
 impl Param for BlockOverridesArg {
     fn decode(json: &str) -> Result<Self, String> {
-        let block: Block = object(json, "override.BlockOverrides")?;
+        let block = block_overrides(json)?;
+        // A call is in no block that could have them.
         let unsupported = [("beaconRoot", block.beacon_root.is_some()), ("withdrawals", block.withdrawals.is_some())];
         if let Some((name, _)) = unsupported.into_iter().find(|(_, present)| *present) {
             return Err(format!("block override \"{name}\" is not supported for this RPC method"));
         }
-        Ok(Self(BlockOverrides {
-            number: block.number.map(|Field(number)| number),
-            timestamp: block.time.map(|Field(time)| time),
-            gas_limit: block.gas_limit.map(|Field(limit)| limit),
-            beneficiary: block.fee_recipient.map(|Field(address)| address),
-            prev_randao: block.prev_randao.map(|Field(value)| value),
-            difficulty: block.difficulty.map(|Field(value)| value),
-            base_fee: block.base_fee_per_gas.map(|Field(fee)| fee),
-            blob_base_fee: block.blob_base_fee.map(|Field(fee)| fee),
-            block_hashes: BTreeMap::new(),
-        }))
+        Ok(Self(block))
     }
 }
 
@@ -127,13 +135,14 @@ mod tests {
 
     #[test]
     fn what_is_not_supported_says_so() {
-        let both = r#"{"0x14e46043e63d0e3cdcf2530519f4cfaf35058cb2":{"state":{},"stateDiff":{}}}"#;
-        let error = StateOverridesArg::decode(both).unwrap_err();
-        assert!(error.ends_with("has both 'state' and 'stateDiff'"), "{error}");
+        let root = format!(r#"{{"beaconRoot":"{}","withdrawals":[]}}"#, B256::repeat_byte(7));
         assert_eq!(
-            BlockOverridesArg::decode(r#"{"beaconRoot":"0x00"}"#).unwrap_err(),
+            BlockOverridesArg::decode(&root).unwrap_err(),
             "block override \"beaconRoot\" is not supported for this RPC method"
         );
+        // Blocks of a simulation have both.
+        let block = block_overrides(&root).unwrap();
+        assert_eq!((block.beacon_root, block.withdrawals), (Some(B256::repeat_byte(7)), Some(vec![])));
     }
 
     #[test]

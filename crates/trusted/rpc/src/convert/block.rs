@@ -59,7 +59,7 @@ impl BlockJson {
 }
 
 /// Length of the RLP of a block without uncles.
-pub(super) fn block_length(
+pub(crate) fn block_length(
     header: &Header,
     transactions: &[RecoveredTransaction],
     withdrawals: Option<usize>,
@@ -107,7 +107,7 @@ impl Serialize for Full<'_> {
 }
 
 /// What a header shows; fields of later forks only where the header has them.
-pub(super) fn header_fields<M: SerializeMap>(json: &mut M, header: &Header, hash: B256) -> Result<(), M::Error> {
+pub(crate) fn header_fields<M: SerializeMap>(json: &mut M, header: &Header, hash: B256) -> Result<(), M::Error> {
     if let Some(fee) = header.base_fee_per_gas {
         json.serialize_entry("baseFeePerGas", &Quantity::from(fee))?;
     }

@@ -3,15 +3,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{collections::HashMap, fs, path::PathBuf};
+use std::{collections::HashMap, fs};
 
-use alloy_consensus::{
-    Block as AlloyBlock, Eip658Value, Receipt as AlloyReceipt, ReceiptEnvelope, transaction::Recovered,
-};
+use alloy_consensus::{Eip658Value, Receipt as AlloyReceipt, ReceiptEnvelope, transaction::Recovered};
 use alloy_primitives::{Address, B256, Bloom, Bytes, Log};
-use alloy_rlp::{Decodable as _, Encodable as _};
+use alloy_rlp::Encodable as _;
 use cloister_core::SeenLog;
-use cloister_primitives::{BlobParams, Receipt, RecoveredTransaction, Transaction};
+use cloister_primitives::{BlobParams, Receipt, RecoveredTransaction};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::Value;
 
@@ -20,36 +18,11 @@ use super::{
     block::{block_length, header_fields},
     receipt::Fields,
 };
-
-type Block = AlloyBlock<Transaction>;
-
-/// Where the suite is; `None` where it may be missing and is.
-fn suite() -> Option<PathBuf> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../shared/vectors");
-    let root = std::env::var("CLOISTER_VECTORS").unwrap_or_else(|_| beside.to_owned());
-    let suite = PathBuf::from(root).join("execution-apis");
-    if suite.is_dir() {
-        return Some(suite);
-    }
-    let required = std::env::var("CI").is_ok_and(|value| value == "true");
-    assert!(!required, "no vectors at {}", suite.display());
-    #[allow(clippy::print_stderr)]
-    {
-        eprintln!("skipped: no vectors at {}", suite.display());
-    }
-    None
-}
+use crate::vectors::{Block, blocks, suite};
 
 /// The chain that the suite's answers are about.
 fn chain(suite: &std::path::Path) -> HashMap<B256, Block> {
-    let bytes = fs::read(suite.join("chain.rlp")).unwrap();
-    let mut rest = bytes.as_slice();
-    let mut blocks = HashMap::new();
-    while !rest.is_empty() {
-        let block = Block::decode(&mut rest).unwrap();
-        blocks.insert(block.header.hash_slow(), block);
-    }
-    blocks
+    blocks(suite).into_iter().map(|block| (block.header.hash_slow(), block)).collect()
 }
 
 /// Results of a method's pairs, errors left out.

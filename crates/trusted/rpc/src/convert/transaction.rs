@@ -1,6 +1,6 @@
 //! Transactions.
 
-use alloy_consensus::{Transaction as _, Typed2718 as _};
+use alloy_consensus::{Header, Transaction as _, Typed2718 as _};
 use alloy_primitives::{B256, U256};
 use cloister_access::Visibility;
 use cloister_core::{SeenBlock, SeenTransaction};
@@ -28,9 +28,13 @@ impl Place {
     /// The place at `index` in `block`.
     #[must_use]
     pub fn new(block: &SeenBlock, index: u32) -> Self {
-        let header = block.header();
+        Self::in_block(block.header(), block.hash(), index)
+    }
+
+    /// The place at `index` in the block with this header.
+    pub(crate) fn in_block(header: &Header, block_hash: B256, index: u32) -> Self {
         Self {
-            block_hash: block.hash(),
+            block_hash,
             block_number: header.number,
             block_timestamp: header.timestamp,
             base_fee: header.base_fee_per_gas,
@@ -64,8 +68,9 @@ impl TransactionJson {
         Self { transaction, place: None, visibility: Visibility::Full }
     }
 
-    #[cfg(test)]
-    pub(super) const fn at(transaction: RecoveredTransaction, place: Place) -> Self {
+    /// A transaction at a place that no reader vouches for: in a block that is only supposed.
+    #[must_use]
+    pub const fn at(transaction: RecoveredTransaction, place: Place) -> Self {
         Self { transaction, place: Some(place), visibility: Visibility::Full }
     }
 
@@ -116,7 +121,9 @@ fn lists<M: SerializeMap>(json: &mut M, transaction: &Transaction) -> Result<(),
 pub(super) fn signature<M: SerializeMap>(json: &mut M, transaction: &Transaction) -> Result<(), M::Error> {
     let signature = transaction.signature();
     let parity = u128::from(signature.v());
+    let is_unsigned = signature.r().is_zero() && signature.s().is_zero();
     let v = match (transaction.is_legacy(), transaction.chain_id()) {
+        _ if is_unsigned => 0,
         (false, _) => parity,
         (true, None) => 27 + parity,
         // EIP-155

@@ -278,6 +278,11 @@ impl History {
         self.accounts.next_id() - since.account
     }
 
+    /// Upper bound on the number of accounts and slots changed since a mark.
+    pub(crate) fn changes_since(&self, since: Mark) -> u64 {
+        self.account_changes_since(since) + (self.slots.next_id() - since.slot)
+    }
+
     /// Every account changed since a mark, once, as it was then.
     pub(crate) fn accounts_since(&self, since: Mark) -> impl Iterator<Item = (B256, Option<OldAccount>)> {
         (since.account..self.accounts.next_id())

@@ -22,7 +22,7 @@ pub(crate) use self::settle::Settling;
 
 use self::node::{Branch, NodeId};
 use self::rlp::Reference;
-use self::store::{Arena, NodeStore, Overlay};
+use self::store::{Arena, Edits, NodeStore, Overlay};
 use self::walk::Leaves;
 use crate::{Account, AccountProof, StorageProof};
 
@@ -34,8 +34,16 @@ pub(crate) struct Tries<B = Arena<Branch>, S = Arena<SlotLeaf>, A = Arena<Accoun
     root: NodeId,
 }
 
-/// The tries of an older height: changes on top of the live ones.
+/// Tries of an older height, or of none: changes on top of the live ones.
 pub(crate) type OverlaidTries<'a> = Tries<Overlay<'a, Branch>, Overlay<'a, SlotLeaf>, Overlay<'a, AccountLeaf>>;
+
+/// The changes of overlaid tries by themselves, good as long as the live ones stay as they are.
+pub(crate) struct TrieEdits {
+    branches: Edits<Branch>,
+    slots: Edits<SlotLeaf>,
+    accounts: Edits<AccountLeaf>,
+    root: NodeId,
+}
 
 /// Index of an account's leaf, good until the account is removed.
 #[derive(Clone, Copy)]
@@ -56,6 +64,16 @@ impl Tries {
         }
     }
 
+    /// Goes on with changes made earlier on the same tries.
+    pub(crate) fn resume(&self, edits: TrieEdits) -> OverlaidTries<'_> {
+        Tries {
+            branches: Overlay::resume(&self.branches, edits.branches),
+            slots: Overlay::resume(&self.slots, edits.slots),
+            accounts: Overlay::resume(&self.accounts, edits.accounts),
+            root: edits.root,
+        }
+    }
+
     pub(crate) const fn live_accounts(&self) -> u64 {
         self.accounts.live() as u64
     }
@@ -67,6 +85,22 @@ impl Tries {
     /// Bytes allocated.
     pub(crate) fn bytes(&self) -> usize {
         self.branches.bytes() + self.slots.bytes() + self.accounts.bytes()
+    }
+}
+
+impl OverlaidTries<'_> {
+    pub(crate) fn into_edits(self) -> TrieEdits {
+        TrieEdits {
+            branches: self.branches.into_edits(),
+            slots: self.slots.into_edits(),
+            accounts: self.accounts.into_edits(),
+            root: self.root,
+        }
+    }
+
+    /// Lets go of all slots of an account, however many: the overlay ends before they are missed.
+    pub(crate) fn drop_storage(&mut self, account: AccountId) {
+        self.accounts.get_mut(account.0).storage = NodeId::NOTHING;
     }
 }
 

@@ -30,6 +30,13 @@ pub(crate) struct Step {
     accounts: Settled,
 }
 
+impl Step {
+    /// References it computed.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() + self.accounts.len()
+    }
+}
+
 impl Settling {
     /// Starts over all changed accounts, given those whose storage changed.
     pub(crate) const fn new(accounts: Vec<B256>) -> Self {

@@ -106,35 +106,50 @@ impl<T: Vacant> NodeStore<T> for Arena<T> {
 /// Changes on top of an arena that stay out of it.
 pub(crate) struct Overlay<'a, T> {
     base: &'a Arena<T>,
+    edits: Edits<T>,
+}
+
+/// The changes of an overlay by themselves. They mean nothing without the arena they were made on, as
+/// it was then.
+pub(crate) struct Edits<T> {
     changed: BTreeMap<u32, T>,
     next: u32,
 }
 
 impl<'a, T> Overlay<'a, T> {
     pub(crate) fn new(base: &'a Arena<T>) -> Self {
-        Self { next: base.end(), changed: BTreeMap::new(), base }
+        Self { edits: Edits { changed: BTreeMap::new(), next: base.end() }, base }
+    }
+
+    /// Goes on with changes made earlier on the same arena.
+    pub(crate) const fn resume(base: &'a Arena<T>, edits: Edits<T>) -> Self {
+        Self { base, edits }
+    }
+
+    pub(crate) fn into_edits(self) -> Edits<T> {
+        self.edits
     }
 }
 
 impl<T: Vacant + Clone> NodeStore<T> for Overlay<'_, T> {
     fn get(&self, index: u32) -> &T {
-        self.changed.get(&index).unwrap_or_else(|| self.base.get(index))
+        self.edits.changed.get(&index).unwrap_or_else(|| self.base.get(index))
     }
 
     fn get_mut(&mut self, index: u32) -> &mut T {
         let base = self.base;
-        self.changed.entry(index).or_insert_with(|| base.get(index).clone())
+        self.edits.changed.entry(index).or_insert_with(|| base.get(index).clone())
     }
 
     fn add(&mut self, node: T) -> u32 {
-        let index = self.next;
-        self.next += 1;
-        self.changed.insert(index, node);
+        let index = self.edits.next;
+        self.edits.next += 1;
+        self.edits.changed.insert(index, node);
         index
     }
 
     fn remove(&mut self, index: u32) {
         // Nothing refers to the node any more, and an overlay is short-lived.
-        self.changed.remove(&index);
+        self.edits.changed.remove(&index);
     }
 }
