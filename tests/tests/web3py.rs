@@ -91,5 +91,5 @@ fn provider_suite_of_the_pool_and_the_asynchronous_client_dev() {
     let workspace = Workspace::of_suite("python");
     let output =
         python_at(&node, &workspace).run(["-m", "pytest", "-q", "-c", "provider/pytest.ini", "provider/test_more.py"]);
-    assert_eq!(Results::of(&output), Results { passed: 42, excepted: 0 });
+    assert_eq!(Results::of(&output), Results { passed: 50, excepted: 0 });
 }
