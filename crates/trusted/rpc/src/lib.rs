@@ -53,7 +53,7 @@ pub use ids::HexIdProvider;
 pub use net::client_version;
 pub use reference::{Callers, ParamInfo, Schema, Signature};
 pub use registry::{MethodCall, MethodInfo, Registry};
-pub use served::{Answer, Served};
+pub use served::{Answer, Handler, Served};
 
 /// The standard methods in a registry, to which `devtools` may add its own or replace some.
 ///

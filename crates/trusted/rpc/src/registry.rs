@@ -120,7 +120,7 @@ impl Registry {
         F: Future<Output = Result<R, ErrorObjectOwned>> + Send + 'static,
         R: Serialize + Clone + Send + 'static,
     {
-        let direct = Handler::new(handler.clone());
+        let direct = Handler::of(self.context.clone(), handler.clone());
         self.module.register_async_method(info.name, move |params, context, extensions| {
             handler(MethodCall::new(context, caller(&extensions), params))
         })?;
@@ -158,7 +158,7 @@ impl Registry {
     /// The methods, ready to be served.
     #[must_use]
     pub fn into_served(self) -> Served {
-        Served::new(self.module.into(), self.context, self.handlers)
+        Served::new(self.module.into(), self.handlers)
     }
 }
 

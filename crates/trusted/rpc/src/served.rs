@@ -22,19 +22,25 @@ pub type Answer = Pin<Box<dyn Future<Output = Result<Vec<u8>, ErrorObjectOwned>>
 
 /// A method without a transport around it.
 #[derive(Clone)]
-pub(crate) struct Handler(Arc<dyn Fn(MethodCall) -> Answer + Send + Sync>);
+pub struct Handler(Arc<dyn Fn(Caller, Params<'static>) -> Answer + Send + Sync>);
 
 impl Handler {
-    pub(crate) fn new<H, F, R>(handler: H) -> Self
+    /// What answers a caller's request with these parameters.
+    #[must_use]
+    pub fn new(answer: impl Fn(Caller, Params<'static>) -> Answer + Send + Sync + 'static) -> Self {
+        Self(Arc::new(answer))
+    }
+
+    pub(crate) fn of<H, F, R>(context: Arc<RpcContext>, handler: H) -> Self
     where
         H: Fn(MethodCall) -> F + Send + Sync + 'static,
         F: Future<Output = Result<R, ErrorObjectOwned>> + Send + 'static,
         R: Serialize,
     {
-        Self(Arc::new(move |call| {
-            let answer = handler(call);
+        Self::new(move |caller, params| {
+            let answer = handler(MethodCall::new(context.clone(), caller, params));
             Box::pin(async move { to_json(&answer.await?) })
-        }))
+        })
     }
 }
 
@@ -56,13 +62,14 @@ fn to_json(answer: &impl Serialize) -> Result<Vec<u8>, ErrorObjectOwned> {
 #[derive(Clone, Debug)]
 pub struct Served {
     methods: Methods,
-    context: Arc<RpcContext>,
     handlers: Arc<HashMap<&'static str, Handler>>,
 }
 
 impl Served {
-    pub(crate) fn new(methods: Methods, context: Arc<RpcContext>, handlers: BTreeMap<&'static str, Handler>) -> Self {
-        Self { methods, context, handlers: Arc::new(handlers.into_iter().collect()) }
+    /// These methods; those that answer once and for all have a handler of the same name.
+    #[must_use]
+    pub fn new(methods: Methods, handlers: BTreeMap<&'static str, Handler>) -> Self {
+        Self { methods, handlers: Arc::new(handlers.into_iter().collect()) }
     }
 
     /// All of these methods, and those of `base` whose names are not taken.
@@ -93,6 +100,6 @@ impl Served {
     pub fn call(&self, name: &str, caller: &Caller, params: Option<&RawValue>) -> Option<Answer> {
         let Handler(handler) = self.handlers.get(name)?;
         let params = Params::new(params.map(RawValue::get)).into_owned();
-        Some(handler(MethodCall::new(self.context.clone(), caller.clone(), params)))
+        Some(handler(caller.clone(), params))
     }
 }

@@ -213,9 +213,12 @@ async fn batch(served: &Served, caller: &Caller, bounds: HttpBounds, body: &[u8]
     answers.finish().await
 }
 
+/// What a call came to: JSON text, or an error.
+type Outcome = Result<Vec<u8>, ErrorObjectOwned>;
+
 /// The answers to a batch: those that are there, and those that are waited for.
 struct Answers<'a> {
-    done: Vec<(Id<'a>, Option<Result<Vec<u8>, ErrorObjectOwned>>)>,
+    done: Vec<(Id<'a>, Option<Outcome>)>,
     pending: Vec<(usize, Answer)>,
     bytes: usize,
     most_bytes: usize,
@@ -226,7 +229,7 @@ impl<'a> Answers<'a> {
         Self { done: Vec::with_capacity(entries), pending: Vec::new(), bytes: 0, most_bytes }
     }
 
-    fn count(&mut self, outcome: &Result<Vec<u8>, ErrorObjectOwned>) {
+    fn count(&mut self, outcome: &Outcome) {
         self.bytes += USUAL_ANSWER_BYTES + outcome.as_ref().map_or(0, Vec::len);
     }
 
@@ -274,7 +277,7 @@ impl<'a> Answers<'a> {
 }
 
 /// Appends a response object.
-fn write_answer(out: &mut Vec<u8>, id: Id<'_>, outcome: Result<Vec<u8>, ErrorObjectOwned>, most_bytes: usize) {
+fn write_answer(out: &mut Vec<u8>, id: Id<'_>, outcome: Outcome, most_bytes: usize) {
     match outcome {
         Ok(result) if result.len() <= most_bytes => {
             out.reserve(result.len() + USUAL_ANSWER_BYTES);
@@ -367,10 +370,10 @@ mod tests {
     #[test]
     fn answers_have_a_bound_each_and_together() {
         let mut out = Vec::new();
-        write_answer(&mut out, &"1", Ok(vec![b'1'; 11]), 10);
+        write_answer(&mut out, "1", Ok(vec![b'1'; 11]), 10);
         assert!(text(out).contains(r#""code":-32008,"message":"Response is too big""#));
         let mut answers = Answers::with_room_for(3, 300);
-        for id in 0..3 {
+        for _ in 0..3 {
             answers.start("7", Box::pin(ready(Ok(vec![b'1'; 100]))));
         }
         let body = answers.finish().now_or_never().map(text).unwrap_or_default();

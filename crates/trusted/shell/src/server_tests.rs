@@ -1,9 +1,12 @@
+use std::collections::BTreeMap;
+
 use cloister_boundary::{ConnId, FromEnclave};
-use jsonrpsee::RpcModule;
+use cloister_rpc::Handler;
+use jsonrpsee::Methods;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::stream::ConnectionHandle;
+use crate::{outbound::Outbound, stream::ConnectionHandle};
 
 /// One second for everything, so that a test that waits for the end of it ends.
 fn impatient() -> ServerLimits {
@@ -11,22 +14,24 @@ fn impatient() -> ServerLimits {
 }
 
 /// A connection that is served, and what the host is told about it.
-struct Served {
+struct Client {
     handle: ConnectionHandle,
     sent: mpsc::UnboundedReceiver<FromEnclave>,
     // A server without these would end.
-    _methods: watch::Sender<Option<Methods>>,
+    _methods: watch::Sender<Option<Served>>,
     _finished: mpsc::UnboundedReceiver<ConnId>,
 }
 
-impl Served {
+impl Client {
     fn new(limits: ServerLimits) -> Self {
-        let mut module = RpcModule::new(());
-        module.register_async_method("echo", |params, _, _| async move { params.one::<String>() }).unwrap();
-        let (methods_sender, methods) = watch::channel(Some(module.into()));
+        let echo = Handler::new(|_, params| {
+            Box::pin(async move { Ok(serde_json::to_vec(&params.one::<String>()?).unwrap_or_default()) })
+        });
+        let served = Served::new(Methods::new(), BTreeMap::from([("echo", echo)]));
+        let (methods_sender, methods) = watch::channel(Some(served));
         let server = Server::new(methods, &ShellConfig { server: limits, ..ShellConfig::default() });
         let handle = ConnectionHandle::default();
-        let (outbound, sent) = mpsc::unbounded_channel();
+        let (outbound, sent) = Outbound::to_test();
         let (finished, finishing) = mpsc::unbounded_channel();
         server.serve(ConnectionStream::new(ConnId(1), handle.clone(), outbound, finished));
         Self { handle, sent, _methods: methods_sender, _finished: finishing }
@@ -65,41 +70,41 @@ const ECHO: &str = r#"{"jsonrpc":"2.0","id":1,"method":"echo","params":["hello"]
 #[tokio::test]
 async fn a_head_that_does_not_end_and_a_client_that_says_nothing_are_hung_up_on() {
     for part in ["P", "POST / HT", "POST / HTTP/1.1\r\nHost: x\r\n"] {
-        let mut served = Served::new(impatient());
-        served.receive(part);
-        let sent = served.sent_until(None).await;
+        let mut client = Client::new(impatient());
+        client.receive(part);
+        let sent = client.sent_until(None).await;
         assert!(!sent.contains("200"), "{part:?}: {sent}");
     }
 }
 
 #[tokio::test]
 async fn a_body_that_does_not_end_is_given_up() {
-    let mut served = Served::new(impatient());
+    let mut client = Client::new(impatient());
     let whole = request(ECHO);
-    served.receive(&whole[..whole.len() - 5]);
-    let sent = served.sent_until(None).await;
+    client.receive(&whole[..whole.len() - 5]);
+    let sent = client.sent_until(None).await;
     assert!(sent.starts_with("HTTP/1.1 408"), "{sent}");
 }
 
 #[tokio::test]
 async fn a_client_that_was_answered_may_ask_again_and_is_hung_up_on_when_it_does_not() {
-    let mut served = Served::new(impatient());
+    let mut client = Client::new(impatient());
     for _ in 0..3 {
-        served.receive(&request(ECHO));
-        served.sent_until(Some(r#""result":"hello"}"#)).await;
+        client.receive(&request(ECHO));
+        client.sent_until(Some(r#""result":"hello"}"#)).await;
     }
-    assert_eq!(served.sent_until(None).await, "");
+    assert_eq!(client.sent_until(None).await, "");
 }
 
 #[tokio::test]
 async fn what_is_no_websocket_message_is_not_a_client_any_more() {
-    let mut served = Served::new(ServerLimits { request_bytes: 1_000, ..ServerLimits::default() });
-    served.receive(
+    let mut client = Client::new(ServerLimits { request_bytes: 1_000, ..ServerLimits::default() });
+    client.receive(
         "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
     );
-    served.sent_until(Some("101 Switching Protocols")).await;
+    client.sent_until(Some("101 Switching Protocols")).await;
     // A text message whose head announces one byte more than a request may have.
-    served.handle.received([&[0x81, 0x80 | 126], 1_001u16.to_be_bytes().as_slice(), &[0; 4]].concat()).unwrap();
-    served.sent_until(None).await;
+    client.handle.received([&[0x81, 0x80 | 126], 1_001u16.to_be_bytes().as_slice(), &[0; 4]].concat()).unwrap();
+    client.sent_until(None).await;
 }

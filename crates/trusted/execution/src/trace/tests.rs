@@ -141,8 +141,8 @@ fn each_transaction_of_a_block_is_told_once_and_in_order() {
     let mut world = World::new();
     let block = mined(&mut world, vec![transfer(1, 0, 10), transfer(1, 1, 20), transfer(2, 0, 30)]);
     let told = traces(&world, &block, &[0, 2], &Tracer::Calls(CallConfig::default()), PLENTY).unwrap();
-    let froms: Vec<_> = told.into_iter().map(|trace| trace.try_into_call_frame().unwrap().from).collect();
-    assert_eq!(froms, [address(1), address(2)]);
+    let senders: Vec<_> = told.into_iter().map(|trace| trace.try_into_call_frame().unwrap().from).collect();
+    assert_eq!(senders, [address(1), address(2)]);
     let told = traces(&world, &block, &[0, 1, 2], &Tracer::FourByte, PLENTY).unwrap();
     for trace in told {
         let counts = trace.try_into_four_byte_frame().unwrap().0;
