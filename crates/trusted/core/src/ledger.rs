@@ -340,6 +340,7 @@ fn resident_bytes(block: &Block) -> usize {
 mod tests {
     use alloy_consensus::Header;
     use cloister_access::Development;
+    use cloister_keys::{Epoch, PlatformKey};
     use cloister_primitives::{Commitments, DevChain};
     use cloister_state::HistoryLimits;
 
@@ -361,22 +362,25 @@ mod tests {
         assert_eq!(index.get(&first), Some(10));
         assert_eq!(index.get(&B256::ZERO), None);
     }
+
     #[test]
     fn hashes_outlive_the_blocks_that_are_resident() {
         let spec = Arc::new(ChainSpec::development(DevChain::default()).unwrap());
         let access = Access::open(Development::Refused);
-        let ledger = Ledger::new(spec, State::new(HistoryLimits::default()), access, ResidentLimits { bytes: 0 });
+        let keys = LedgerKeys::derive(&PlatformKey::from_bytes(&[7; 32]).unwrap(), 1, B256::ZERO, Epoch(0));
+        let limits = ResidentLimits { bytes: 0, ..ResidentLimits::default() };
+        let ledger = Ledger::new(spec, Arc::new(keys), State::new(HistoryLimits::default()), access, limits);
         let last = MIN_RESIDENT_BLOCKS as u64 + 10;
         for number in 0..=last {
             let header = Header { number, ..Header::default() };
-            ledger.push(Arc::new(Block {
+            ledger.push(Resident::new(Arc::new(Block {
                 hash: header.hash_slow(),
                 header,
                 commitments: Commitments::open(B256::ZERO, B256::ZERO, B256::ZERO),
                 transactions: Vec::new(),
                 receipts: Vec::new(),
                 withdrawals: None,
-            }));
+            })));
         }
         let reader = ledger.reader(&Caller::Anonymous);
         assert!(matches!(reader.block(Height(1)), Lookup::Stored(Height(1))));
