@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::{
+    collections::VecDeque,
     str,
     sync::Arc,
     time::{Duration, Instant},
@@ -156,6 +157,9 @@ fn is_known(code: i64) -> bool {
     Code::ALL.iter().any(|known| i64::from(known.rpc_number()) == code) || OTHERS.contains(&code)
 }
 
+/// Requests shown when one of them is not answered as it should be.
+const REQUESTS_SHOWN: usize = 25;
+
 #[test]
 fn every_method_with_made_up_parameters() {
     let node = Node::start_default(Target::Dev);
@@ -165,6 +169,8 @@ fn every_method_with_made_up_parameters() {
     let rounds = if std::env::var_os("FUZZ_SECONDS").is_some() { usize::MAX } else { 2_500 / requests.methods() + 1 };
     let deadline = Instant::now() + fuzz::time_box().max(Duration::from_secs(20));
     let mut count = 0_usize;
+    // What a request does may show only with a later one.
+    let mut before = VecDeque::new();
     'rounds: for _ in 0..rounds {
         for index in 0..requests.methods() {
             if Instant::now() > deadline {
@@ -172,10 +178,12 @@ fn every_method_with_made_up_parameters() {
             }
             let request = requests.next(index);
             let body = json!({"jsonrpc": "2.0", "id": count, "method": request.method, "params": request.params});
-            let found = || {
-                let body = body.to_string();
-                format!("FUZZ_SEED={seed}, request {count}: {}", &body[..body.len().min(2_000)])
-            };
+            before.push_back(body.to_string().chars().take(2_000).collect::<String>());
+            if before.len() > REQUESTS_SHOWN {
+                before.pop_front();
+            }
+            let found =
+                || format!("FUZZ_SEED={seed}, request {count}, the last of\n{}", Vec::from(before.clone()).join("\n"));
             let answer = node.rpc().post(body.to_string().as_bytes());
             let answer = answer.unwrap_or_else(|error| panic!("no answer ({error}): {}", found())).json();
             assert_eq!(answer["jsonrpc"], "2.0", "{answer}: {}", found());

@@ -1,6 +1,6 @@
 // Prints the genesis of a public Ethereum network in geth's format: node genesis.mjs Mainnet
 import * as common from "@ethereumjs/common";
-import * as genesis from "@ethereumjs/genesis";
+import { getGenesis } from "@ethereumjs/genesis";
 
 const BLOCK_KEYS = {
   homestead: ["homesteadBlock"],
@@ -14,13 +14,16 @@ const BLOCK_KEYS = {
   london: ["londonBlock"],
 };
 
+const TIME_KEYS = { shanghai: "shanghaiTime", cancun: "cancunTime" };
+
 const name = process.argv[2];
 const chain = common[name];
-const allocation = genesis[`${name.toLowerCase()}Genesis`];
+const allocation = getGenesis(chain.chainId);
 
 const config = { chainId: chain.chainId };
-for (const { name: fork, block } of chain.hardforks) {
+for (const { name: fork, block, timestamp } of chain.hardforks) {
   if (block === 0) for (const key of BLOCK_KEYS[fork] ?? []) config[key] = 0;
+  if (Number(timestamp ?? -1) === 0 && TIME_KEYS[fork]) config[TIME_KEYS[fork]] = config.terminalTotalDifficulty = 0;
 }
 
 const alloc = {};

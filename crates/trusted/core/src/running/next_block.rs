@@ -5,6 +5,10 @@ use std::collections::VecDeque;
 use alloy_primitives::{Address, B256};
 use cloister_primitives::ChainSpec;
 
+/// The latest time that can be chosen, seconds: beyond it time goes on by itself, so that there is always a
+/// later one for the next block.
+const LATEST_S: u64 = 1 << 62;
+
 /// Choices about later blocks; nothing chosen leaves everything to the chain.
 #[derive(Debug, Default)]
 pub(super) struct NextBlock {
@@ -39,7 +43,9 @@ impl NextBlock {
 
     /// Moves the clock forward. Answers what it is ahead of the host's, seconds.
     pub(super) fn advance_clock(&mut self, seconds: u64) -> u64 {
-        self.offset_ms += i128::from(seconds) * 1_000;
+        // Far beyond the latest time, and far from overflowing however often it is said.
+        let most = i128::from(u64::MAX) * 1_000;
+        self.offset_ms = (self.offset_ms + i128::from(seconds) * 1_000).min(most);
         self.ahead_s()
     }
 
@@ -55,6 +61,7 @@ impl NextBlock {
             (_, Some(interval_s)) => parent.saturating_add(interval_s),
             _ => self.clock_ms(now_ms) / 1_000,
         }
+        .min(LATEST_S)
         .max(lowest)
     }
 
@@ -136,6 +143,28 @@ mod tests {
         assert_eq!(next.timestamp(&spec, 1_000, NOW_MS + 9_000), 5_000);
         next.consumed(5_000, NOW_MS + 9_000);
         assert_eq!(next.timestamp(&spec, 5_000, NOW_MS + 19_000), 5_010);
+    }
+
+    #[test]
+    fn there_is_always_a_later_time() {
+        let spec = spec();
+        let choices: [fn(&mut NextBlock); 4] = [
+            |next| next.fix_timestamp(u64::MAX),
+            |next| next.interval_s = Some(u64::MAX),
+            |next| next.space_out(u64::MAX, 2, u64::MAX),
+            |next| (0..3).for_each(|_| _ = next.advance_clock(u64::MAX)),
+        ];
+        for choose in choices {
+            let mut next = NextBlock::default();
+            let mut parent = 1_000;
+            for _ in 0..5 {
+                choose(&mut next);
+                let timestamp = next.timestamp(&spec, parent, NOW_MS);
+                assert!(spec.timestamp_may_follow(parent, timestamp), "{timestamp} after {parent}");
+                next.consumed(timestamp, NOW_MS);
+                parent = timestamp;
+            }
+        }
     }
 
     #[test]

@@ -71,7 +71,7 @@ async fn view(
 pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     for name in ["anvil_dealERC20", "anvil_setERC20Balance", "hardhat_dealERC20"] {
-        let about = info(name, "account, token, amount", "Sets a balance of an ERC-20 token.");
+        let about = info(name, "address, token, amount", "Sets a balance of an ERC-20 token.");
         table.done(about, Done::Null, set_balance)?;
     }
     let about = "Sets an allowance of an ERC-20 token.";

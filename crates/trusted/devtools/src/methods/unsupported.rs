@@ -30,7 +30,7 @@ const UNSUPPORTED: &[(&str, &str)] = &[
 pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
     for (name, reason) in UNSUPPORTED {
         let refuse = move |_, _: MethodCall| async move { Err::<Value, _>(errors::server_error(*reason)) };
-        table.method(MethodInfo::new(name, "any", "Not supported; says why."), refuse)?;
+        table.method(MethodInfo::new(name, "options?", "Not supported; says why."), refuse)?;
     }
     Ok(())
 }

@@ -12,28 +12,39 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
     let info = MethodInfo::new;
     registry
         .method(
-            info("debug_traceTransaction", "hash, options?", "How a committed transaction executed."),
+            info("debug_traceTransaction", "hash, options? -> trace", "How a committed transaction executed."),
             trace::transaction,
         )?
         .method(
-            info("debug_traceCall", "call, block?, options?", "How a call would execute, without a transaction."),
+            info(
+                "debug_traceCall",
+                "call, block?, options? -> trace",
+                "How a call would execute, without a transaction.",
+            ),
             trace::call,
         )?
         .method(
-            info("debug_traceBlockByNumber", "number, options?", "How each transaction of a block executed."),
+            info("debug_traceBlockByNumber", "number, options? -> traces", "How each transaction of a block executed."),
             trace::block_by_number,
         )?
         .method(
-            info("debug_traceBlockByHash", "hash, options?", "How each transaction of a block executed."),
+            info("debug_traceBlockByHash", "hash, options? -> traces", "How each transaction of a block executed."),
             trace::block_by_hash,
         )?
         .method(
-            info("debug_traceBlock", "data, options?", "How each transaction of a block of this chain executed."),
+            info(
+                "debug_traceBlock",
+                "data, options? -> traces",
+                "How each transaction of a block of this chain executed.",
+            ),
             trace::block,
         )?
         .method(info("debug_getRawHeader", "block -> data", "A header in RLP."), raw::header)?
         .method(info("debug_getRawBlock", "block -> data", "A block in RLP."), raw::block)?
-        .method(info("debug_getRawReceipts", "block", "The receipts of a block (EIP-2718)."), raw::receipts)?
+        .method(
+            info("debug_getRawReceipts", "block -> encoded receipts", "The receipts of a block (EIP-2718)."),
+            raw::receipts,
+        )?
         .method(
             info(
                 "debug_getRawTransaction",

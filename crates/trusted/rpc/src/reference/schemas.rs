@@ -105,6 +105,8 @@ schemas! {
     Receipt = r#"{"type":["object","null"]}"#;
     /// A list of objects, or null.
     Objects = r#"{"type":["array","null"],"items":{"type":"object"}}"#;
+    /// Byte strings.
+    DataList = r##"{"type":"array","items":{"$ref":"#/components/schemas/Data"}}"##;
     /// A number in hex, or null.
     MaybeUint = r#"{"type":["string","null"]}"#;
     /// Addresses.
@@ -118,6 +120,13 @@ schemas! {
 /// Words of signatures.
 const WORDS: &[(&str, Schema)] = &[
     ("address", Schema::Address),
+    ("token", Schema::Address),
+    ("owner", Schema::Address),
+    ("spender", Schema::Address),
+    ("depth", Schema::Number),
+    ("version", Schema::Text),
+    ("input", Schema::Options),
+    ("output", Schema::Options),
     ("hash", Schema::Hash),
     ("word", Schema::Hash),
     ("data", Schema::Data),
@@ -174,6 +183,9 @@ const WORDS: &[(&str, Schema)] = &[
     ("transaction object", Schema::TransactionInfo),
     ("receipt", Schema::Receipt),
     ("receipts", Schema::Objects),
+    ("encoded receipts", Schema::DataList),
+    ("trace", Schema::Object),
+    ("traces", Schema::Objects),
     ("logs", Schema::Objects),
     ("simulated blocks", Schema::Objects),
     ("transactions", Schema::Objects),
