@@ -2,7 +2,7 @@
 //!
 //! A moment each in `make test`, longer by `make fuzz`; a finding prints the seed that repeats it.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::{
     collections::VecDeque,

@@ -124,7 +124,7 @@ fn a_simulated_block_is_the_block_that_would_be_built() {
 #[test]
 fn transactions_and_their_roots_are_those_of_the_vectors() {
     // From execution-apis, tests/eth_simulateV1: two calls, of which one has no recipient.
-    let chain_id = 0xc72_dd9d_5e883e;
+    let chain_id = 0x000c_72dd_9d5e_883e;
     let environment = alloy_evm::EvmEnv::new(
         revm::context::CfgEnv::new_with_spec(revm::primitives::hardfork::SpecId::OSAKA).with_chain_id(chain_id),
         revm::context::BlockEnv { gas_limit: 200_000_000, ..Default::default() },
