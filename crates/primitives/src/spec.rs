@@ -24,11 +24,11 @@ const LARGEST_TRANSACTION_SIZE_BYTES: usize = 8 * 1024 * 1024;
 pub const DEFAULT_MAX_CODE_SIZE_BYTES: usize = 24_576;
 /// Transactions that one block may hold unless genesis says otherwise.
 pub const DEFAULT_MAX_TRANSACTIONS_PER_BLOCK: usize = 10_000;
-/// Gas limits of a block's transactions in all, whatever the block's own gas limit.
-///
-/// A block is stored as one sealed record of bounded size. What costs least gas per byte there is calldata
-/// before Prague, 4 gas for a byte, then data of logs, 8 gas for a byte: this much gas makes less than 24 MiB.
-pub const MAX_DECLARED_GAS_PER_BLOCK: u64 = 90_000_000;
+/// Largest gas limit of a transaction, whatever the block's own: its logs have to fit into one block's record.
+pub const MAX_TRANSACTION_GAS: u64 = 90_000_000;
+/// Bytes that a block's transactions, receipts and changes may take in its record. The record is one sealed
+/// blob of at most 31 MiB; the rest is for changes that a development network makes outside of blocks.
+pub const MAX_BLOCK_RECORD_BYTES: u64 = 24 << 20;
 
 /// How a block's base fee is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +50,10 @@ pub struct Limits {
     pub max_transaction_size_bytes: usize,
     /// Transactions in a block.
     pub max_transactions_per_block: usize,
-    /// Sum of the gas limits of a block's transactions.
-    pub max_declared_gas_per_block: u64,
+    /// Gas limit of one transaction.
+    pub max_transaction_gas: u64,
+    /// Bytes of a block's record.
+    pub max_block_record_bytes: u64,
 }
 
 /// Everything that is fixed about a chain. Share it in an `Arc`.
@@ -85,7 +87,8 @@ impl ChainSpec {
                 max_transactions_per_block: cloister
                     .max_transactions_per_block
                     .unwrap_or(DEFAULT_MAX_TRANSACTIONS_PER_BLOCK),
-                max_declared_gas_per_block: MAX_DECLARED_GAS_PER_BLOCK,
+                max_transaction_gas: MAX_TRANSACTION_GAS,
+                max_block_record_bytes: MAX_BLOCK_RECORD_BYTES,
             },
             genesis,
         })

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use alloy_primitives::{Address, Bytes, U256};
 use cloister_boundary::{HaltCode, StorageFault, ToEnclave};
 use cloister_core::{
@@ -482,6 +484,33 @@ fn no_block_outgrows_its_record() {
     assert_eq!(node.heard.halted, None);
     assert_eq!(node.balance(TO), U256::from(400));
     assert_eq!(Node::start(&genesis, options(), 2, node.disk.clone()).balance(TO), U256::from(400));
+}
+
+#[test]
+fn no_block_logs_more_than_its_record_holds() {
+    const LOGGER: Address = Address::repeat_byte(0x77);
+    let alice = Account::new(1);
+    // LOG0 of a mebibyte of memory: forty of them are within the block's gas limit.
+    let code = format!("\"alloc\":{{\"{LOGGER}\":{{\"balance\":\"0x0\",\"code\":\"0x621000005fa0\"}},");
+    let genesis = genesis(&[&alice])
+        .replace("\"gasLimit\":\"0x1c9c380\"", "\"gasLimit\":\"0xee6b2800\"")
+        .replace("\"alloc\":{", &code);
+    let mut node = Node::start(&genesis, options(), 1, Disk::default());
+    let raws: Vec<_> = (0..40).map(|nonce| alice.send(nonce, LOGGER, 0, Bytes::new(), 12_000_000)).collect();
+    let ids = node.submit(raws, AnswerAt::Commit);
+    node.run();
+    assert_eq!(node.heard.halted, None);
+    let answers: Vec<_> = ids.iter().map(|id| node.heard.replies[id].clone()).collect();
+    let heights: BTreeSet<_> = answers
+        .into_iter()
+        .map(|answer| match answer {
+            Ok(Response::Included { height, .. }) => height,
+            other => panic!("not included: {other:?}"),
+        })
+        .collect();
+    assert!(heights.len() >= 2, "more than one record holds: {heights:?}");
+    assert!(node.disk.blocks.values().any(|sealed| sealed.len() > 16 << 20), "and blocks are filled");
+    assert_eq!(Node::start(&genesis, options(), 2, node.disk.clone()).head(), node.head());
 }
 
 #[test]

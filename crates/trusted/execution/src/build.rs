@@ -9,7 +9,7 @@ use alloy_eips::eip4895::{Withdrawal, Withdrawals};
 use alloy_evm::block::{BlockExecutionError, BlockExecutor, BlockValidationError};
 use alloy_evm::eth::{EthBlockExecutionCtx, EthBlockExecutor, EthTxResult};
 use alloy_evm::{Evm as _, EvmFactory as _};
-use alloy_primitives::{Address, Bytes};
+use alloy_primitives::{Address, Bytes, Log};
 use cloister_primitives::{ChainSpec, Code, EthereumHardfork, RecoveredTransaction, Rejected, Transaction};
 use cloister_state::StateView;
 use revm::Inspector;
@@ -39,10 +39,37 @@ pub struct Executor {
 
 pub(crate) type Blocks<'a, I> = EthBlockExecutor<'a, CloisterEvm<BlockDatabase<'a>, I>, ExecutorSpec, Receipts>;
 
+/// What transactions take in the record of their block, in bytes, estimated from above.
+struct RecordBytes;
+
+impl RecordBytes {
+    /// Beside the transaction itself: sender, receipt, changed accounts.
+    const AROUND: u64 = 512;
+    /// Data of logs is what costs least gas for a byte.
+    const LOG_GAS_PER_BYTE: u64 = 8;
+    /// A changed slot takes 66 bytes and costs 2,900 gas, of which a fifth may be refunded.
+    const CHANGE_GAS_PER_BYTE: u64 = 32;
+
+    /// Whatever the transaction does.
+    fn at_most(candidate: &ValidTx) -> u64 {
+        candidate.encoded_len() as u64 + Self::AROUND + candidate.gas_limit() / Self::LOG_GAS_PER_BYTE
+    }
+
+    /// Having done what it does.
+    fn of(candidate: &ValidTx, gas_used: u64, logged: u64) -> u64 {
+        candidate.encoded_len() as u64 + Self::AROUND + logged + gas_used / Self::CHANGE_GAS_PER_BYTE
+    }
+
+    /// Of a log: address, topics, data, and the heads of their lists.
+    fn of_log(log: &Log) -> u64 {
+        (64 + 33 * log.topics().len() + log.data.data.len()) as u64
+    }
+}
+
 /// What became of a candidate.
 enum Fate {
-    /// With the gas it used.
-    Included(u64),
+    /// With the gas it used, and what its logs take in a record.
+    Included(u64, u64),
     Deferred,
     Evicted(Rejected),
 }
@@ -65,6 +92,7 @@ impl Executor {
     /// A candidate fits if its gas limit fits what the gas limits before it left of the block's, and if the
     /// block has room for one more transaction. One that is refused changes nothing. On development networks
     /// it is the gas used before it that counts, as on Ethereum: their tools declare far more than they use.
+    /// Whatever a candidate may come to log must fit into the block's record, too.
     ///
     /// # Errors
     /// [`ExecutionError`] if the attributes contradict the parent or the state cannot be read. Candidates
@@ -82,19 +110,21 @@ impl Executor {
         let body = Body { ommers: &[], withdrawals: &withdrawals, transactions: candidates.len() };
         let mut run = self.start(&header, body, view, hashes)?;
         let mut built = Included::default();
-        let mut gas_left = header.gas_limit.min(self.spec.limits().max_declared_gas_per_block);
+        let mut gas_left = header.gas_limit;
+        let mut bytes_left = self.spec.limits().max_block_record_bytes;
         let mut evicted = Vec::new();
         let mut deferred = Vec::new();
         for candidate in candidates {
             let gas = candidate.gas_limit();
             let full = built.0.len() >= self.spec.limits().max_transactions_per_block;
-            if full || gas > gas_left {
+            if full || gas > gas_left || RecordBytes::at_most(&candidate) > bytes_left {
                 deferred.push(candidate);
                 continue;
             }
             match include(&mut run, candidate.transaction())? {
-                Fate::Included(used) => {
+                Fate::Included(used, logged) => {
                     gas_left -= if self.spec.is_development() { used } else { gas };
+                    bytes_left = bytes_left.saturating_sub(RecordBytes::of(&candidate, used, logged));
                     built.0.push(candidate.into_transaction());
                 }
                 Fate::Deferred => deferred.push(candidate),
@@ -255,8 +285,9 @@ fn include(run: &mut Blocks<'_, NoOpInspector>, transaction: &RecoveredTransacti
     match execute(run, transaction) {
         Ok(output) => {
             let used = output.result.result.tx_gas_used();
+            let logged = output.result.result.logs().iter().map(RecordBytes::of_log).sum();
             run.commit_transaction(output);
-            Ok(Fate::Included(used))
+            Ok(Fate::Included(used, logged))
         }
         Err(error) => {
             let reason = refusal(error, transaction.signer())?;

@@ -242,9 +242,9 @@ fn check_shape(tx: &Transaction, encoded_len: usize, chain: &ChainSpec, head: &H
     if tx.gas_limit() > head.gas_limit {
         return Err(Code::ExceedsBlockGasLimit.into());
     }
-    let most = chain.limits().max_declared_gas_per_block;
+    let most = chain.limits().max_transaction_gas;
     if tx.gas_limit() > most {
-        let detail = format!("have {}, blocks of this network hold {most} at most", tx.gas_limit());
+        let detail = format!("have {}, this network takes {most} at most", tx.gas_limit());
         return Err(Rejected::with_detail(Code::ExceedsBlockGasLimit, detail));
     }
     Ok(())

@@ -152,11 +152,7 @@ impl Running {
         let all = self.spec.is_development() && self.pool.len() <= TRIED_AT_ONCE;
         TakeLimits {
             max_transactions: self.spec.limits().max_transactions_per_block,
-            gas_limit: if all {
-                u64::MAX
-            } else {
-                attributes.gas_limit.min(self.spec.limits().max_declared_gas_per_block)
-            },
+            gas_limit: if all { u64::MAX } else { attributes.gas_limit },
             base_fee: attributes.base_fee_override.or_else(computed).unwrap_or(0),
         }
     }
