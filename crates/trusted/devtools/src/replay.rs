@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use alloy_primitives::Bytes;
 use cloister_access::Caller;
-use cloister_core::{Lookup, SeenBlock};
+use cloister_core::SeenBlock;
 use cloister_execution::{Observed, Replay, halt_message};
 use cloister_primitives::Height;
 use cloister_rpc::RpcContext;
@@ -68,10 +68,7 @@ fn try_replay(
     let state = reader.state(block.height().parent()?).ok()?;
     let first = whole.transactions.first()?;
     let view = state.call_view(first.signer(), None)?;
-    let hashes = |height| match context.ledger.reader(caller).block(Height(height)) {
-        Lookup::Found(block) => Some(block.hash()),
-        Lookup::Stored(_) | Lookup::Absent => None,
-    };
+    let hashes = |height| context.ledger.reader(caller).hash_at(Height(height));
     let replay = Replay { header: block.header(), transactions: &whole.transactions, view, hashes: &hashes };
     let mut told = Vec::with_capacity(watched.len());
     let observe = |observed: Observed<'_, '_, ConsoleCalls>| {

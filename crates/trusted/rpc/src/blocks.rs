@@ -3,7 +3,6 @@
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::B256;
 use cloister_core::SeenBlock;
-use cloister_primitives::Code;
 use jsonrpsee::core::RegisterMethodError;
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
@@ -11,7 +10,8 @@ use serde_json::{Value, value::RawValue};
 use crate::{
     MethodCall, MethodInfo, Registry,
     convert::{BlockJson, Bodies, HeaderJson, Quantity, ReceiptJson},
-    errors::{self, RpcResult},
+    errors::RpcResult,
+    pending,
 };
 
 async fn block_number(call: MethodCall) -> RpcResult<Quantity> {
@@ -37,18 +37,9 @@ async fn by_number(call: MethodCall) -> RpcResult<Option<AnyBlock>> {
         return Ok(None);
     };
     if number.is_pending() {
-        return without_identity(&block).map(|json| Some(AnyBlock::Pending(json)));
+        return pending::without_identity(&block).map(|json| Some(AnyBlock::Pending(json)));
     }
     Ok(Some(AnyBlock::Made(block)))
-}
-
-/// As geth shows a pending block: what only a block that is made can have is `null`.
-fn without_identity(block: &BlockJson) -> RpcResult<Value> {
-    let mut json = serde_json::to_value(block).map_err(|_| errors::code(Code::Internal))?;
-    for field in ["hash", "miner", "nonce"] {
-        json[field] = Value::Null;
-    }
-    Ok(json)
 }
 
 async fn by_hash(call: MethodCall) -> RpcResult<Option<BlockJson>> {

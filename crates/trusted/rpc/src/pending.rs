@@ -70,14 +70,19 @@ impl Pending {
 
     /// The block as geth shows a pending one: without what is only known once it is made.
     pub(crate) fn json(self, bodies: Bodies) -> RpcResult<Value> {
-        let json = serde_json::to_value(BlockJson::new(self.block, bodies));
-        let mut json = json.map_err(|_| errors::code(Code::Internal))?;
-        forget(&mut json, &["hash", "nonce", "miner"]);
+        let mut json = without_identity(&BlockJson::new(self.block, bodies))?;
         for transaction in json["transactions"].as_array_mut().into_iter().flatten() {
             forget(transaction, &["blockHash", "blockNumber", "transactionIndex", "blockTimestamp"]);
         }
         Ok(json)
     }
+}
+
+/// A block without what only one that is made can have.
+pub(crate) fn without_identity(block: &BlockJson) -> RpcResult<Value> {
+    let mut json = serde_json::to_value(block).map_err(|_| errors::code(Code::Internal))?;
+    forget(&mut json, &["hash", "nonce", "miner"]);
+    Ok(json)
 }
 
 /// Makes fields of an object `null`, where they are there.

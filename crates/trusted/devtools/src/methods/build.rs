@@ -3,7 +3,7 @@
 use alloy_consensus::Transaction as _;
 use alloy_eips::{eip2718::Encodable2718 as _, eip4895::Withdrawal};
 use alloy_primitives::{Address, B256, Bytes, U256};
-use cloister_core::{Lookup, RequestBody, Response};
+use cloister_core::{RequestBody, Response};
 use cloister_execution::{BlockAttributes, Built, Executed, ExecutionError, Parent, recover};
 use cloister_primitives::{Code, Height, RecoveredTransaction};
 use cloister_rpc::{
@@ -67,10 +67,7 @@ async fn build(call: MethodCall) -> RpcResult<Value> {
     let caller = call.caller.clone();
     on_blocking_thread(&call.context, move || {
         let view = state.call_view(Address::ZERO, None).ok_or_else(|| errors::code(Code::MethodNotFound))?;
-        let hashes = |height| match context.ledger.reader(&caller).block(Height(height)) {
-            Lookup::Found(block) => Some(block.hash()),
-            Lookup::Stored(_) | Lookup::Absent => None,
-        };
+        let hashes = |height| context.ledger.reader(&caller).hash_at(Height(height));
         let on = Parent { header: parent.header(), hash: parent.hash() };
         let built = context.executor.assemble(on, attributes, view, &hashes, transactions);
         let built = built.map_err(|error| errors::execution(&error))?;
