@@ -22,7 +22,7 @@ fn append(criterion: &mut Criterion) {
                     (first..next)
                         .map(|height| Record::Block {
                             height: Height(height),
-                            sealed: vec![height as u8; (kib << 10) as usize],
+                            sealed: vec![height as u8; (kib << 10) as usize].into(),
                         })
                         .collect::<Vec<_>>()
                 },

@@ -45,7 +45,10 @@ fn boundary_frames() {
         frame(&ToEnclave::Persisted { seq: Seq(7) }),
         frame(&ToEnclave::Data { conn, bytes: vec![1, 2, 3] }),
         frame(&ToEnclave::Blocks { id: cloister_boundary::ReadId(3), blocks: vec![None, Some(vec![9])] }),
-        frame(&FromEnclave::Persist { seq: Seq(1), record: Record::Block { height: Height(1), sealed: vec![5; 40] } }),
+        frame(&FromEnclave::Persist {
+            seq: Seq(1),
+            record: Record::Block { height: Height(1), sealed: vec![5; 40].into() },
+        }),
         frame(&FromEnclave::ReadBlocks { id: cloister_boundary::ReadId(1), from: Height(0), count: 9 }),
         frame(&FromEnclave::ReadLogSection { id: cloister_boundary::ReadId(2), last: Height(255) }),
         frame(&ToEnclave::LogSection { id: cloister_boundary::ReadId(2), bytes: Some(vec![4; 9]) }),

@@ -384,9 +384,10 @@ fn write_record(w: &mut Writer<'_>, value: &Record) -> Result<(), FrameError> {
 
 fn read_record(r: &mut Reader<'_>) -> Result<Record, FrameError> {
     Ok(match r.u8("record kind")? {
-        record::BLOCK => {
-            Record::Block { height: Height(r.u64("height")?), sealed: r.bytes("sealed block", MAX_SEALED)?.to_vec() }
-        }
+        record::BLOCK => Record::Block {
+            height: Height(r.u64("height")?),
+            sealed: r.bytes("sealed block", MAX_SEALED)?.to_vec().into(),
+        },
         record::CHUNK => Record::SnapshotChunk {
             snapshot: Height(r.u64("snapshot")?),
             index: checked_chunks(r.u32("index")?)?,

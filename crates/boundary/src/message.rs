@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use cloister_primitives::{Height, Seq};
 
@@ -300,8 +301,8 @@ pub enum Record {
     Block {
         /// Height of the block.
         height: Height,
-        /// Transactions, receipts and state delta, sealed and padded.
-        sealed: Vec<u8>,
+        /// Transactions, receipts and state delta, sealed and padded. Shared: who sends it keeps it until it is durable.
+        sealed: Arc<Vec<u8>>,
     },
     /// One chunk of a snapshot that is being written. Any order; the same index again replaces it.
     SnapshotChunk {
@@ -349,10 +350,10 @@ impl Record {
     #[must_use]
     pub fn sealed_len(&self) -> usize {
         match self {
-            Self::Block { sealed, .. }
-            | Self::SnapshotChunk { sealed, .. }
-            | Self::LogSection { sealed, .. }
-            | Self::Meta { sealed } => sealed.len(),
+            Self::Block { sealed, .. } => sealed.len(),
+            Self::SnapshotChunk { sealed, .. } | Self::LogSection { sealed, .. } | Self::Meta { sealed } => {
+                sealed.len()
+            }
             Self::SnapshotDone { .. } | Self::DropSnapshot { .. } | Self::Truncate { .. } => 0,
         }
     }

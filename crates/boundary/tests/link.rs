@@ -22,7 +22,7 @@ fn tick(now_ms: u64) -> ToEnclave {
 }
 
 fn persist(n: u64, len: usize) -> FromEnclave {
-    FromEnclave::Persist { seq: Seq(n), record: Record::Block { height: Height(n), sealed: vec![n as u8; len] } }
+    FromEnclave::Persist { seq: Seq(n), record: Record::Block { height: Height(n), sealed: vec![n as u8; len].into() } }
 }
 
 /// Thousands of messages both ways at once, small and large, arrive whole and in order.

@@ -83,7 +83,7 @@ pub(crate) fn to_enclave() -> impl Strategy<Value = ToEnclave> {
 
 fn record() -> impl Strategy<Value = Record> {
     prop_oneof![
-        (height(), blob()).prop_map(|(height, sealed)| Record::Block { height, sealed }),
+        (height(), blob()).prop_map(|(height, sealed)| Record::Block { height, sealed: sealed.into() }),
         (height(), 0..=MAX_CHUNKS, blob())
             .prop_map(|(snapshot, index, sealed)| { Record::SnapshotChunk { snapshot, index, sealed } }),
         (height(), 0..=MAX_CHUNKS).prop_map(|(snapshot, chunks)| Record::SnapshotDone { snapshot, chunks }),

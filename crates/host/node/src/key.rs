@@ -216,7 +216,7 @@ mod tests {
         assert!(matches!(error, KeyError::Mangled { .. }), "{error}");
         fs::remove_dir(&path).unwrap();
 
-        let block = Record::Block { height: Height(0), sealed: vec![1] };
+        let block = Record::Block { height: Height(0), sealed: vec![1].into() };
         store.append(&[block]).unwrap();
         let error = SealingKey::of_folder(folder.path(), &store).unwrap_err();
         assert!(matches!(error, KeyError::Missing { .. }), "{error}");

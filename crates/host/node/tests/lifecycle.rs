@@ -41,8 +41,8 @@ async fn the_enclave_is_started_with_what_is_stored() {
     let sealed = vec![1];
     store
         .append(&[
-            Record::Block { height: Height(3), sealed: sealed.clone() },
-            Record::Block { height: Height(4), sealed: sealed.clone() },
+            Record::Block { height: Height(3), sealed: sealed.clone().into() },
+            Record::Block { height: Height(4), sealed: sealed.clone().into() },
             Record::SnapshotChunk { snapshot, index: 0, sealed },
             Record::SnapshotDone { snapshot, chunks: 1 },
             Record::Meta { sealed: vec![8] },

@@ -77,7 +77,7 @@ impl BlobStore for Shaky {
 }
 
 fn block(n: u64) -> FromEnclave {
-    FromEnclave::Persist { seq: Seq(n), record: Record::Block { height: Height(n), sealed: vec![n as u8; 100] } }
+    FromEnclave::Persist { seq: Seq(n), record: Record::Block { height: Height(n), sealed: vec![n as u8; 100].into() } }
 }
 
 async fn send(link: &EnclaveLink, messages: impl IntoIterator<Item = FromEnclave>) {
@@ -164,7 +164,8 @@ async fn a_record_that_does_not_fit_spares_those_before_it() {
     *store.pause.lock().unwrap() = Duration::from_millis(20);
     let (_host, mut link) = host_with(config(), Box::new(store.clone()));
     greet(&mut link).await;
-    let misfit = FromEnclave::Persist { seq: Seq(3), record: Record::Block { height: Height(77), sealed: vec![] } };
+    let misfit =
+        FromEnclave::Persist { seq: Seq(3), record: Record::Block { height: Height(77), sealed: vec![].into() } };
     let late = FromEnclave::Persist { seq: Seq(4), record: Record::Meta { sealed: vec![1] } };
     send(&link, [block(1), block(2), misfit, late]).await;
     expect_stored(&mut link, 1..=2).await;
@@ -180,8 +181,10 @@ async fn a_truncation_among_other_records_is_carried_out_in_its_place() {
     let (_host, mut link) = host_with(config(), Box::new(store.clone()));
     greet(&mut link).await;
     let truncate = FromEnclave::Persist { seq: Seq(5), record: Record::Truncate { last: Height(2) } };
-    let anew =
-        FromEnclave::Persist { seq: Seq(6), record: Record::Block { height: Height(3), sealed: b"other".to_vec() } };
+    let anew = FromEnclave::Persist {
+        seq: Seq(6),
+        record: Record::Block { height: Height(3), sealed: b"other".to_vec().into() },
+    };
     send(&link, (1..=4).map(block).chain([truncate, anew])).await;
     expect_stored(&mut link, 1..=6).await;
     assert_eq!(store.bounds().last, Some(Height(3)));

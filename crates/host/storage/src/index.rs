@@ -212,7 +212,7 @@ mod tests {
         }
         assert_eq!(index.admit(&chunk(0)), Err(Refusal::SnapshotLimit { count: MAX_SNAPSHOTS }));
         let last = Height(u64::MAX);
-        let block = Record::Block { height: last, sealed: vec![] };
+        let block = Record::Block { height: last, sealed: vec![].into() };
         index.admit(&block).unwrap();
         assert_eq!(
             index.admit(&block),

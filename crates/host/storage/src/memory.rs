@@ -44,7 +44,7 @@ impl Content {
     fn store(&mut self, record: &Record) {
         match record {
             Record::Block { height, sealed } => {
-                self.blocks.insert(*height, sealed.clone());
+                self.blocks.insert(*height, sealed.to_vec());
             }
             Record::SnapshotChunk { snapshot, index, sealed } => {
                 self.chunks.insert((*snapshot, *index), sealed.clone());

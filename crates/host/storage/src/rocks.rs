@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     fn block(height: u64) -> Record {
-        Record::Block { height: Height(height), sealed: vec![height as u8] }
+        Record::Block { height: Height(height), sealed: vec![height as u8].into() }
     }
 
     fn snapshot(height: u64) -> [Record; 2] {

@@ -218,7 +218,7 @@ impl Database {
         for record in records {
             match record {
                 Record::Block { height, sealed } => {
-                    batch.put_cf(blocks, height_key(*height), sealed);
+                    batch.put_cf(blocks, height_key(*height), sealed.as_slice());
                 }
                 Record::SnapshotChunk { snapshot, index, sealed } => {
                     batch.put_cf(snapshots, chunk_key(*snapshot, *index), sealed)

@@ -15,7 +15,7 @@ fn on_both(case: impl Fn(&dyn BlobStore)) {
 }
 
 fn block(height: u64, sealed: &[u8]) -> Record {
-    Record::Block { height: Height(height), sealed: sealed.to_vec() }
+    Record::Block { height: Height(height), sealed: sealed.to_vec().into() }
 }
 
 fn chunk(snapshot: u64, index: u32, sealed: &[u8]) -> Record {
@@ -231,7 +231,7 @@ fn record() -> impl Strategy<Value = Record> {
     let height = || (0..8u64).prop_map(Height);
     prop_oneof![
         6 => (height(), prop::collection::vec(any::<u8>(), 0..4))
-            .prop_map(|(height, sealed)| Record::Block { height, sealed }),
+            .prop_map(|(height, sealed)| Record::Block { height, sealed: sealed.into() }),
         4 => (height(), 0..3u32, prop::collection::vec(any::<u8>(), 0..4)).prop_map(
             |(snapshot, index, sealed)| Record::SnapshotChunk { snapshot, index, sealed }
         ),

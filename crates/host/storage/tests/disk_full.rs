@@ -52,7 +52,7 @@ impl Drop for SmallDisk {
 }
 
 fn block(height: u64) -> Record {
-    Record::Block { height: Height(height), sealed: vec![height as u8; BLOCK_LEN] }
+    Record::Block { height: Height(height), sealed: vec![height as u8; BLOCK_LEN].into() }
 }
 
 /// Appends until the disk is full and returns the first height that was refused.

@@ -12,7 +12,7 @@ use cloister_primitives::Height;
 use cloister_storage::{BlobStore, ChainIdentity, Store, StoreError, StoreOptions};
 
 fn block(height: u64, len: usize) -> Record {
-    Record::Block { height: Height(height), sealed: vec![height as u8; len] }
+    Record::Block { height: Height(height), sealed: vec![height as u8; len].into() }
 }
 
 fn open(path: &Path) -> Result<Store, StoreError> {

@@ -11,6 +11,7 @@ use alloy_eips::{
 };
 use alloy_primitives::{Address, B256, Bytes, Log};
 use alloy_rlp::{BufMut, Decodable, Encodable, RlpDecodable, RlpEncodable};
+use cloister_keys::SizeClass;
 use cloister_primitives::{Block, Commitments, Receipt, RecoveredTransaction, Transaction};
 use cloister_state::StateDelta;
 use std::sync::Arc;
@@ -116,7 +117,8 @@ impl BlockRecord {
             patches: self.patches.clone(),
             delta: self.delta.clone(),
         };
-        let mut out = Vec::with_capacity(stored.length());
+        // Sealing pads it in place.
+        let mut out = Vec::with_capacity(room_for(stored.length()));
         stored.encode(&mut out as &mut dyn BufMut);
         out
     }
@@ -156,6 +158,11 @@ impl BlockRecord {
         };
         Ok(Self { block: Arc::new(block), patches: stored.patches, delta: stored.delta })
     }
+}
+
+/// Length of the sealed blob of a record of `len` bytes; `len` where none is that large.
+fn room_for(len: usize) -> usize {
+    SizeClass::for_record(len).map_or(len, SizeClass::sealed_bytes)
 }
 
 fn decode_transaction(raw: &[u8], sender: Address) -> Result<RecoveredTransaction, RecordError> {

@@ -190,15 +190,18 @@ impl<T> fmt::Debug for Sealed<T> {
     }
 }
 
-/// A zeroed buffer for the whole blob, with header, `record` and its length in place: `header ‖ record ‖ zeros ‖ length ‖ tag`.
-pub(crate) fn pad(header: &Header, record: &[u8]) -> Vec<u8> {
+/// Makes the whole blob of a record, without a second buffer where the record has room for it:
+/// `header ‖ record ‖ zeros ‖ length ‖ tag`.
+pub(crate) fn pad(header: &Header, mut record: Vec<u8>) -> Vec<u8> {
     let end = HEADER_LEN + header.class.bytes();
-    let mut bytes = vec![0; end + TAG_LEN];
-    bytes[..HEADER_LEN].copy_from_slice(&header.encode());
-    bytes[HEADER_LEN..HEADER_LEN + record.len()].copy_from_slice(record);
-    let len = u32::try_from(record.len()).expect("invariant: the largest size class is below 4 GiB");
-    bytes[end - LENGTH_BYTES..end].copy_from_slice(&len.to_be_bytes());
-    bytes
+    let len = record.len();
+    let number = u32::try_from(len).expect("invariant: the largest size class is below 4 GiB");
+    record.reserve_exact(end + TAG_LEN - len);
+    record.resize(end + TAG_LEN, 0);
+    record.copy_within(..len, HEADER_LEN);
+    record[..HEADER_LEN].copy_from_slice(&header.encode());
+    record[end - LENGTH_BYTES..end].copy_from_slice(&number.to_be_bytes());
+    record
 }
 
 /// Length of the record in padded plaintext, if all padding is zero.

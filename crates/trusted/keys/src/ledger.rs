@@ -137,7 +137,8 @@ impl LedgerKeys {
         self.epoch
     }
 
-    /// Pads and seals a block's record. `nonce` is fresh randomness, used once.
+    /// Pads and seals a block's record, in place if it has [`SizeClass::sealed_bytes`] of room. `nonce` is fresh
+    /// randomness, used once.
     ///
     /// # Errors
     /// [`SealError`]; the record has then gone nowhere.
@@ -145,10 +146,11 @@ impl LedgerKeys {
         &self,
         nonce: Nonce,
         aad: &BlockAad,
-        record: impl AsRef<[u8]>,
+        record: impl Into<Vec<u8>>,
     ) -> Result<Sealed<BlockBlob>, SealError> {
-        let class = class_of(record.as_ref())?;
-        self.seal(&self.block, class, aad.incarnation, nonce, &aad.position(), record.as_ref())
+        let record = record.into();
+        let class = class_of(&record)?;
+        self.seal(&self.block, class, aad.incarnation, nonce, &aad.position(), record)
     }
 
     /// Opens a block's record.
@@ -167,13 +169,14 @@ impl LedgerKeys {
         &self,
         nonce: Nonce,
         aad: &SnapshotAad,
-        chunk: impl AsRef<[u8]>,
+        chunk: impl Into<Vec<u8>>,
     ) -> Result<Sealed<SnapshotChunk>, SealError> {
-        let len = chunk.as_ref().len();
+        let chunk = chunk.into();
+        let len = chunk.len();
         if len > SNAPSHOT_CHUNK_BYTES {
             return Err(SealError::TooLong { len, max: SNAPSHOT_CHUNK_BYTES });
         }
-        self.seal(&self.snapshot, SizeClass::CHUNK, aad.incarnation, nonce, &aad.position(), chunk.as_ref())
+        self.seal(&self.snapshot, SizeClass::CHUNK, aad.incarnation, nonce, &aad.position(), chunk)
     }
 
     /// Opens a chunk of a snapshot.
@@ -192,10 +195,11 @@ impl LedgerKeys {
         &self,
         nonce: Nonce,
         aad: &MetaAad,
-        meta: impl AsRef<[u8]>,
+        meta: impl Into<Vec<u8>>,
     ) -> Result<Sealed<MetaBlob>, SealError> {
-        let class = class_of(meta.as_ref())?;
-        self.seal(&self.meta, class, aad.incarnation, nonce, &[], meta.as_ref())
+        let meta = meta.into();
+        let class = class_of(&meta)?;
+        self.seal(&self.meta, class, aad.incarnation, nonce, &[], meta)
     }
 
     /// Opens metadata. That it is the newest cannot be seen from it.
@@ -214,10 +218,11 @@ impl LedgerKeys {
         &self,
         nonce: Nonce,
         aad: &LogSectionAad,
-        section: impl AsRef<[u8]>,
+        section: impl Into<Vec<u8>>,
     ) -> Result<Sealed<LogSectionBlob>, SealError> {
-        let class = class_of(section.as_ref())?;
-        self.seal(&self.logs, class, aad.incarnation, nonce, &aad.position(), section.as_ref())
+        let section = section.into();
+        let class = class_of(&section)?;
+        self.seal(&self.logs, class, aad.incarnation, nonce, &aad.position(), section)
     }
 
     /// Opens a section of the log index.
@@ -257,7 +262,7 @@ impl LedgerKeys {
         incarnation: Incarnation,
         nonce: Nonce,
         position: &[u8],
-        record: &[u8],
+        record: Vec<u8>,
     ) -> Result<Sealed<T>, SealError> {
         if family.seals.fetch_add(1, Ordering::Relaxed) >= MAX_SEALS_PER_KEY {
             return Err(SealError::KeyExhausted);

@@ -53,6 +53,12 @@ impl SizeClass {
         Self::new(u16::try_from(number).ok()?)
     }
 
+    /// Length of a sealed blob of this class.
+    #[must_use]
+    pub const fn sealed_bytes(self) -> usize {
+        self.bytes() + OVERHEAD
+    }
+
     /// The number written into a blob's header.
     #[must_use]
     pub const fn number(self) -> u16 {

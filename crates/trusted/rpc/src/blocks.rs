@@ -117,7 +117,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
         .method(info("eth_getBlockByHash", "hash, full? -> block object", "A block by its hash."), by_hash)?
         .method(info("eth_getHeaderByNumber", "number -> header", "A header by height or tag."), header_by_number)?
         .method(info("eth_getHeaderByHash", "hash -> header", "A header by its block's hash."), header_by_hash)?
-        .method(info("eth_getBlockReceipts", "block -> receipts", "All receipts of a block."), receipts)?
+        .text(info("eth_getBlockReceipts", "block -> receipts", "All receipts of a block."), receipts)?
         .method(
             info("eth_getBlockTransactionCountByNumber", "number -> quantity or null", "Transactions in a block."),
             count_by_number,

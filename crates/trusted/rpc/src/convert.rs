@@ -7,6 +7,7 @@ mod block;
 mod log;
 mod quantity;
 mod receipt;
+mod text;
 mod transaction;
 
 #[cfg(test)]
@@ -17,4 +18,5 @@ pub(crate) use block::{block_length, header_fields};
 pub use log::LogJson;
 pub use quantity::{HexBytes, Quantity};
 pub use receipt::ReceiptJson;
+pub(crate) use text::{Text, Written};
 pub use transaction::{Place, TransactionJson, UnsignedJson};

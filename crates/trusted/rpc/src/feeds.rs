@@ -13,7 +13,10 @@ use tokio::sync::{
     mpsc, oneshot,
 };
 
-use crate::{convert::HeaderJson, logs::LogFilter};
+use crate::{
+    convert::{HeaderJson, Written},
+    logs::LogFilter,
+};
 
 /// Blocks a subscriber may be behind before it loses some.
 const FEED_BACKLOG: usize = 256;
@@ -152,7 +155,7 @@ fn about(
             if !reader.may_match(logs, places) {
                 return Vec::new();
             }
-            filter.of_block(&reader.open(&stored)).iter().filter_map(text).collect()
+            filter.of_block(&reader.open(&stored)).into_iter().map(Written).filter_map(|log| text(&log)).collect()
         }
         _ => text(&HeaderJson(reader.open(&stored))).into_iter().collect(),
     }

@@ -11,7 +11,6 @@ use cloister_access::Caller;
 use cloister_core::Event;
 use cloister_primitives::{Code, Height};
 use jsonrpsee::core::RegisterMethodError;
-use serde::Serialize;
 use tokio::{
     sync::broadcast::{self, error::TryRecvError},
     time::Instant,
@@ -19,6 +18,7 @@ use tokio::{
 
 use crate::{
     HexIdProvider, MethodCall, MethodInfo, Registry,
+    convert::Text,
     errors::{self, RpcResult},
     logs::{self, FoundLog, LogBlocks, LogFilter},
 };
@@ -204,11 +204,19 @@ async fn new_pending_filter(call: MethodCall) -> RpcResult<String> {
 }
 
 /// What changed since the last poll.
-#[derive(Clone, Debug, Serialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug)]
 enum Changes {
     Hashes(Vec<B256>),
     Logs(Vec<FoundLog>),
+}
+
+impl Text for Changes {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Hashes(hashes) => hashes.write(out),
+            Self::Logs(logs) => logs.write(out),
+        }
+    }
 }
 
 async fn changes(call: MethodCall) -> RpcResult<Changes> {
@@ -298,8 +306,8 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
             ),
             new_pending_filter,
         )?
-        .method(info("eth_getFilterChanges", "id -> changes", "What is new since the last poll of a filter."), changes)?
-        .method(info("eth_getFilterLogs", "id -> logs", "All logs that a filter matches."), filter_logs)?
+        .text(info("eth_getFilterChanges", "id -> changes", "What is new since the last poll of a filter."), changes)?
+        .text(info("eth_getFilterLogs", "id -> logs", "All logs that a filter matches."), filter_logs)?
         .method(info("eth_uninstallFilter", "id -> flag", "Removes a filter."), uninstall)?;
     Ok(())
 }

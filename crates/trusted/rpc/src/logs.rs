@@ -5,11 +5,11 @@ use alloy_primitives::{Address, B256, Bloom, BloomInput, Log};
 use cloister_core::{SeenBlock, SeenTransaction};
 use cloister_primitives::{Code, Height};
 use jsonrpsee::core::RegisterMethodError;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::Deserialize;
 
 use crate::{
     MethodCall, MethodInfo, Registry,
-    convert::{LogJson, Place},
+    convert::{LogJson, Place, Text},
     errors::{self, RpcResult},
     log_search,
     params::{Field, Json, Param, object},
@@ -207,15 +207,10 @@ pub(crate) struct FoundLog {
     transaction_hash: B256,
 }
 
-impl Serialize for FoundLog {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        LogJson {
-            log: &self.log,
-            log_index: self.log_index,
-            place: self.place,
-            transaction_hash: self.transaction_hash,
-        }
-        .serialize(serializer)
+impl Text for FoundLog {
+    fn write(&self, out: &mut Vec<u8>) {
+        let Self { log, log_index, place, transaction_hash } = self;
+        LogJson { log, log_index: *log_index, place: *place, transaction_hash: *transaction_hash }.write(out);
     }
 }
 
@@ -283,8 +278,7 @@ async fn get_logs(call: MethodCall) -> RpcResult<Vec<FoundLog>> {
 }
 
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
-    registry
-        .method(MethodInfo::new("eth_getLogs", "filter -> logs", "Logs by place, contract and topics."), get_logs)?;
+    registry.text(MethodInfo::new("eth_getLogs", "filter -> logs", "Logs by place, contract and topics."), get_logs)?;
     Ok(())
 }
 

@@ -12,7 +12,11 @@ use jsonrpsee::{
 };
 use serde::Serialize;
 
-use crate::{Backlog, Callers, RpcContext, Signature, params::FromParams};
+use crate::{
+    Backlog, Callers, RpcContext, Signature,
+    convert::{Text, Written},
+    params::FromParams,
+};
 
 /// What documentation says about a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,9 +128,29 @@ impl Registry {
         self.module.register_async_method(info.name, move |params, context, extensions| {
             handler(MethodCall::new(context, caller(&extensions), params))
         })?;
+        self.add(info, direct);
+        Ok(self)
+    }
+
+    /// Adds a method whose answer is asked for so often that it writes its JSON itself.
+    pub(crate) fn text<H, F, R>(&mut self, info: MethodInfo, handler: H) -> Result<&mut Self, RegisterMethodError>
+    where
+        H: Fn(MethodCall) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<R, ErrorObjectOwned>> + Send + 'static,
+        R: Text + Clone + Send + 'static,
+    {
+        let direct = Handler::of_text(self.context.clone(), handler.clone());
+        self.module.register_async_method(info.name, move |params, context, extensions| {
+            let answer = handler(MethodCall::new(context, caller(&extensions), params));
+            async move { answer.await.map(Written) }
+        })?;
+        self.add(info, direct);
+        Ok(self)
+    }
+
+    fn add(&mut self, info: MethodInfo, direct: Handler) {
         self.handlers.insert(info.name, direct);
         self.context.reference.add(info);
-        Ok(self)
     }
 
     /// Adds a pair of methods that start and end subscriptions, notified as `notification`.

@@ -219,7 +219,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
             ),
             send_raw,
         )?
-        .method(
+        .text(
             info(
                 "eth_sendRawTransactionSync",
                 "raw transaction, timeout? -> receipt",

@@ -15,7 +15,7 @@ use jsonrpsee::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{MethodCall, RpcContext, errors};
+use crate::{MethodCall, RpcContext, convert::Text, errors};
 
 /// The answer of a method on its way: JSON text.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Vec<u8>, ErrorObjectOwned>> + Send>>;
@@ -40,6 +40,22 @@ impl Handler {
         Self::new(move |caller, params| {
             let answer = handler(MethodCall::new(context.clone(), caller, params));
             Box::pin(async move { to_json(&answer.await?) })
+        })
+    }
+
+    pub(crate) fn of_text<H, F, R>(context: Arc<RpcContext>, handler: H) -> Self
+    where
+        H: Fn(MethodCall) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<R, ErrorObjectOwned>> + Send + 'static,
+        R: Text,
+    {
+        Self::new(move |caller, params| {
+            let answer = handler(MethodCall::new(context.clone(), caller, params));
+            Box::pin(async move {
+                let mut text = Vec::new();
+                answer.await?.write(&mut text);
+                Ok(text)
+            })
         })
     }
 }

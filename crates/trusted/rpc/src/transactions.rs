@@ -135,7 +135,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
             ),
             raw_by_block_hash,
         )?
-        .method(
+        .text(
             info("eth_getTransactionReceipt", "hash -> receipt", "The receipt of a committed transaction."),
             receipt,
         )?;

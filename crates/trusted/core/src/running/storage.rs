@@ -113,7 +113,7 @@ impl Running {
             if let Payload::Sealing { work, height } = outgoing.payload
                 && work == id
             {
-                outgoing.payload = Payload::Ready(Record::Block { height, sealed });
+                outgoing.payload = Payload::Ready(Record::Block { height, sealed: sealed.into() });
                 break;
             }
         }

@@ -77,7 +77,7 @@ impl Disk {
     pub fn store(&mut self, record: Record) {
         match record {
             Record::Block { height, sealed } => {
-                self.blocks.insert(height, sealed);
+                self.blocks.insert(height, sealed.to_vec());
             }
             Record::SnapshotChunk { snapshot, index, sealed } => {
                 self.chunks.insert((snapshot, index), sealed);

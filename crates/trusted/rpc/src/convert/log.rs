@@ -1,9 +1,12 @@
 //! Logs.
 
 use alloy_primitives::{B256, Log};
-use serde::{Serialize, Serializer, ser::SerializeStruct as _};
+use serde::{Serialize, Serializer};
 
-use super::{HexBytes, Place, Quantity};
+use super::{
+    Place,
+    text::{Hex, Object, Text, Written, write_list},
+};
 
 /// A log of a committed transaction.
 #[derive(Clone, Copy, Debug)]
@@ -18,19 +21,25 @@ pub struct LogJson<'a> {
     pub transaction_hash: B256,
 }
 
+impl Text for LogJson<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut json = Object::begin(out);
+        json.bytes("address", self.log.address);
+        write_list(json.name("topics"), self.log.topics().iter().map(|topic| Hex(topic.as_slice())));
+        json.bytes("data", &self.log.data.data);
+        json.quantity("blockNumber", self.place.block_number);
+        json.bytes("transactionHash", self.transaction_hash);
+        json.quantity("transactionIndex", u64::from(self.place.index));
+        json.bytes("blockHash", self.place.block_hash);
+        json.quantity("blockTimestamp", self.place.block_timestamp);
+        json.quantity("logIndex", self.log_index);
+        json.name("removed").extend_from_slice(b"false");
+        json.end();
+    }
+}
+
 impl Serialize for LogJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut json = serializer.serialize_struct("Log", 11)?;
-        json.serialize_field("address", &self.log.address)?;
-        json.serialize_field("topics", self.log.topics())?;
-        json.serialize_field("data", &HexBytes(&self.log.data.data))?;
-        json.serialize_field("blockNumber", &Quantity::from(self.place.block_number))?;
-        json.serialize_field("transactionHash", &self.transaction_hash)?;
-        json.serialize_field("transactionIndex", &Quantity::from(u64::from(self.place.index)))?;
-        json.serialize_field("blockHash", &self.place.block_hash)?;
-        json.serialize_field("blockTimestamp", &Quantity::from(self.place.block_timestamp))?;
-        json.serialize_field("logIndex", &Quantity::from(self.log_index))?;
-        json.serialize_field("removed", &false)?;
-        json.end()
+        Written(self).serialize(serializer)
     }
 }

@@ -29,9 +29,9 @@ impl Quantity {
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-impl Serialize for Quantity {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Written back to front: most quantities have few digits, and no formatter is involved.
+impl Quantity {
+    /// Hands its text to `take`. Written back to front: most quantities have few digits, and no formatter is involved.
+    pub(super) fn with_text<T>(self, take: impl FnOnce(&str) -> T) -> T {
         let mut buffer = [0; 34];
         let mut at = buffer.len();
         let mut rest = self.0;
@@ -47,8 +47,14 @@ impl Serialize for Quantity {
         buffer[at] = b'x';
         at -= 1;
         buffer[at] = b'0';
-        let text = core::str::from_utf8(&buffer[at..]).map_err(serde::ser::Error::custom)?;
-        serializer.serialize_str(text)
+        // Digits and letters are UTF-8.
+        take(core::str::from_utf8(&buffer[at..]).unwrap_or_default())
+    }
+}
+
+impl Serialize for Quantity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.with_text(|text| serializer.serialize_str(text))
     }
 }
 

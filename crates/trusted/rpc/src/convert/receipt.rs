@@ -4,9 +4,16 @@ use alloy_consensus::{Eip658Value, Transaction as _, TxReceipt as _, Typed2718 a
 use alloy_primitives::{Address, B256, Bloom, TxKind};
 use cloister_core::{SeenLog, SeenTransaction};
 use cloister_primitives::{ChainSpec, Receipt, RecoveredTransaction};
-use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
-use super::{LogJson, Place, Quantity};
+use super::{
+    LogJson, Place, Quantity,
+    text::{Hex, Object, Text, write_list},
+};
+
+/// About what a receipt without logs takes, most of it its bloom filter.
+const RECEIPT_BYTES: usize = 1_100;
+/// About what a log with little data takes.
+const LOG_BYTES: usize = 800;
 
 /// A receipt as `eth_getTransactionReceipt` answers it.
 #[derive(Clone, Debug)]
@@ -33,10 +40,13 @@ impl ReceiptJson {
     }
 }
 
-impl Serialize for ReceiptJson {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Text for ReceiptJson {
+    fn write(&self, out: &mut Vec<u8>) {
         let seen = &self.seen;
-        let receipt = seen.receipt().ok_or_else(|| serde::ser::Error::custom("no receipt"))?;
+        let Some(receipt) = seen.receipt() else {
+            // Nobody makes one of what the caller may not see.
+            return Text::write(&None::<Self>, out);
+        };
         // Most receipts have none: do not walk the block to number them.
         let logs: Vec<SeenLog<'_>> = if receipt.logs().is_empty() { Vec::new() } else { seen.logs().collect() };
         Fields {
@@ -47,7 +57,7 @@ impl Serialize for ReceiptJson {
             logs: &logs,
             blob_gas_price: self.blob_gas_price,
         }
-        .serialize(serializer)
+        .write(out);
     }
 }
 
@@ -76,46 +86,40 @@ impl Fields<'_> {
         self.logs.iter().map(|seen| seen.log).collect()
     }
 
-    fn logs_json(&self, transaction_hash: B256) -> Vec<LogJson<'_>> {
-        self.logs
-            .iter()
-            .map(|seen| LogJson { log: seen.log, log_index: seen.log_index, place: self.place, transaction_hash })
-            .collect()
+    fn logs_json(&self, transaction_hash: B256) -> impl Iterator<Item = LogJson<'_>> {
+        let place = self.place;
+        self.logs.iter().map(move |seen| LogJson { log: seen.log, log_index: seen.log_index, place, transaction_hash })
     }
 }
 
-impl Serialize for Fields<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Text for Fields<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
         let (transaction, place) = (self.transaction, self.place);
         let hash = *transaction.tx_hash();
-        let mut json = serializer.serialize_struct("Receipt", 16)?;
+        out.reserve(RECEIPT_BYTES + LOG_BYTES * self.logs.len());
+        let mut json = Object::begin(out);
         if let Some(blob_gas) = transaction.blob_gas_used() {
-            let price = self.blob_gas_price.map(Quantity::from);
-            json.serialize_field("blobGasPrice", &price)?;
-            json.serialize_field("blobGasUsed", &Quantity::from(blob_gas))?;
+            json.field("blobGasPrice", self.blob_gas_price.map(Quantity::from));
+            json.quantity("blobGasUsed", blob_gas);
         }
-        json.serialize_field("blockHash", &place.block_hash)?;
-        json.serialize_field("blockNumber", &Quantity::from(place.block_number))?;
-        json.serialize_field("contractAddress", &self.contract_address())?;
-        let cumulative = Quantity::from(self.receipt.cumulative_gas_used());
-        json.serialize_field("cumulativeGasUsed", &cumulative)?;
-        let price = transaction.effective_gas_price(place.base_fee);
-        json.serialize_field("effectiveGasPrice", &Quantity::from(price))?;
-        json.serialize_field("from", &transaction.signer())?;
-        json.serialize_field("gasUsed", &Quantity::from(self.gas_used))?;
-        json.serialize_field("logs", &self.logs_json(hash))?;
-        json.serialize_field("logsBloom", &self.bloom())?;
+        json.bytes("blockHash", place.block_hash);
+        json.quantity("blockNumber", place.block_number);
+        json.field("contractAddress", self.contract_address().as_ref().map(|address| Hex(address.as_slice())));
+        json.quantity("cumulativeGasUsed", self.receipt.cumulative_gas_used());
+        json.quantity("effectiveGasPrice", transaction.effective_gas_price(place.base_fee));
+        json.bytes("from", transaction.signer());
+        json.quantity("gasUsed", self.gas_used);
+        write_list(json.name("logs"), self.logs_json(hash));
+        json.bytes("logsBloom", self.bloom());
         match self.receipt.status_or_post_state() {
-            Eip658Value::Eip658(success) => {
-                json.serialize_field("status", &Quantity(success.into()))?;
-            }
+            Eip658Value::Eip658(success) => json.field("status", Quantity(success.into())),
             // Before Byzantium.
-            Eip658Value::PostState(root) => json.serialize_field("root", &root)?,
+            Eip658Value::PostState(root) => json.bytes("root", root),
         }
-        json.serialize_field("to", &transaction.to())?;
-        json.serialize_field("transactionHash", &hash)?;
-        json.serialize_field("transactionIndex", &Quantity::from(u64::from(place.index)))?;
-        json.serialize_field("type", &Quantity(transaction.ty().into()))?;
-        json.end()
+        json.field("to", transaction.to().as_ref().map(|address| Hex(address.as_slice())));
+        json.bytes("transactionHash", hash);
+        json.quantity("transactionIndex", u64::from(place.index));
+        json.field("type", Quantity(transaction.ty().into()));
+        json.end();
     }
 }
