@@ -9,7 +9,7 @@ use alloy_hardforks::{EthereumHardfork, EthereumHardforks, ForkCondition};
 use alloy_primitives::{Address, B64, B256, Bytes, U256};
 
 use crate::forks::{ForkSchedule, HardforkName};
-use crate::genesis::{ChainConfig, CloisterConfig, Genesis, GenesisAccount, GenesisError};
+use crate::genesis::{ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError};
 use crate::predeploys;
 
 /// Chain id of a development network, as in anvil and Hardhat.
@@ -132,6 +132,18 @@ impl ChainSpec {
         self.forks().newest_active(height, timestamp)
     }
 
+    /// Whether the chain keeps what happens on it from those it does not concern.
+    #[must_use]
+    pub const fn confidentiality(&self) -> Confidentiality {
+        self.genesis.config.cloister.confidentiality
+    }
+
+    /// What instructions that touch the state cost.
+    #[must_use]
+    pub const fn gas_schedule(&self) -> GasSchedule {
+        self.genesis.config.cloister.gas_schedule
+    }
+
     /// How base fees are found.
     #[must_use]
     pub const fn base_fee_policy(&self) -> BaseFeePolicy {
@@ -243,6 +255,8 @@ pub struct DevChain {
     pub code_size_limit: Option<usize>,
     /// Base fee from London on.
     pub base_fee: DevBaseFee,
+    /// Whether it keeps from each caller what does not concern him.
+    pub confidentiality: Confidentiality,
     /// Time of the genesis block, seconds since 1970.
     pub timestamp: u64,
     /// Funded accounts and other contents of the genesis state. The predeployed contracts are added to it.
@@ -266,6 +280,7 @@ impl Default for DevChain {
             gas_limit: DEVELOPMENT_GAS_LIMIT,
             code_size_limit: None,
             base_fee: DevBaseFee::Initial(INITIAL_BASE_FEE),
+            confidentiality: Confidentiality::Off,
             timestamp: 0,
             alloc: BTreeMap::new(),
         }
@@ -276,7 +291,10 @@ impl DevChain {
     fn into_genesis(self) -> Genesis {
         let mut alloc = self.alloc;
         let fork = self.hardfork.0;
+        let is_confidential = self.confidentiality == Confidentiality::On;
         let (genesis_fee, fixed_base_fee) = match self.base_fee {
+            // A base fee that follows use tells of use.
+            DevBaseFee::Initial(_) if is_confidential => (0, Some(0)),
             DevBaseFee::Initial(fee) => (fee, None),
             DevBaseFee::Fixed(fee) => (fee, Some(fee)),
         };
@@ -295,6 +313,8 @@ impl DevChain {
                 blob_schedule: BTreeMap::new(),
                 deposit_contract: None,
                 cloister: CloisterConfig {
+                    confidentiality: self.confidentiality,
+                    gas_schedule: if is_confidential { GasSchedule::Flat } else { GasSchedule::Ethereum },
                     fixed_base_fee,
                     // Contracts and their tests count on time passing from block to block, as on Ethereum.
                     allow_equal_timestamps: false,

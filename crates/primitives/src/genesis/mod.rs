@@ -82,9 +82,34 @@ pub struct ChainConfig {
     pub cloister: CloisterConfig,
 }
 
+/// Whether a chain keeps what happens on it from those it does not concern.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Confidentiality {
+    /// Everyone sees everything, as on Ethereum.
+    #[default]
+    Off,
+    /// Everyone sees what concerns him, and what is declassified.
+    On,
+}
+
+/// What instructions that touch the state cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GasSchedule {
+    /// As on Ethereum: first accesses, new accounts and fresh slots cost more, clearing gives gas back. Whoever
+    /// measures gas learns from it what others touched.
+    #[default]
+    Ethereum,
+    /// The most that each could cost on Ethereum, whatever the state; nothing is given back.
+    Flat,
+}
+
 /// The `config.cloister` object of a genesis. All of it is optional.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CloisterConfig {
+    /// `"confidentiality": "on"`: who is not entitled to a fact learns nothing about it.
+    pub confidentiality: Confidentiality,
+    /// `"gasSchedule": "flat"`: what an instruction costs says nothing about the state.
+    pub gas_schedule: GasSchedule,
     /// `"baseFee": {"fixed": "0x0"}`: base fee of every block in wei per gas; `None` follows EIP-1559.
     pub fixed_base_fee: Option<u64>,
     /// `"allowEqualTimestamps": true`: a block may have its parent's timestamp.

@@ -8,7 +8,7 @@ use alloy_primitives::{Address, U256};
 
 use super::json::{self, Field, Object, Warnings};
 use super::{
-    ChainConfig, CloisterConfig, Genesis, GenesisAccount, GenesisError, MAX_GENESIS_ACCOUNTS, MAX_GENESIS_CODE_BYTES,
+    ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError, MAX_GENESIS_ACCOUNTS, MAX_GENESIS_CODE_BYTES,
     MAX_GENESIS_EXTRA_DATA_BYTES,
 };
 use crate::forks::ForkSchedule;
@@ -250,19 +250,17 @@ fn blob_schedule(
 }
 
 fn cloister(mut object: Object<'_>, warnings: &mut Warnings) -> Result<CloisterConfig, GenesisError> {
-    if let Some(field) = object.take("confidentiality") {
-        const EXPECTED: &str = "\"off\" or \"on\"";
-        match field.text(EXPECTED)?.as_str() {
-            "off" => {}
-            "on" => {
-                return Err(GenesisError::Unsupported { path: field.path, what: "confidentiality \"on\"".to_owned() });
-            }
-            _ => return Err(field.error(EXPECTED)),
-        }
-    }
+    const ON_OR_OFF: [(&str, Confidentiality); 2] = [("off", Confidentiality::Off), ("on", Confidentiality::On)];
+    const SCHEDULES: [(&str, GasSchedule); 2] = [("ethereum", GasSchedule::Ethereum), ("flat", GasSchedule::Flat)];
+    let confidentiality = one_of(object.take("confidentiality"), ON_OR_OFF, "\"off\" or \"on\"")?.unwrap_or_default();
+    let is_confidential = confidentiality == Confidentiality::On;
+    let usual_schedule = if is_confidential { GasSchedule::Flat } else { GasSchedule::Ethereum };
+    let gas_schedule =
+        one_of(object.take("gasSchedule"), SCHEDULES, "\"ethereum\" or \"flat\"")?.unwrap_or(usual_schedule);
     let fixed_base_fee = match object.take("baseFee") {
         Some(field) => base_fee(&field, warnings)?,
-        None => None,
+        // A base fee that follows use tells of use.
+        None => is_confidential.then_some(0),
     };
     let count = |field: Option<Field<'_>>, least: u64, most: u64| {
         field
@@ -271,6 +269,8 @@ fn cloister(mut object: Object<'_>, warnings: &mut Warnings) -> Result<CloisterC
             .map(|value| value.and_then(|value| usize::try_from(value).ok()))
     };
     let config = CloisterConfig {
+        confidentiality,
+        gas_schedule,
         fixed_base_fee,
         allow_equal_timestamps: optional(object.take("allowEqualTimestamps"), Field::boolean)?.unwrap_or(false),
         max_transactions_per_block: count(object.take("maxTransactionsPerBlock"), 1, 1_000_000)?,
@@ -279,6 +279,22 @@ fn cloister(mut object: Object<'_>, warnings: &mut Warnings) -> Result<CloisterC
     };
     object.finish(warnings);
     Ok(config)
+}
+
+/// The value that a name stands for.
+fn one_of<T>(
+    field: Option<Field<'_>>,
+    names: [(&str, T); 2],
+    expected: &'static str,
+) -> Result<Option<T>, GenesisError> {
+    let Some(field) = field else {
+        return Ok(None);
+    };
+    let name = field.text(expected)?;
+    match names.into_iter().find(|(known, _)| *known == name) {
+        Some((_, value)) => Ok(Some(value)),
+        None => Err(field.error(expected)),
+    }
 }
 
 /// `"eip1559"`, or `{"fixed": <wei per gas>}`.

@@ -3,7 +3,7 @@
 use alloy_eips::eip7840::BlobParams;
 use alloy_hardforks::EthereumHardfork;
 
-use super::{ChainConfig, Genesis, GenesisError};
+use super::{ChainConfig, Confidentiality, Genesis, GenesisError};
 
 /// Least gas limit of a block (Yellow Paper, 4.4.4).
 const MIN_GAS_LIMIT: u64 = 5_000;
@@ -33,6 +33,15 @@ impl Genesis {
             return Err(GenesisError::Contradiction {
                 path: "baseFeePerGas".to_owned(),
                 reason: format!("is {first}, but config.cloister.baseFee fixes it at {fixed}"),
+            });
+        }
+        let cloister = &self.config.cloister;
+        if cloister.confidentiality == Confidentiality::On && cloister.fixed_base_fee.is_none() {
+            return Err(GenesisError::Contradiction {
+                path: "config.cloister.baseFee".to_owned(),
+                reason: "follows the blocks' use, which a confidential chain does not show: fix it, as in \
+                         {\"fixed\": \"0x0\"}"
+                    .to_owned(),
             });
         }
         self.config.forks.check_order()?;

@@ -188,6 +188,8 @@ fn our_extension() {
     assert_eq!(
         genesis.config.cloister,
         CloisterConfig {
+            confidentiality: Confidentiality::Off,
+            gas_schedule: GasSchedule::Ethereum,
             fixed_base_fee: Some(7),
             allow_equal_timestamps: true,
             max_transactions_per_block: Some(100),
@@ -197,16 +199,31 @@ fn our_extension() {
     );
     let (genesis, _) = parsed(r#","cloister":{"baseFee":"eip1559"}"#, "");
     assert_eq!(genesis.config.cloister, CloisterConfig::default());
-    assert_eq!(
-        error(r#","cloister":{"confidentiality":"on"}"#, ""),
-        "config.cloister.confidentiality: confidentiality \"on\" is not supported by this build"
-    );
+    let message = error(r#","cloister":{"confidentiality":"maybe"}"#, "");
+    assert!(message.starts_with("config.cloister.confidentiality: expected \"off\" or \"on\""), "{message}");
     let message = error(r#","cloister":{"baseFee":"free"}"#, "");
     assert!(message.starts_with("config.cloister.baseFee: expected \"eip1559\" or"), "{message}");
     let message = error(r#","cloister":{"maxTransactionsPerBlock":0}"#, "");
     assert!(message.contains("expected a number from 1 to 1000000"), "{message}");
     let message = error(r#","cloister":{"baseFee":{"fixed":7}}"#, r#","baseFeePerGas":8"#);
     assert!(message.starts_with("baseFeePerGas: is 8, but"), "{message}");
+}
+
+#[test]
+fn a_confidential_chain_has_flat_gas_and_a_base_fee_that_does_not_move() {
+    let (genesis, warnings) = parsed(r#","cloister":{"confidentiality":"on"}"#, r#","baseFeePerGas":"0x0""#);
+    assert_eq!(warnings, vec![]);
+    let ours = genesis.config.cloister;
+    assert_eq!(ours.confidentiality, Confidentiality::On);
+    assert_eq!((ours.gas_schedule, ours.fixed_base_fee), (GasSchedule::Flat, Some(0)));
+    let (genesis, _) = parsed(
+        r#","cloister":{"confidentiality":"on","gasSchedule":"ethereum","baseFee":{"fixed":"0x3"}}"#,
+        r#","baseFeePerGas":"0x3""#,
+    );
+    let ours = genesis.config.cloister;
+    assert_eq!((ours.gas_schedule, ours.fixed_base_fee), (GasSchedule::Ethereum, Some(3)));
+    let message = error(r#","cloister":{"confidentiality":"on","baseFee":"eip1559"}"#, "");
+    assert!(message.starts_with("config.cloister.baseFee: follows the blocks' use"), "{message}");
 }
 
 #[test]

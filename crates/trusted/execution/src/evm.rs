@@ -25,6 +25,9 @@ use revm::interpreter::{
 use revm::primitives::hardfork::SpecId;
 use revm::{Inspector, MainContext};
 
+use cloister_primitives::GasSchedule;
+
+use crate::flat_gas;
 use crate::frames::run_without_steps;
 use crate::guard::{Admission, FrameFacts, FrameGuard, FrameKind};
 use crate::precompiles::{Moves, Precompiles};
@@ -64,17 +67,21 @@ impl<DB: Database, I> fmt::Debug for CloisterEvm<DB, I> {
 }
 
 impl<DB: Database, I> CloisterEvm<DB, I> {
-    fn new(db: DB, env: EvmEnv, inspector: I, guard: Arc<dyn FrameGuard>) -> Self {
+    fn new(db: DB, mut env: EvmEnv, inspector: I, factory: &CloisterEvmFactory) -> Self {
         let spec = env.cfg_env.spec;
+        let mut instructions = EthInstructions::new_mainnet_with_spec(spec);
+        if factory.gas_schedule == GasSchedule::Flat {
+            flat_gas::charge(&mut env.cfg_env, &mut instructions);
+        }
         let context = Context::mainnet().with_db(db).with_cfg(env.cfg_env).with_block(env.block_env);
         Self {
             inner: RevmEvm::new_with_inspector(
                 context,
                 inspector,
-                EthInstructions::new_mainnet_with_spec(spec),
+                instructions,
                 Precompiles::new(spec),
             ),
-            guard,
+            guard: factory.guard.clone(),
             inspects: false,
             detail: Detail::default(),
         }
@@ -314,17 +321,18 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> Evm for CloisterEvm<DB, I> {
     }
 }
 
-/// Makes [`CloisterEvm`]s that share a guard.
+/// Makes [`CloisterEvm`]s that share a guard and a gas schedule.
 #[derive(Clone, Debug)]
 pub struct CloisterEvmFactory {
     guard: Arc<dyn FrameGuard>,
+    gas_schedule: GasSchedule,
 }
 
 impl CloisterEvmFactory {
     /// A factory of EVMs that ask `guard`.
     #[must_use]
-    pub const fn new(guard: Arc<dyn FrameGuard>) -> Self {
-        Self { guard }
+    pub const fn new(guard: Arc<dyn FrameGuard>, gas_schedule: GasSchedule) -> Self {
+        Self { guard, gas_schedule }
     }
 }
 
@@ -339,7 +347,7 @@ impl EvmFactory for CloisterEvmFactory {
     type Precompiles = Precompiles;
 
     fn create_evm<DB: Database>(&self, db: DB, env: EvmEnv) -> CloisterEvm<DB, NoOpInspector> {
-        CloisterEvm::new(db, env, NoOpInspector, Arc::clone(&self.guard))
+        CloisterEvm::new(db, env, NoOpInspector, self)
     }
 
     fn create_evm_with_inspector<DB: Database, I: Inspector<EvmContext<DB>>>(
@@ -348,7 +356,7 @@ impl EvmFactory for CloisterEvmFactory {
         env: EvmEnv,
         inspector: I,
     ) -> CloisterEvm<DB, I> {
-        let mut evm = CloisterEvm::new(db, env, inspector, Arc::clone(&self.guard));
+        let mut evm = CloisterEvm::new(db, env, inspector, self);
         evm.inspects = true;
         evm
     }
