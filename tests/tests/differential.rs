@@ -1,7 +1,7 @@
 //! Random chains through the real core and through plain revm: no difference in roots, receipts, gas, headers, state or traces,
 //! over restarts, crashes and rewinds.
 //!
-//! About a minute in `make test`, longer by `make fuzz`. `FUZZ_SEED` repeats a run. A case that fails is made small and written
+//! About a minute in `make test`, longer by `make fuzz`, or until `FUZZ_TRANSACTIONS` are compared. `FUZZ_SEED` repeats a run. A case that fails is made small and written
 //! to `target/differential/`; moved to `tests/cases/differential/`, it is run with every test.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
@@ -13,7 +13,7 @@ use cloister_tests::differential::{Case, Fault, check, generate, shrink::shrink}
 use cloister_tests::fuzz;
 
 /// Cases of `make test`: about a minute on two cores.
-const CASES: u64 = 1_500;
+const CASES: u64 = 3_500;
 
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
@@ -31,7 +31,7 @@ fn random_chains_agree_with_the_reference() {
     let tally = session::run(seed, budget).unwrap_or_else(|failure| {
         panic!("seed {}: {}\nthe case is in {}", failure.seed, failure.difference, failure.file.display())
     });
-    assert!(tally.included * 10 > tally.sent * 8, "most are valid: {tally:?}");
+    assert!(tally.included * 10 > tally.sent * 7, "most are valid: {tally:?}");
     assert!(tally.succeeded * 10 > tally.included * 3, "many succeed: {tally:?}");
     assert!(tally.restarts > 0 && tally.rollbacks > 0 && tally.traces > 0, "{tally:?}");
     session::report(seed, &tally);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::wallet;
 
@@ -14,17 +14,17 @@ pub const CHAIN_ID: u64 = 2_026;
 /// Time of the genesis block, seconds since 1970.
 pub const GENESIS_TIME: u64 = 1_700_000_000;
 
-/// Forks that a case may start with or come to, oldest first, with the key of genesis that activates each.
-pub const FORKS: [(&str, &str); 9] = [
-    ("berlin", "berlinBlock"),
-    ("london", "londonBlock"),
-    ("paris", "terminalTotalDifficulty"),
-    ("shanghai", "shanghaiTime"),
-    ("cancun", "cancunTime"),
-    ("prague", "pragueTime"),
-    ("osaka", "osakaTime"),
-    ("bpo1", "bpo1Time"),
-    ("bpo2", "bpo2Time"),
+/// The key of genesis that activates each of [`Fork::ALL`].
+const FORK_KEYS: [&str; 9] = [
+    "berlinBlock",
+    "londonBlock",
+    "terminalTotalDifficulty",
+    "shanghaiTime",
+    "cancunTime",
+    "pragueTime",
+    "osakaTime",
+    "bpo1Time",
+    "bpo2Time",
 ];
 
 /// Forks before all of those, active from genesis.
@@ -75,7 +75,7 @@ pub struct Case {
     pub steps: Vec<Step>,
 }
 
-/// Index of a fork in [`FORKS`], as its name in files.
+/// The forks there are, oldest first, by their names in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fork {
@@ -328,18 +328,20 @@ impl Case {
         for key in EARLIER {
             config[key] = json!(0);
         }
-        for (fork, (_, key)) in Fork::ALL.into_iter().zip(FORKS) {
+        for (fork, key) in Fork::ALL.into_iter().zip(FORK_KEYS) {
             if let Some(value) = self.activation(fork) {
                 config[key] = value;
             }
         }
+        let named = self.alloc().into_iter().map(|(address, account)| (address.to_string(), account.genesis()));
+        let alloc: Map<_, _> = named.collect();
         let mut genesis = json!({
             "config": config,
             "timestamp": format!("{GENESIS_TIME:#x}"),
             "gasLimit": format!("{:#x}", self.gas_limit),
             "difficulty": "0x0",
             "coinbase": self.beneficiary,
-            "alloc": self.alloc().iter().map(|(address, account)| (address.to_string(), account.genesis())).collect::<serde_json::Map<_, _>>(),
+            "alloc": alloc,
         });
         if let (BaseFee::Initial(fee), true) = (self.base_fee, self.fork >= Fork::London) {
             genesis["baseFeePerGas"] = json!(format!("{fee:#x}"));
@@ -377,11 +379,13 @@ impl Case {
 
 impl Allocated {
     fn genesis(&self) -> Value {
+        let word = |word: &U256| B256::from(*word).to_string();
+        let storage: Map<_, _> = self.storage.iter().map(|(slot, value)| (word(slot), json!(word(value)))).collect();
         json!({
             "nonce": format!("{:#x}", self.nonce),
             "balance": self.balance,
             "code": self.code,
-            "storage": self.storage.iter().map(|(slot, value)| (B256::from(*slot).to_string(), json!(B256::from(*value)))).collect::<serde_json::Map<_, _>>(),
+            "storage": storage,
         })
     }
 }

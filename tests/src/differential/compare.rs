@@ -95,7 +95,7 @@ pub(super) fn trace(
     Err(differs(format!("trace {tracer}"), format!("of {hash} at {path}: {ours}"), reference))
 }
 
-/// Ours names an instruction's error as geth does, the library as it is called in its source: that there is one must do.
+/// Ours names an instruction's error as geth does, the library as its source does: that there is one must do.
 fn forget_words(trace: &mut Value) {
     for step in trace.get_mut("structLogs").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(error) = step.get_mut("error") {

@@ -229,7 +229,8 @@ impl<'a> Host<'a> {
         Ok((first..self.next_request).map(|id| self.replies.remove(&RequestId(id))).collect())
     }
 
-    /// Sends transactions that arrive together, and runs until nothing moves. One answer each; none if the machine died.
+    /// Sends transactions that arrive together, and runs until nothing moves. One answer each, unless the machine
+    /// died.
     pub(super) fn send(
         &mut self,
         raws: Vec<Bytes>,

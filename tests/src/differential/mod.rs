@@ -1,12 +1,12 @@
-//! Differential fuzzing: a chain of random transactions goes through the real core (pool, executor, state, sealed log, with
-//! restarts, crashes and rewinds in between) and through a second, independent chain, and both must say the same.
+//! Differential fuzzing: random chains through the real core and through a second, independent one; both must say the same.
 //!
-//! The second chain is plain revm on a state of its own: ordered maps, roots built from nothing for every block, headers by
-//! formulas written down here. It uses neither `cloister-execution` nor `cloister-state`, and learns of the first one only
-//! which transactions are in which block.
+//! The first chain is the core (pool, executor, state, sealed log) with restarts, crashes and rewinds in between. The second is
+//! plain revm on a state of its own: ordered maps, roots built from nothing for every block, headers by formulas written down
+//! here. It uses neither `cloister-execution` nor `cloister-state`, and learns of the first one only which transactions are in
+//! which block.
 //!
-//! [`generate`] makes a [`Case`] from a seed, [`check`] runs it, [`shrink`](shrink::shrink) makes one that fails smaller. A case is a file that
-//! a person can read; those in `tests/cases/differential/` are run by every test.
+//! [`generate`] makes a [`Case`] from a seed, [`check`] runs it, [`shrink`](shrink::shrink) makes one that fails smaller. A case
+//! is a file that a person can read; those in `tests/cases/differential/` are run by every test.
 
 pub mod case;
 mod compare;

@@ -1,5 +1,5 @@
-//! Random programs that run deep: every instruction finds what it takes on the stack, jumps land, loops end, and calls go to
-//! a few addresses that everybody uses. What is wrong on purpose is rare.
+//! Random programs that run deep: every instruction finds what it takes on the stack, jumps land, loops end, and calls
+//! go to a few addresses that everybody uses. What is wrong on purpose is rare.
 
 use alloy_primitives::{Address, Bytes, U256};
 use revm::bytecode::opcode as op;

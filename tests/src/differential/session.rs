@@ -21,7 +21,7 @@ pub enum Budget {
     Cases(u64),
     /// As many as begin within this time.
     Time(Duration),
-    /// As many as it takes to send so many transactions.
+    /// As many as it takes to compare so many transactions in blocks.
     Transactions(u64),
 }
 
@@ -52,7 +52,7 @@ pub fn run(first_seed: u64, budget: Budget) -> Result<Tally, Box<Failure>> {
             && match budget {
                 Budget::Cases(cases) => index < cases,
                 Budget::Time(time) => started.elapsed() < time,
-                Budget::Transactions(count) => lock(&total).sent < count,
+                Budget::Transactions(count) => lock(&total).included < count,
             }
     };
     let work = || loop {
@@ -131,7 +131,7 @@ pub fn report(first_seed: u64, tally: &Tally) {
     let report = json!({
         "suite": "differential fuzzing against revm",
         "version": format!("seed {first_seed}"),
-        "passed": tally.sent,
+        "passed": tally.included,
         "failed": 0,
         "skipped": 0,
         "reason": "",

@@ -87,29 +87,11 @@ impl Wallet {
         base_fee: u64,
         nonce_of: impl Fn(Address) -> u64,
     ) -> SignedTransaction {
-        let gas_price = u128::from(base_fee) + u128::from(sent.premium);
         let kind = sent.to.map_or(TxKind::Create, TxKind::Call);
-        let tip = u128::from(sent.tip);
+        let mut environment = self.environment(sent, nonce, u128::from(base_fee) + u128::from(sent.premium));
+        let (gas_price, tip) = (environment.gas_price, u128::from(sent.tip));
         let (gas_limit, value, input) = (sent.gas, sent.value, sent.input.clone());
         let access_list = access_list(sent);
-        let mut environment = TxEnv {
-            tx_type: sent.kind as u8,
-            caller: self.address(sent.from),
-            gas_limit,
-            gas_price,
-            kind,
-            value,
-            data: input.clone(),
-            nonce,
-            chain_id: Some(CHAIN_ID),
-            ..TxEnv::default()
-        };
-        if sent.kind != Kind::Legacy {
-            environment.access_list = access_list.clone();
-        }
-        if sent.kind >= Kind::DynamicFee {
-            environment.gas_priority_fee = Some(tip);
-        }
         let (raw, hash) = match sent.kind {
             Kind::Legacy => self.seal(
                 sent.from,
@@ -135,7 +117,6 @@ impl Wallet {
             ),
             Kind::SetCode => {
                 let to = sent.to.unwrap_or_default();
-                environment.kind = TxKind::Call(to);
                 let (list, recovered) = sent
                     .authorizations
                     .iter()
@@ -160,6 +141,25 @@ impl Wallet {
             }
         };
         SignedTransaction { raw, hash, environment }
+    }
+
+    /// What the reference runs, but for authorizations.
+    fn environment(&self, sent: &Sent, nonce: u64, gas_price: u128) -> TxEnv {
+        let to = if sent.kind == Kind::SetCode { Some(sent.to.unwrap_or_default()) } else { sent.to };
+        TxEnv {
+            tx_type: sent.kind as u8,
+            caller: self.address(sent.from),
+            gas_limit: sent.gas,
+            gas_price,
+            gas_priority_fee: (sent.kind >= Kind::DynamicFee).then(|| u128::from(sent.tip)),
+            kind: to.map_or(TxKind::Create, TxKind::Call),
+            value: sent.value,
+            data: sent.input.clone(),
+            nonce,
+            chain_id: Some(CHAIN_ID),
+            access_list: if sent.kind == Kind::Legacy { AccessList::default() } else { access_list(sent) },
+            ..TxEnv::default()
+        }
     }
 
     fn seal<T: SignableTransaction<Signature>>(&self, by: u8, transaction: T) -> (Bytes, B256)
