@@ -36,7 +36,7 @@ e2e: ## Tests that drive the real programs with real tools
 bench: ## Measure the node beside the floor and anvil; about five minutes
 	@scripts/bench
 
-fuzz: ## Feed mutated bytes to every entrance; MINUTES=10 by default
+fuzz: ## Mutated bytes at every entrance, random chains beside plain revm; MINUTES=10 each
 	@scripts/fuzz
 
 docs: ## Write docs/rpc.md from what the node serves

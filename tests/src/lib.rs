@@ -10,6 +10,7 @@
 
 #![allow(clippy::print_stderr)] // a failing test shows what the node and the tool said
 
+pub mod differential;
 pub mod foundry;
 pub mod fuzz;
 pub mod layers;

@@ -64,6 +64,21 @@ fn blocks_are_built_while_earlier_ones_wait_for_the_disk() {
 }
 
 #[test]
+fn what_an_authorization_makes_executable_does_not_wait_for_another_transaction() {
+    let (alice, bob) = (Account::new(1), Account::new(2));
+    let genesis = genesis(&[&alice, &bob]).replace(r#""cancunTime":0"#, r#""cancunTime":0,"pragueTime":0"#);
+    let mut node = Node::start(&genesis, options(), 1, Disk::default());
+    let behind_a_gap = bob.transfer(1, TO, 7);
+    node.submit(vec![behind_a_gap.clone()], AnswerAt::Admission);
+    node.run();
+    assert!(!node.sees(&behind_a_gap));
+    node.submit(vec![alice.delegate(0, &bob, 0, TO)], AnswerAt::Admission);
+    node.run();
+    assert!(node.sees(&behind_a_gap), "the authorization used up the nonce before it");
+    assert_eq!(node.balance(TO), U256::from(7));
+}
+
+#[test]
 fn a_restart_brings_back_what_was_committed() {
     let alice = Account::new(1);
     let genesis = genesis(&[&alice]);

@@ -19,7 +19,7 @@ use revm::database::states::bundle_state::BundleRetention;
 use revm::inspector::NoOpInspector;
 
 use crate::block::{BlockAttributes, Built, Parent};
-use crate::database::{BlockDatabase, BlockHashes, CodeCache, ViewDatabase};
+use crate::database::{BlockDatabase, BlockHashes, CodeCache, Designators, ViewDatabase};
 use crate::delta::state_delta;
 use crate::environment::{ExecutorSpec, block_environment};
 use crate::error::ExecutionError;
@@ -207,12 +207,29 @@ impl Executor {
         view: &'a StateView,
         hashes: &'a dyn BlockHashes,
     ) -> Result<Blocks<'a, NoOpInspector>, ExecutionError> {
-        let evm = self.factory.create_evm(self.block_database(view, hashes), block_environment(&self.spec, header));
+        let evm =
+            self.factory.create_evm(self.block_database(view, hashes, header), block_environment(&self.spec, header));
         self.start_with(evm, header, body)
     }
 
-    pub(crate) fn block_database<'a>(&'a self, view: &'a StateView, hashes: &'a dyn BlockHashes) -> BlockDatabase<'a> {
-        State::builder().with_database(ViewDatabase::new(view, hashes, &self.codes)).with_bundle_update().build()
+    /// What the block with this header executes on.
+    pub(crate) fn block_database<'a>(
+        &'a self,
+        view: &'a StateView,
+        hashes: &'a dyn BlockHashes,
+        header: &Header,
+    ) -> BlockDatabase<'a> {
+        let database = ViewDatabase::new(view, hashes, &self.codes).with_designators(self.designators(header));
+        State::builder().with_database(database).with_bundle_update().build()
+    }
+
+    /// Whether delegations are known in the block with this header (EIP-7702).
+    pub(crate) fn designators(&self, header: &Header) -> Designators {
+        if self.spec.is_active(EthereumHardfork::Prague, header.number, header.timestamp) {
+            Designators::Delegate
+        } else {
+            Designators::Ordinary
+        }
     }
 
     pub(crate) fn start_with<'a, I: Inspector<EvmContext<BlockDatabase<'a>>>>(

@@ -7,7 +7,7 @@ use alloy_eips::eip4895::Withdrawal;
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_eips::{eip2935, eip4788, eip7002};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex, keccak256};
-use cloister_primitives::{Code, DevBaseFee, DevChain, RecoveredTransaction};
+use cloister_primitives::{Code, DevBaseFee, DevChain, GenesisAccount, RecoveredTransaction};
 use cloister_state::StorageCleared;
 use proptest::prelude::*;
 
@@ -56,6 +56,26 @@ fn every_type_executes() {
     call.input = transfer_input(address(3), 0);
     let executed = world.mine(vec![recovered(1, call)]);
     assert_eq!(executed.receipts[0].logs()[0].address, address(2));
+}
+
+/// Until London anybody could deploy such code (EIP-3541).
+#[test]
+fn code_that_looks_like_a_delegation_is_one_from_prague_on() {
+    let lookalike = Address::repeat_byte(0xd7);
+    let code: Bytes = [hex!("ef0100").as_slice(), TOKEN.as_slice()].concat().into();
+    for (fork, delegates) in [("berlin", false), ("cancun", false), ("prague", true)] {
+        let account = GenesisAccount { nonce: 1, code: code.clone(), ..GenesisAccount::default() };
+        let alloc = [(lookalike, account)].into();
+        let chain = DevChain { hardfork: fork.parse().unwrap(), alloc, ..DevChain::default() };
+        let mut world = World::with(chain, Arc::new(Open));
+        let mut call = legacy(0);
+        call.to = TxKind::Call(lookalike);
+        call.value = U256::ZERO;
+        call.input = transfer_input(address(3), 0);
+        let executed = world.mine(vec![recovered(1, call)]);
+        assert_eq!(executed.receipts[0].status(), delegates, "{fork}");
+        assert_eq!(executed.receipts[0].logs().len(), usize::from(delegates), "{fork}");
+    }
 }
 
 #[test]

@@ -184,7 +184,7 @@ impl Executor {
         view: &'a StateView,
         env: &CallEnv<'a>,
     ) -> Result<CallDatabase<'a>, ExecutionError> {
-        let base = ViewDatabase::new(view, env.hashes, &self.codes);
+        let base = ViewDatabase::new(view, env.hashes, &self.codes).with_designators(self.designators(env.header));
         Ok(CallDatabase::new(base, env.state_overrides, env.block_overrides)?)
     }
 

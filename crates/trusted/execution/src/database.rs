@@ -90,6 +90,17 @@ pub struct ViewDatabase<'a> {
     /// The account whose storage was read last, and the hash of its address: contracts read slot after slot.
     last_storage: Cell<(Address, B256)>,
     supposed: Option<&'a Supposed>,
+    designators: Designators,
+}
+
+/// What code is that looks like an EIP-7702 delegation. Until London anybody could deploy such code (EIP-3541).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Designators {
+    /// A delegation, from Prague on.
+    #[default]
+    Delegate,
+    /// Code that begins with an instruction that does not exist.
+    Ordinary,
 }
 
 /// The database that blocks execute on: a view, and what the block has changed so far.
@@ -104,7 +115,12 @@ impl fmt::Debug for ViewDatabase<'_> {
 impl<'a> ViewDatabase<'a> {
     pub(crate) fn new(view: &'a StateView, hashes: &'a dyn BlockHashes, codes: &'a CodeCache) -> Self {
         let last_storage = Cell::new((Address::ZERO, keccak256(Address::ZERO)));
-        Self { view, hashes, codes, last_storage, supposed: None }
+        Self { view, hashes, codes, last_storage, supposed: None, designators: Designators::default() }
+    }
+
+    /// The same view under the rules of a block.
+    pub(crate) fn with_designators(self, designators: Designators) -> Self {
+        Self { designators, ..self }
     }
 
     /// The same view with changes on top of it.
@@ -146,14 +162,20 @@ impl DatabaseRef for ViewDatabase<'_> {
         if let Some(code) = self.supposed.and_then(|supposed| supposed.code(&hash)) {
             return Ok(code.clone());
         }
-        if let Some(code) = self.codes.get(&hash) {
-            return Ok(code);
-        }
-        let Some(code) = self.view.code(hash)? else {
-            return Ok(Bytecode::default());
+        let code = match self.codes.get(&hash) {
+            Some(code) => code,
+            None => {
+                let Some(code) = self.view.code(hash)? else {
+                    return Ok(Bytecode::default());
+                };
+                let code = bytecode(code);
+                self.codes.insert(hash, code.clone());
+                code
+            }
         };
-        let code = bytecode(code);
-        self.codes.insert(hash, code.clone());
+        if self.designators == Designators::Ordinary && code.is_eip7702() {
+            return Ok(Bytecode::new_legacy(code.original_bytes()));
+        }
         Ok(code)
     }
 

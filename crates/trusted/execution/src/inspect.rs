@@ -56,7 +56,7 @@ impl Executor {
         mut observe: impl FnMut(Observed<'_, 'a, I>),
     ) -> Result<(), ExecutionError> {
         let mut evm = self.factory.create_evm_with_inspector(
-            self.block_database(replay.view, replay.hashes),
+            self.block_database(replay.view, replay.hashes, replay.header),
             block_environment(&self.spec, replay.header),
             inspector,
         );

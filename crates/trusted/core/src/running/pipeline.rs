@@ -315,6 +315,8 @@ impl Running {
         self.ledger.push(resident.clone());
         self.ledger.state.set_committed(height);
         self.settle_pool(entry.slot, &entry.delta);
+        // The block may have raised the nonce of an account that sent nothing in it (EIP-7702).
+        self.demand(step.now_ms);
         self.answer_waiting(&block, step);
         step.out.push(CoreEffect::Event(Event::Committed(Arc::new(CommittedBlock(resident)))));
         self.report(&block, step);

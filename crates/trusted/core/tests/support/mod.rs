@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use alloy_consensus::{SignableTransaction as _, TxEip1559};
+use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEip7702};
 use alloy_eips::eip2718::Encodable2718 as _;
+use alloy_eips::eip7702::Authorization;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256};
 use cloister_access::{Caller, Development};
 use cloister_boundary::{FromEnclave, Record, StartInfo, StorageFault, StoredLog, StoredSnapshot, ToEnclave};
@@ -48,6 +49,24 @@ impl Account {
         self.sign(TxEip1559 { nonce, gas_limit: 200_000, to, input, ..TxEip1559::default() })
     }
 
+    /// A transaction that makes `authority` delegate to `to`, which raises its nonce (EIP-7702).
+    pub fn delegate(&self, nonce: u64, authority: &Self, authority_nonce: u64, to: Address) -> Bytes {
+        let chain_id = U256::from(CHAIN_ID);
+        let authorization = Authorization { chain_id, address: to, nonce: authority_nonce };
+        let signature = authority.signature(authorization.signature_hash());
+        let transaction = TxEip7702 {
+            chain_id: CHAIN_ID,
+            nonce,
+            gas_limit: 100_000,
+            max_fee_per_gas: 20_000_000_000,
+            max_priority_fee_per_gas: 1,
+            authorization_list: vec![authorization.into_signed(signature)],
+            ..TxEip7702::default()
+        };
+        let signature = self.signature(transaction.signature_hash());
+        Transaction::from(transaction.into_signed(signature)).encoded_2718().into()
+    }
+
     fn sign(&self, transaction: TxEip1559) -> Bytes {
         let transaction = TxEip1559 {
             chain_id: CHAIN_ID,
@@ -55,12 +74,15 @@ impl Account {
             max_priority_fee_per_gas: 1,
             ..transaction
         };
-        let digest = transaction.signature_hash();
+        let signature = self.signature(transaction.signature_hash());
+        Transaction::from(transaction.into_signed(signature)).encoded_2718().into()
+    }
+
+    fn signature(&self, digest: B256) -> Signature {
         let signature =
             secp256k1::ecdsa::RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(digest.0), &self.key);
         let (parity, bytes) = signature.serialize_compact();
-        let signature = Signature::from_bytes_and_parity(&bytes, parity.to_u8() == 1);
-        Transaction::from(transaction.into_signed(signature)).encoded_2718().into()
+        Signature::from_bytes_and_parity(&bytes, parity.to_u8() == 1)
     }
 }
 

@@ -90,13 +90,13 @@ impl Executor {
         let environment = self.simulated_environment(&header, &block.block, simulation.checks);
         let moves = Moves::of(&block.state, environment.cfg_env.spec)?;
         let view = progress.base.view;
-        let changes =
-            delta_of(&block.state, &ViewDatabase::new(view, hashes, &self.codes).with_supposed(&progress.supposed))?;
+        let plain = ViewDatabase::new(view, hashes, &self.codes).with_designators(self.designators(&header));
+        let changes = delta_of(&block.state, &plain.clone().with_supposed(&progress.supposed))?;
         progress.supposed.absorb(&changes);
         progress.projection.apply(&changes)?;
 
         let withdrawals = block.block.withdrawals.as_deref().unwrap_or_default();
-        let database = ViewDatabase::new(view, hashes, &self.codes).with_supposed(&progress.supposed);
+        let database = plain.with_supposed(&progress.supposed);
         let state = State::builder().with_database(database).with_bundle_update().build();
         let collector = LogCollector::new(simulation.transfers);
         let mut evm = self.factory.create_evm_with_inspector(state, environment, collector);

@@ -65,7 +65,7 @@ impl Executor {
         let evm = self
             .factory
             .create_evm_with_inspector(
-                self.block_database(replay.view, replay.hashes),
+                self.block_database(replay.view, replay.hashes, replay.header),
                 environment,
                 Recorder::new(request.tracer, request.limit_bytes)?,
             )
@@ -111,7 +111,7 @@ impl Executor {
         let prepared = self.prepare(env, call)?;
         let base = match after {
             Some(replay) => self.state_after(replay)?,
-            None => self.block_database(view, env.hashes),
+            None => self.block_database(view, env.hashes, env.header),
         };
         let database = CallDatabase::new(base, env.state_overrides, env.block_overrides)?;
         let recorder = Recorder::new(request.tracer, request.limit_bytes)?;
@@ -131,9 +131,10 @@ impl Executor {
 
     /// A block's transactions run on the state before it, without its end.
     fn state_after<'a>(&'a self, replay: Replay<'a>) -> Result<BlockDatabase<'a>, ExecutionError> {
-        let evm = self
-            .factory
-            .create_evm(self.block_database(replay.view, replay.hashes), block_environment(&self.spec, replay.header));
+        let evm = self.factory.create_evm(
+            self.block_database(replay.view, replay.hashes, replay.header),
+            block_environment(&self.spec, replay.header),
+        );
         let mut run = self.start_replay(evm, replay)?;
         for transaction in replay.transactions {
             let output = execute(&mut run, transaction).map_err(fatal)?;
