@@ -95,6 +95,8 @@ pub struct CloisterConfig {
     pub max_code_size: Option<usize>,
     /// `"development": true`: a network that protects nothing.
     pub development: bool,
+    /// `"imported": true`: the chain is Ethereum's, and its blocks come out of files.
+    pub imported: bool,
 }
 
 /// Something in a genesis file that has no effect here.

@@ -276,6 +276,7 @@ fn cloister(mut object: Object<'_>, warnings: &mut Warnings) -> Result<CloisterC
         max_transactions_per_block: count(object.take("maxTransactionsPerBlock"), 1, 1_000_000)?,
         max_code_size: count(object.take("maxCodeSize"), 1, 16 * 1024 * 1024)?,
         development: optional(object.take("development"), Field::boolean)?.unwrap_or(false),
+        imported: optional(object.take("imported"), Field::boolean)?.unwrap_or(false),
     };
     object.finish(warnings);
     Ok(config)

@@ -18,7 +18,7 @@ use revm::database::State;
 use revm::database::states::bundle_state::BundleRetention;
 use revm::inspector::NoOpInspector;
 
-use crate::block::{BlockAttributes, Built, Parent};
+use crate::block::{BlockAttributes, Built, Mismatch, Parent};
 use crate::database::{BlockDatabase, BlockHashes, CodeCache, ViewDatabase};
 use crate::delta::state_delta;
 use crate::environment::{ExecutorSpec, block_environment};
@@ -232,7 +232,7 @@ impl Executor {
         };
         let spec = ExecutorSpec::new(Arc::clone(&self.spec), header);
         let mut run = EthBlockExecutor::new(evm, context, spec, Receipts::default());
-        run.apply_pre_execution_changes().map_err(fatal)?;
+        run.apply_pre_execution_changes().map_err(|error| failed(header.number, error))?;
         Ok(run)
     }
 
@@ -245,7 +245,7 @@ impl Executor {
         withdrawals: &[Withdrawal],
     ) -> Result<Built, ExecutionError> {
         let active = |fork| self.spec.is_active(fork, header.number, header.timestamp);
-        let (evm, result) = run.finish().map_err(fatal)?;
+        let (evm, result) = run.finish().map_err(|error| failed(header.number, error))?;
         let mut state = evm.into_db();
         state.merge_transitions(BundleRetention::PlainState);
         let clears_empty = active(EthereumHardfork::SpuriousDragon);
@@ -260,6 +260,7 @@ impl Executor {
             receipts: result.receipts,
             delta,
             requests,
+            ommers: Vec::new(),
             withdrawals,
             evicted: Vec::new(),
             deferred: Vec::new(),
@@ -329,6 +330,16 @@ pub(crate) fn execute<'a, I: Inspector<EvmContext<BlockDatabase<'a>>>>(
 
 fn invalid(detail: String) -> ExecutionError {
     Rejected::with_detail(Code::InvalidParams, detail).into()
+}
+
+/// What goes around a block's transactions, system calls above all, cannot be done.
+fn failed(height: u64, error: BlockExecutionError) -> ExecutionError {
+    match error {
+        BlockExecutionError::Validation(error) => {
+            Mismatch::new(height, "systemCalls", "calls that succeed", error).into()
+        }
+        error => fatal(error),
+    }
 }
 
 pub(crate) fn fatal(error: BlockExecutionError) -> ExecutionError {

@@ -36,6 +36,7 @@ mod receipt;
 mod recover;
 mod reexecute;
 mod revert;
+mod rules;
 mod simulate;
 mod supposed;
 mod trace;
@@ -59,8 +60,9 @@ pub use guard::{Admission, FrameFacts, FrameGuard, FrameKind, Open};
 pub use inspect::{Observed, Replay};
 pub use overrides::{AccountOverride, BlockOverrides, StateOverrides};
 pub use precompiles::Precompiles;
-pub use recover::{decode, impersonate, recover, recover_batch, recover_transaction};
+pub use recover::{decode, impersonate, recover, recover_batch, recover_included, recover_transaction};
 pub use revert::{halt_message, revert_message, revert_reason};
+pub use rules::{check_block_size, check_header};
 pub use simulate::{
     CallResult, Checks, Ending, MAX_SIMULATED_BLOCKS, SimulatedBlock, SimulatedCalls, SimulatedLog, Simulation,
     SimulationBase, Transfers,

@@ -21,6 +21,7 @@ mod connections;
 mod core_thread;
 mod frames;
 mod hardening;
+mod import;
 mod http;
 mod options;
 mod outbound;
@@ -34,7 +35,9 @@ use cloister_rpc::{RpcContext, RpcLimits, Served};
 use tokio::sync::{mpsc, watch};
 
 pub use cloister_core::{Fatal, VerifiedBlock, Verifier};
+pub use cloister_core::{ImportRefusal, Imported, ImportedBlock, MAX_FOREIGN_BLOCK_BYTES};
 pub use hardening::{PANIC_EXIT_CODE, harden};
+pub use import::{Awaited, ImportError, ImportLine, Importer, importer};
 pub use options::{HistoryOption, NodeOptions, OptionsError, PaceOption};
 pub use server::ServerLimits;
 

@@ -59,7 +59,7 @@ impl Running {
         );
     }
 
-    fn accepts_writes(&self) -> Result<(), CoreError> {
+    pub(super) fn accepts_writes(&self) -> Result<(), CoreError> {
         if self.stopping {
             return Err(CoreError::Unavailable("the node is stopping"));
         }
@@ -81,6 +81,7 @@ impl Running {
             RequestBody::PoolContent { sender } => Ok(self.pool_content(caller, sender)),
             RequestBody::Load { height } => return self.load(id, height, step),
             RequestBody::LoadLogSection { last } => return self.load_log_section(id, last, step),
+            RequestBody::Import { block } => return self.import(id, block, step),
             RequestBody::Replay { height } => return self.rebuild(id, height, step),
             RequestBody::Development(request) => {
                 if !self.sees(caller, Resource::Development) {
