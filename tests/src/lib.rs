@@ -10,8 +10,10 @@
 
 #![allow(clippy::print_stderr)] // a failing test shows what the node and the tool said
 
+pub mod execution_apis;
 pub mod foundry;
 pub mod fuzz;
+pub mod import;
 pub mod layers;
 pub mod node;
 pub mod reference;

@@ -7,6 +7,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use cloister_devtools::ConsoleFormat;
+use cloister_primitives::ChainSpec;
 use cloister_shell::{HistoryOption, NodeOptions, PaceOption};
 
 use crate::output;
@@ -103,8 +104,11 @@ impl PaceArgs {
     }
 
     /// The pace in words.
-    pub(crate) fn in_words(&self) -> String {
+    pub(crate) fn in_words(&self, spec: &ChainSpec) -> String {
         match self.pace() {
+            PaceOption::Instant if spec.is_imported() => {
+                "none by itself: the chain is imported; --block-time or evm_mine make some".to_owned()
+            }
             PaceOption::Instant => "as soon as there is a transaction".to_owned(),
             PaceOption::IntervalMs(period_ms) if period_ms % 1_000 == 0 => {
                 format!("every {} s", period_ms / 1_000)

@@ -1,5 +1,6 @@
 //! The genesis: geth's JSON format, with an extension of our own under `config.cloister`.
 
+mod imported;
 mod json;
 mod parse;
 mod rules;
@@ -11,6 +12,8 @@ use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, Bytes, U256};
 
 use crate::forks::ForkSchedule;
+
+pub use imported::mark_imported;
 
 /// Largest genesis file that is read, in bytes.
 pub const MAX_GENESIS_BYTES: usize = 256 * 1024 * 1024;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use alloy_consensus::Header;
 use alloy_primitives::{B256, Bytes};
 use cloister_crypto::Nonce;
-use cloister_execution::{BlockAttributes, BlockHashes, Built, ExecutionError, Executor, Parent, ValidTx, recover};
+use cloister_execution::{BlockAttributes, BlockHashes, Built, ExecutionError, Executor, Parent, ValidTx, recover, recover_with_blobs};
 use cloister_keys::{BlockAad, LedgerKeys, SnapshotAad};
 use cloister_ordering::Empty;
 use cloister_primitives::{Block, ChainSpec, Height, RecoveredTransaction, Rejected};
@@ -29,8 +29,8 @@ pub enum Work {
     Recover {
         /// As clients sent them.
         raws: Vec<Bytes>,
-        /// The chain's limit on one transaction, in bytes.
-        max_bytes: usize,
+        /// The chain, which limits what one transaction may be.
+        spec: Arc<ChainSpec>,
     },
     /// Execute a block on the newest speculative state and compute its roots.
     Build(Box<BuildJob>),
@@ -167,7 +167,9 @@ impl Work {
     #[must_use]
     pub fn run(self) -> WorkResult {
         match self {
-            Self::Recover { raws, max_bytes } => {
+            Self::Recover { raws, spec } => {
+                let recover = if spec.is_imported() { recover_with_blobs } else { recover };
+                let max_bytes = spec.limits().max_transaction_size_bytes;
                 WorkResult::Recovered(raws.iter().map(|raw| recover(raw, max_bytes)).collect())
             }
             Self::Build(job) => WorkResult::Built(Box::new(job.run())),

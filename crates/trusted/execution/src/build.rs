@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use alloy_consensus::transaction::Recovered;
-use alloy_consensus::{Header, TxType};
+use alloy_consensus::{Header, Transaction as _, TxType};
 use alloy_eips::eip4895::{Withdrawal, Withdrawals};
 use alloy_evm::block::{BlockExecutionError, BlockExecutor, BlockValidationError};
 use alloy_evm::eth::{EthBlockExecutionCtx, EthBlockExecutor, EthTxResult};
@@ -112,18 +112,23 @@ impl Executor {
         let mut built = Included::default();
         let mut gas_left = header.gas_limit;
         let mut bytes_left = self.spec.limits().max_block_record_bytes;
+        let blobs = self.spec.blob_params_at(header.timestamp);
+        let mut blob_gas_left = blobs.map_or(0, |blobs| blobs.max_blob_gas_per_block());
         let mut evicted = Vec::new();
         let mut deferred = Vec::new();
         for candidate in candidates {
             let gas = candidate.gas_limit();
             let full = built.0.len() >= self.spec.limits().max_transactions_per_block;
-            if full || gas > gas_left || RecordBytes::at_most(&candidate) > bytes_left {
+            let blob_gas = candidate.transaction().blob_gas_used().unwrap_or(0);
+            let fits = gas <= gas_left && blob_gas <= blob_gas_left && RecordBytes::at_most(&candidate) <= bytes_left;
+            if full || !fits {
                 deferred.push(candidate);
                 continue;
             }
             match include(&mut run, candidate.transaction())? {
                 Fate::Included(used, logged) => {
                     gas_left -= if self.spec.is_development() { used } else { gas };
+                    blob_gas_left -= blob_gas;
                     bytes_left = bytes_left.saturating_sub(RecordBytes::of(&candidate, used, logged));
                     built.0.push(candidate.into_transaction());
                 }

@@ -17,6 +17,7 @@
 //! (the pool), who may ask for what (access), JSON.
 
 mod access_list;
+mod blobs;
 mod block;
 mod build;
 mod call;
@@ -49,6 +50,7 @@ mod testing;
 pub use access_list::AccessListOutcome;
 /// What tracers are told and what they answer, in geth's JSON.
 pub use alloy_rpc_types_trace::geth as tracing;
+pub use blobs::recover_with_blobs;
 pub use block::{BlockAttributes, Built, Claimed, Executed, Mismatch, Parent};
 pub use build::Executor;
 pub use call::{CallEnv, CallOutcome, CallRequest, DEFAULT_CALL_GAS_CAP};

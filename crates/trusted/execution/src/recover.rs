@@ -7,14 +7,13 @@ use alloy_consensus::transaction::Recovered;
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Signature, U256, keccak256, uint};
 use cloister_primitives::{ChainSpec, Code, EthereumHardfork, RecoveredTransaction, Rejected, Transaction};
+use crate::blobs::BLOB_TYPE;
 use secp256k1::Message;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 
 /// Half the order of secp256k1: a larger `s` has a smaller twin (EIP-2).
 const HALF_ORDER: U256 = uint!(0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0_U256);
 
-/// EIP-2718 type of blob transactions (EIP-4844).
-const BLOB_TYPE: u8 = 3;
 /// Largest type byte; a larger first byte begins a legacy transaction (EIP-2718).
 const MAX_TYPE: u8 = 0x7f;
 

@@ -12,7 +12,7 @@ mod transaction;
 #[cfg(test)]
 mod tests;
 
-pub use block::{BlockJson, Bodies, HeaderJson};
+pub use block::{BlockJson, Bodies, HeaderJson, UncleJson};
 pub(crate) use block::{block_length, header_fields};
 pub use log::LogJson;
 pub use quantity::{HexBytes, Quantity};

@@ -63,20 +63,29 @@ impl ImportLine {
     }
 }
 
+/// A block that is part of the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It is committed now.
+    New(ImportedBlock),
+    /// It was there already.
+    Known(ImportedBlock),
+}
+
 /// A block on its way.
 #[derive(Debug)]
 pub struct Awaited(oneshot::Receiver<Result<Response, CoreError>>);
 
 impl Awaited {
-    /// Whether the block was new, once it is committed.
+    /// What became of the block, once it is committed.
     ///
     /// # Errors
     /// [`ImportError`]; the chain is as it was before the block.
-    pub async fn imported(self) -> Result<(ImportedBlock, bool), ImportError> {
+    pub async fn imported(self) -> Result<Arrival, ImportError> {
         let stopping = CoreError::Unavailable("the node is stopping");
         match self.0.await.map_err(|_| stopping.clone())?? {
-            Response::Imported(Imported::Committed(block)) => Ok((block, true)),
-            Response::Imported(Imported::Present(block)) => Ok((block, false)),
+            Response::Imported(Imported::Committed(block)) => Ok(Arrival::New(block)),
+            Response::Imported(Imported::Present(block)) => Ok(Arrival::Known(block)),
             Response::Imported(Imported::Refused(refusal)) => Err(ImportError::Refused(refusal)),
             _ => Err(stopping.into()),
         }

@@ -37,7 +37,7 @@ use tokio::sync::{mpsc, watch};
 pub use cloister_core::{Fatal, VerifiedBlock, Verifier};
 pub use cloister_core::{ImportRefusal, Imported, ImportedBlock, MAX_FOREIGN_BLOCK_BYTES};
 pub use hardening::{PANIC_EXIT_CODE, harden};
-pub use import::{Awaited, ImportError, ImportLine, Importer, importer};
+pub use import::{Arrival, Awaited, ImportError, ImportLine, Importer, importer};
 pub use options::{HistoryOption, NodeOptions, OptionsError, PaceOption};
 pub use server::ServerLimits;
 

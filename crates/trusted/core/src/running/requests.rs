@@ -53,7 +53,7 @@ impl Running {
         let errand = Errand::Recover(core::mem::take(recovering));
         self.recovering += 1;
         self.send_work(
-            Work::Recover { raws: core::mem::take(raws), max_bytes: self.spec.limits().max_transaction_size_bytes },
+            Work::Recover { raws: core::mem::take(raws), spec: self.spec.clone() },
             errand,
             step,
         );

@@ -54,20 +54,21 @@ impl BlockJson {
     fn size(&self) -> usize {
         let transactions: &[RecoveredTransaction] = self.block.whole().map_or(&[], |block| &block.transactions);
         let withdrawals = self.block.withdrawals().map(|list| list.length());
-        block_length(self.block.header(), transactions, withdrawals)
+        block_length(self.block.header(), transactions, self.block.ommers(), withdrawals)
     }
 }
 
-/// Length of the RLP of a block without uncles.
+/// Length of the RLP of a block.
 pub(crate) fn block_length(
     header: &Header,
     transactions: &[RecoveredTransaction],
+    ommers: &[Header],
     withdrawals: Option<usize>,
 ) -> usize {
-    const EMPTY_LIST: usize = 1;
     let list = |payload_length| alloy_rlp::Header { list: true, payload_length };
     let transactions = transactions.iter().map(|transaction| transaction.inner().length()).sum();
-    let payload = header.length() + list(transactions).length_with_payload() + EMPTY_LIST + withdrawals.unwrap_or(0);
+    let ommers = list(ommers.iter().map(|ommer| ommer.length()).sum()).length_with_payload();
+    let payload = header.length() + list(transactions).length_with_payload() + ommers + withdrawals.unwrap_or(0);
     list(payload).length_with_payload()
 }
 
@@ -81,10 +82,25 @@ impl Serialize for BlockJson {
             Bodies::Hashes => json.serialize_entry("transactions", &Hashes(block))?,
             Bodies::Full => json.serialize_entry("transactions", &Full(block))?,
         }
-        json.serialize_entry::<_, [B256]>("uncles", &[])?;
+        let uncles: Vec<B256> = block.ommers().iter().map(Header::hash_slow).collect();
+        json.serialize_entry("uncles", &uncles)?;
         if let Some(withdrawals) = block.withdrawals() {
             json.serialize_entry("withdrawals", withdrawals)?;
         }
+        json.end()
+    }
+}
+
+/// An uncle as `eth_getUncleBy*` answers it: its block without what was in it.
+#[derive(Clone, Debug)]
+pub struct UncleJson(pub Header);
+
+impl Serialize for UncleJson {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut json = serializer.serialize_map(None)?;
+        header_fields(&mut json, &self.0, self.0.hash_slow())?;
+        json.serialize_entry("size", &Quantity::count(block_length(&self.0, &[], &[], None)))?;
+        json.serialize_entry::<_, [B256]>("uncles", &[])?;
         json.end()
     }
 }

@@ -29,7 +29,7 @@ impl SimulatedBlockJson {
 
     fn size(&self) -> usize {
         let withdrawals = self.block().withdrawals.as_ref().map(|list| list.length());
-        block_length(&self.block().header, &self.block().transactions, withdrawals)
+        block_length(&self.block().header, &self.block().transactions, &[], withdrawals)
     }
 
     fn place(&self, index: usize) -> Place {
