@@ -13,7 +13,7 @@ mod transaction;
 mod tests;
 
 pub use block::{BlockJson, Bodies, HeaderJson, UncleJson};
-pub(crate) use block::{block_length, header_fields};
+pub(crate) use block::{HeaderFields, block_length};
 pub use log::LogJson;
 pub use quantity::{HexBytes, Quantity};
 pub use receipt::ReceiptJson;

@@ -1,11 +1,11 @@
 //! `testing_buildBlockV1` of the execution-apis specification: a block that is built and not kept.
 
-use alloy_consensus::Transaction as _;
+use alloy_consensus::{Header, Transaction as _};
 use alloy_eips::{eip2718::Encodable2718 as _, eip4895::Withdrawal};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use cloister_core::{RequestBody, Response};
 use cloister_execution::{BlockAttributes, Built, Executed, ExecutionError, Parent, recover};
-use cloister_primitives::{Code, Height, RecoveredTransaction};
+use cloister_primitives::{ChainSpec, Code, Height, RecoveredTransaction};
 use cloister_rpc::{
     MethodCall, MethodInfo,
     calls::on_blocking_thread,
@@ -18,6 +18,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Table;
+
+/// Gas limit that geth's block builders wish for unless told otherwise.
+const WANTED_GAS_LIMIT: u64 = 60_000_000;
 
 /// Attributes of the block to build; unknown ones are left alone.
 #[derive(Deserialize)]
@@ -53,6 +56,10 @@ async fn build(call: MethodCall) -> RpcResult<Value> {
         Some(raw) => given(&call, &raw)?,
         None => pooled(&call).await?,
     };
+    let gas_limit = match attributes.target_gas_limit {
+        Some(Field(limit)) => limit,
+        None => default_gas_limit(call.context.ledger.spec(), parent.header()),
+    };
     let attributes = BlockAttributes {
         timestamp: attributes.timestamp.0,
         beneficiary: attributes.suggested_fee_recipient.0,
@@ -60,7 +67,7 @@ async fn build(call: MethodCall) -> RpcResult<Value> {
         extra_data: extra_data.unwrap_or_default(),
         parent_beacon_block_root: attributes.parent_beacon_block_root.map(|Field(root)| root),
         withdrawals: attributes.withdrawals.unwrap_or_default(),
-        gas_limit: attributes.target_gas_limit.map_or(parent.header().gas_limit, |Field(limit)| limit),
+        gas_limit,
         base_fee_override: None,
     };
     let context = call.context.clone();
@@ -76,6 +83,11 @@ async fn build(call: MethodCall) -> RpcResult<Value> {
         Ok(payload(built, root))
     })
     .await
+}
+
+/// Development networks keep their gas limit; on Ethereum's chains a proposer moves it towards its own wish.
+fn default_gas_limit(spec: &ChainSpec, parent: &Header) -> u64 {
+    if spec.is_imported() { spec.next_gas_limit(parent, WANTED_GAS_LIMIT) } else { parent.gas_limit }
 }
 
 fn given(call: &MethodCall, raw: &[Bytes]) -> RpcResult<Vec<RecoveredTransaction>> {
