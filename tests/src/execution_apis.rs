@@ -19,7 +19,8 @@ pub const VERSION: &str = "execution-apis 033ca6e";
 /// # Panics
 /// Where it must be there (`CI=true`) and is not.
 pub fn suite() -> Result<PathBuf, String> {
-    let root = std::env::var_os("CLOISTER_VECTORS").map_or_else(|| repository().join("../shared/vectors"), PathBuf::from);
+    let root =
+        std::env::var_os("CLOISTER_VECTORS").map_or_else(|| repository().join("../shared/vectors"), PathBuf::from);
     let suite = root.join("execution-apis");
     if suite.join("chain.rlp").is_file() {
         return Ok(suite);

@@ -1,6 +1,8 @@
 //! The public execution-apis suite: its chain is imported, a node serves it, and every pair of request and response
 //! is held against what the node answers over HTTP.
 
+#![allow(clippy::print_stderr)]
+
 use cloister_tests::execution_apis::{Outcome, VERSION, pairs, report, suite};
 use cloister_tests::node::{Node, NodeOptions, Target, run_cloister};
 

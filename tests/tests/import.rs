@@ -1,7 +1,7 @@
 //! `cloister import` on bad input: it stops at the first wrong block with its height, the field, what was expected and
 //! what was found, and what was imported before stays usable.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -155,7 +155,11 @@ fn bytes_that_are_no_blocks() {
     assert_stops(bench.import_bytes(&with(b"blocks")), WRONG_BLOCK, &["block 4: rlp: expected a list", "0x62"]);
     assert_stops(bench.import_bytes(&with(&[0xc1, 0x80])), WRONG_BLOCK, &["expected a block", "(malformed-block)"]);
     let oversized = with(&[0xfb, 0x40, 0, 0, 0]);
-    assert_stops(bench.import_bytes(&oversized), WRONG_BLOCK, &["block 4: size: expected at most", "(oversized-block)"]);
+    assert_stops(
+        bench.import_bytes(&oversized),
+        WRONG_BLOCK,
+        &["block 4: size: expected at most", "(oversized-block)"],
+    );
     let mut longer = bench.blocks[3].clone();
     // One more byte in the outer list, which no block has.
     let length = u16::from_be_bytes([longer[1], longer[2]]) + 1;
@@ -308,7 +312,8 @@ fn fields_that_nothing_fixes_make_another_block() {
 fn bodies_that_do_not_fit_their_header() {
     let Some(bench) = Bench::new() else { return };
     let with_transactions = (NEW..BLOCKS).find(|index| !bench.block(*index).body.transactions.is_empty()).unwrap();
-    let changes: [(&str, fn(&mut Block)); 4] = [
+    type BodyChange = fn(&mut Block);
+    let changes: [(&str, BodyChange); 4] = [
         ("withdrawals", |block| block.body.withdrawals = None),
         ("sha3Uncles", |block| block.body.ommers.push(alloy_consensus::Header::default())),
         ("gasUsed", |block| _ = block.body.transactions.pop()),

@@ -13,7 +13,9 @@ use cloister_devtools::ConsoleFormat;
 use cloister_node::{
     BlobStore, ExitCode, Host, HostConfig, HostError, MemoryStore, SealingKey, StartConfig, Store, StoreOptions,
 };
-use cloister_shell::{Arrival, Awaited, Caller, ImportError, ImportLine, ImportedBlock, NodeOptions, ShellConfig, importer};
+use cloister_shell::{
+    Arrival, Awaited, Caller, ImportError, ImportLine, ImportedBlock, NodeOptions, ShellConfig, importer,
+};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -102,11 +104,8 @@ impl Import {
         };
         let (host_end, enclave_end) = link::pair(link::DEFAULT_CAPACITY);
         let (extension, importer) = importer();
-        let shell = ShellConfig {
-            extension: Some(extension),
-            default_caller: Caller::Development,
-            ..ShellConfig::default()
-        };
+        let shell =
+            ShellConfig { extension: Some(extension), default_caller: Caller::Development, ..ShellConfig::default() };
         tokio::spawn(cloister_shell::run(enclave_end, shell));
         let config = HostConfig::new(StartConfig {
             genesis: genesis.into_bytes(),

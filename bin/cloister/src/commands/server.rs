@@ -205,8 +205,14 @@ mod tests {
         let pace = |arguments: &[&str]| flags(arguments).unwrap().pace;
         assert_eq!(pace(&[]).pace(), PaceOption::Instant);
         assert_eq!(pace(&["-b", "2"]).pace(), PaceOption::IntervalMs(2_000));
-        assert_eq!(pace(&["-b", "2"]).in_words(), "every 2 s");
-        assert_eq!(pace(&["--block-time", "0.25"]).in_words(), "every 250 ms");
+        let spec = ChainSpec::development(cloister_primitives::DevChain::default()).unwrap();
+        assert_eq!(pace(&["-b", "2"]).in_words(&spec), "every 2 s");
+        assert_eq!(pace(&["--block-time", "0.25"]).in_words(&spec), "every 250 ms");
+        let mut imported = spec.genesis().clone();
+        (imported.config.cloister.development, imported.config.cloister.imported) = (false, true);
+        let imported = ChainSpec::new(imported).unwrap();
+        assert!(pace(&[]).in_words(&imported).starts_with("none by itself"));
+        assert_eq!(pace(&["-b", "2"]).in_words(&imported), "every 2 s");
         assert_eq!(pace(&["--no-mining"]).pace(), PaceOption::Manual);
         for wrong in ["0", "-1", "x", "1e9", "NaN"] {
             assert!(flags(&["--block-time", wrong]).is_err(), "{wrong}");

@@ -5,9 +5,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 use alloy_consensus::{Block as EncodedBlock, BlockBody, Header};
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::Decodable as _;
-use cloister_execution::{
-    Claimed, Executed, ExecutionError, Executor, Mismatch, check_block_size, recover_included,
-};
+use cloister_execution::{Claimed, Executed, ExecutionError, Executor, Mismatch, check_block_size, recover_included};
 use cloister_primitives::{Block, ChainSpec, Height, RecoveredTransaction, Transaction};
 use cloister_state::State;
 
@@ -218,11 +216,8 @@ impl ImportJob {
         match self.check(height, parent) {
             Ok(executed) => {
                 let (block, delta) = executed.into_block();
-                let record = BlockRecord {
-                    block: Arc::new(block),
-                    patches: Default::default(),
-                    delta: Arc::new(delta),
-                };
+                let record =
+                    BlockRecord { block: Arc::new(block), patches: Default::default(), delta: Arc::new(delta) };
                 let bytes = record.encoded_len();
                 if bytes > MAX_RECORD_BYTES {
                     let most = format!("at most {MAX_RECORD_BYTES} bytes");

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use alloy_consensus::Header;
 use alloy_primitives::{B256, Bytes};
 use cloister_crypto::Nonce;
-use cloister_execution::{BlockAttributes, BlockHashes, Built, ExecutionError, Executor, Parent, ValidTx, recover, recover_with_blobs};
+use cloister_execution::{
+    BlockAttributes, BlockHashes, Built, ExecutionError, Executor, Parent, ValidTx, recover, recover_with_blobs,
+};
 use cloister_keys::{BlockAad, LedgerKeys, SnapshotAad};
 use cloister_ordering::Empty;
 use cloister_primitives::{Block, ChainSpec, Height, RecoveredTransaction, Rejected};

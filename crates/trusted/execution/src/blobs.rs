@@ -107,11 +107,8 @@ mod tests {
             blob_versioned_hashes: vec![kzg_to_versioned_hash(commitment.as_slice())],
             ..TxEip4844::default()
         };
-        let mut sidecar = BlobTransactionSidecar {
-            blobs: vec![Blob::ZERO],
-            commitments: vec![commitment],
-            proofs: vec![commitment],
-        };
+        let mut sidecar =
+            BlobTransactionSidecar { blobs: vec![Blob::ZERO], commitments: vec![commitment], proofs: vec![commitment] };
         change(&mut tx, &mut sidecar);
         let signature = Signature::new(U256::from(1), U256::from(1), false);
         let tx = TxEip4844WithSidecar { tx, sidecar: BlobTransactionSidecarVariant::Eip4844(sidecar) };

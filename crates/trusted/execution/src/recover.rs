@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::blobs::BLOB_TYPE;
 use alloy_consensus::Header;
 use alloy_consensus::transaction::Recovered;
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Signature, U256, keccak256, uint};
 use cloister_primitives::{ChainSpec, Code, EthereumHardfork, RecoveredTransaction, Rejected, Transaction};
-use crate::blobs::BLOB_TYPE;
 use secp256k1::Message;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 

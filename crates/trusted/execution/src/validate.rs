@@ -322,8 +322,7 @@ fn check_sender(tx: &Transaction, sender: &SenderFacts) -> Result<U256, Rejected
     }
     // 64 bits of gas times 128 bits of price cannot leave 256 bits; the sum with the value can.
     let fees = U256::from(tx.gas_limit()) * U256::from(tx.max_fee_per_gas());
-    let blob_fees =
-        U256::from(tx.blob_gas_used().unwrap_or(0)) * U256::from(tx.max_fee_per_blob_gas().unwrap_or(0));
+    let blob_fees = U256::from(tx.blob_gas_used().unwrap_or(0)) * U256::from(tx.max_fee_per_blob_gas().unwrap_or(0));
     let Some(cost) = fees.checked_add(blob_fees).and_then(|fees| fees.checked_add(tx.value())) else {
         return Err(Code::GasUintOverflow.into());
     };

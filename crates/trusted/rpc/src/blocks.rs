@@ -136,19 +136,35 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
             count_by_hash,
         )?
         .method(
-            info("eth_getUncleCountByBlockNumber", "number -> quantity or null", "Uncles of a block; only imported ones have any."),
+            info(
+                "eth_getUncleCountByBlockNumber",
+                "number -> quantity or null",
+                "Uncles of a block; only imported ones have any.",
+            ),
             uncle_count_by_number,
         )?
         .method(
-            info("eth_getUncleCountByBlockHash", "hash -> quantity or null", "Uncles of a block; only imported ones have any."),
+            info(
+                "eth_getUncleCountByBlockHash",
+                "hash -> quantity or null",
+                "Uncles of a block; only imported ones have any.",
+            ),
             uncle_count_by_hash,
         )?
         .method(
-            info("eth_getUncleByBlockNumberAndIndex", "number, index -> block object", "An uncle of a block, as a block without transactions."),
+            info(
+                "eth_getUncleByBlockNumberAndIndex",
+                "number, index -> block object",
+                "An uncle of a block, as a block without transactions.",
+            ),
             uncle_by_number,
         )?
         .method(
-            info("eth_getUncleByBlockHashAndIndex", "hash, index -> block object", "An uncle of a block, as a block without transactions."),
+            info(
+                "eth_getUncleByBlockHashAndIndex",
+                "hash, index -> block object",
+                "An uncle of a block, as a block without transactions.",
+            ),
             uncle_by_hash,
         )?;
     Ok(())

@@ -77,7 +77,8 @@ impl Running {
         decoded: Result<ForeignBlock, ImportRefusal>,
         step: &mut Step<'_>,
     ) {
-        let waiting = self.imports.waiting.iter_mut().find(|(_, stage)| matches!(stage, Stage::Decoding(at) if *at == work));
+        let waiting =
+            self.imports.waiting.iter_mut().find(|(_, stage)| matches!(stage, Stage::Decoding(at) if *at == work));
         if let Some((_, stage)) = waiting {
             *stage = Stage::Decoded(decoded.map(Arc::new).map_err(Box::new));
         }
@@ -87,8 +88,7 @@ impl Running {
     /// Brings the blocks that wait further, until one has to be executed or is still being read.
     fn advance_imports(&mut self, step: &mut Step<'_>) {
         while self.imports.current.is_none() && self.pipeline.built_is_known() {
-            let Some((id, stage)) =
-                self.imports.waiting.pop_front_if(|(_, stage)| matches!(stage, Stage::Decoded(_)))
+            let Some((id, stage)) = self.imports.waiting.pop_front_if(|(_, stage)| matches!(stage, Stage::Decoded(_)))
             else {
                 return;
             };
@@ -146,13 +146,8 @@ impl Running {
         };
         let block = taken.block.clone();
         let (hashes, ancestors) = (self.reachable_hashes(), self.ancestors());
-        let job = ImportJob {
-            executor: self.executor.clone(),
-            state: self.ledger.state.clone(),
-            ancestors,
-            hashes,
-            block,
-        };
+        let job =
+            ImportJob { executor: self.executor.clone(), state: self.ledger.state.clone(), ancestors, hashes, block };
         self.pipeline.begin(slot);
         self.send_work(Work::Import(Box::new(job)), Errand::Build, step);
         true
@@ -225,4 +220,3 @@ enum Place {
     /// On top of the newest block.
     Next,
 }
-

@@ -52,11 +52,7 @@ impl Running {
     fn recover(&mut self, raws: &mut Vec<Bytes>, recovering: &mut Vec<Recovering>, step: &mut Step<'_>) {
         let errand = Errand::Recover(core::mem::take(recovering));
         self.recovering += 1;
-        self.send_work(
-            Work::Recover { raws: core::mem::take(raws), spec: self.spec.clone() },
-            errand,
-            step,
-        );
+        self.send_work(Work::Recover { raws: core::mem::take(raws), spec: self.spec.clone() }, errand, step);
     }
 
     pub(super) fn accepts_writes(&self) -> Result<(), CoreError> {

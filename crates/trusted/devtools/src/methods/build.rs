@@ -3,7 +3,7 @@
 use alloy_consensus::{Header, Transaction as _};
 use alloy_eips::{eip2718::Encodable2718 as _, eip4895::Withdrawal};
 use alloy_primitives::{Address, B256, Bytes, U256};
-use cloister_core::{RequestBody, Response};
+use cloister_core::{RequestBody, Response, SeenBlock};
 use cloister_execution::{BlockAttributes, Built, Executed, ExecutionError, Parent, recover};
 use cloister_primitives::{ChainSpec, Code, Height, RecoveredTransaction};
 use cloister_rpc::{
@@ -54,7 +54,7 @@ async fn build(call: MethodCall) -> RpcResult<Value> {
     let state = call.state_at(parent.height()).await?;
     let transactions = match raw {
         Some(raw) => given(&call, &raw)?,
-        None => pooled(&call).await?,
+        None => pooled(&call, &parent, attributes.timestamp.0).await?,
     };
     let gas_limit = match attributes.target_gas_limit {
         Some(Field(limit)) => limit,
@@ -77,7 +77,11 @@ async fn build(call: MethodCall) -> RpcResult<Value> {
         let hashes = |height| context.ledger.reader(&caller).hash_at(Height(height));
         let on = Parent { header: parent.header(), hash: parent.hash() };
         let built = context.executor.assemble(on, attributes, view, &hashes, transactions);
-        let built = built.map_err(|error| errors::execution(&error))?;
+        let built = built.map_err(|error| match &error {
+            // What is wrong with a payload is no matter of how it was written.
+            ExecutionError::Rejected(refused) => errors::server_error(refused.to_string()),
+            _ => errors::execution(&error),
+        })?;
         let root = view.project().apply(&built.delta);
         let root = root.map_err(|error| errors::execution(&ExecutionError::State(error)))?;
         Ok(payload(built, root))
@@ -96,11 +100,17 @@ fn given(call: &MethodCall, raw: &[Bytes]) -> RpcResult<Vec<RecoveredTransaction
     recovered.collect()
 }
 
-async fn pooled(call: &MethodCall) -> RpcResult<Vec<RecoveredTransaction>> {
-    match call.request(RequestBody::PoolContent { sender: None }).await? {
-        Response::PoolContent { pending, .. } => Ok(pending),
-        _ => Err(errors::code(Code::Internal)),
-    }
+/// Those of the pool that pay the block's base fee. Blobs are not kept, so there are none to put beside a payload.
+async fn pooled(call: &MethodCall, parent: &SeenBlock, timestamp: u64) -> RpcResult<Vec<RecoveredTransaction>> {
+    let base_fee = call.context.ledger.spec().next_base_fee(parent.header(), timestamp).unwrap_or_default();
+    let Response::PoolContent { mut pending, .. } = call.request(RequestBody::PoolContent { sender: None }).await?
+    else {
+        return Err(errors::code(Code::Internal));
+    };
+    pending.retain(|transaction| {
+        transaction.effective_tip_per_gas(base_fee).is_some() && transaction.blob_versioned_hashes().is_none()
+    });
+    Ok(pending)
 }
 
 /// The answer of `engine_getPayloadV5` for a block.

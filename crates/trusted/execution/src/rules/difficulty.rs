@@ -39,8 +39,7 @@ pub(super) fn next(spec: &ChainSpec, parent: &Header, number: u64, timestamp: u6
         -1
     };
     let step = (parent.difficulty / BOUND_DIVISOR).saturating_mul(U256::from(steps.unsigned_abs()));
-    let moved =
-        if steps < 0 { parent.difficulty.saturating_sub(step) } else { parent.difficulty.saturating_add(step) };
+    let moved = if steps < 0 { parent.difficulty.saturating_sub(step) } else { parent.difficulty.saturating_add(step) };
     let delay = DELAYS.into_iter().find(|(fork, _)| active(*fork)).map_or(0, |(_, delay)| delay);
     moved.max(LEAST).saturating_add(bomb(number.saturating_sub(delay)))
 }

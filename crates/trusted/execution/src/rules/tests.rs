@@ -80,9 +80,12 @@ fn each_field_that_is_wrong_is_named() {
 
 #[test]
 fn fields_of_later_forks_are_refused_before_them() {
-    for (fork, field) in
-        [("berlin", "baseFeePerGas"), ("paris", "withdrawalsRoot"), ("shanghai", "blobGasUsed"), ("cancun", "requestsHash")]
-    {
+    for (fork, field) in [
+        ("berlin", "baseFeePerGas"),
+        ("paris", "withdrawalsRoot"),
+        ("shanghai", "blobGasUsed"),
+        ("cancun", "requestsHash"),
+    ] {
         let spec = spec(fork);
         let (parent, mut child) = family(&spec);
         match field {
