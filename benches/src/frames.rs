@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use alloy_evm::{Evm, EvmEnv, EvmFactory};
 use alloy_primitives::{Address, Bytes, TxKind, U256, address, hex};
+use cloister_primitives::GasSchedule;
 use cloister_execution::{CloisterEvmFactory, Open};
 use eyre::{Result, ensure};
 use revm::context::{BlockEnv, CfgEnv, TxEnv};
@@ -51,7 +52,7 @@ fn transaction() -> TxEnv {
 /// When the transaction fails.
 pub fn guarded() -> Result<Duration> {
     let environment = EvmEnv { cfg_env: CfgEnv::new_with_spec(SpecId::OSAKA), block_env: BlockEnv::default() };
-    let factory = CloisterEvmFactory::new(Arc::new(Open));
+    let factory = CloisterEvmFactory::new(Arc::new(Open), GasSchedule::Ethereum);
     let mut evm = factory.create_evm(database(), environment);
     let start = Instant::now();
     let outcome = Evm::transact(&mut evm, transaction())?;

@@ -10,9 +10,12 @@
 
 #![allow(clippy::print_stderr)] // a failing test shows what the node and the tool said
 
+pub mod conformance;
 pub mod differential;
+pub mod execution_apis;
 pub mod foundry;
 pub mod fuzz;
+pub mod import;
 pub mod layers;
 pub mod node;
 pub mod reference;

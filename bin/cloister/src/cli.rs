@@ -8,6 +8,8 @@ const AFTER_HELP: &str = "\
 Examples:
   cloister dev                                 a development node on http://127.0.0.1:8545
   cloister dev --block-time 2 --datadir chain  a block every 2 seconds, kept in ./chain
+  cloister import --genesis genesis.json --datadir chain chain.rlp
+                                               execute and check a chain of Ethereum's, and keep it
   cloister verify --datadir chain              check everything stored in ./chain
 
 Exit codes:
@@ -22,6 +24,7 @@ Exit codes:
   15  the genesis file or the options cannot be used
   16  the sealing key file is missing, readable by others, or mangled
   17  the enclave could not be started, or stopped by itself
+  18  a block to import is wrong, or none of this chain's
 
 Environment:
   CLOISTER_LOG  what is logged to standard error, such as `info` or `cloister_node=debug`
@@ -49,6 +52,8 @@ pub(crate) enum Command {
     Dev(Box<commands::dev::Dev>),
     /// Run a node as two processes: a host, and an enclave that it starts
     Node(Box<commands::node::Node>),
+    /// Import a chain of Ethereum's from files: execute every block and check all of it
+    Import(commands::import::Import),
     /// Check a data folder: open every block, follow the chain, recompute the state roots
     Verify(commands::verify::Verify),
     /// Print a script that completes this command in a shell
@@ -60,6 +65,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     match Cli::parse().command {
         Command::Dev(command) => command.run(),
         Command::Node(command) => command.run(),
+        Command::Import(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Completions(command) => command.run(),
     }
@@ -92,6 +98,7 @@ mod tests {
             (ExitCode::Genesis, "genesis file"),
             (ExitCode::SealingKey, "sealing key"),
             (ExitCode::Enclave, "enclave could not"),
+            (ExitCode::Import, "block to import"),
         ] {
             let line = help
                 .lines()

@@ -70,6 +70,7 @@ fn config(genesis: &Genesis) -> Value {
     let mut ours = json!({
         "confidentiality": "off",
         "development": config.cloister.development,
+        "imported": config.cloister.imported,
         "allowEqualTimestamps": config.cloister.allow_equal_timestamps,
     });
     if let Some(fee) = config.cloister.fixed_base_fee {

@@ -59,8 +59,8 @@ pub(crate) struct Announcement {
     pub(crate) accounts: Option<DevAccounts>,
     /// Wei that each began with.
     pub(crate) balance: U256,
-    /// When blocks are made, in words.
-    pub(crate) pace: String,
+    /// When blocks are made.
+    pub(crate) pace: PaceArgs,
     /// How to tell it.
     pub(crate) format: ConsoleFormat,
 }
@@ -119,7 +119,7 @@ impl Prepared {
         };
         let mut options = server.options(pace);
         options.development = network == Network::Development;
-        if options.development && !genesis.spec.is_development() {
+        if options.development && !genesis.spec.is_development() && !genesis.spec.is_imported() {
             output::warn(
                 "the genesis does not say that this is a development network \
                  (config.cloister.development), so development methods are refused",
@@ -184,7 +184,7 @@ impl Prepared {
 /// A sentence for what the enclave's own words leave open.
 ///
 /// `known_chain` is the folder, if it named the chain by itself: then what does not open it is the key.
-fn explain(error: HostError, known_chain: Option<&str>) -> Failure {
+pub(crate) fn explain(error: HostError, known_chain: Option<&str>) -> Failure {
     use cloister_boundary::HaltCode;
     let HostError::Halted { code, detail } = &error else {
         return error.into();
@@ -274,7 +274,7 @@ fn announce(announcement: &Announcement, ready: &Ready, spec: &ChainSpec, endpoi
                 hardfork: &hardfork,
                 base_fee,
                 gas_limit: genesis.gas_limit,
-                pace: &announcement.pace,
+                pace: &announcement.pace.in_words(spec),
                 head: ready.head.0,
                 datadir,
             };

@@ -30,6 +30,8 @@ pub struct Block {
     pub transactions: Vec<RecoveredTransaction>,
     /// One receipt per transaction, in the same order.
     pub receipts: Vec<Receipt>,
+    /// Ommers; only imported blocks of proof of work have any.
+    pub ommers: Vec<Header>,
     /// Withdrawals (EIP-4895); `None` before Shanghai.
     pub withdrawals: Option<Withdrawals>,
 }

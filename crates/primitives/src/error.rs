@@ -50,8 +50,10 @@ codes! {
     OversizedData = "oversized-data", SERVER_ERROR, "oversized data";
     /// The type is unknown, or its fork is not active.
     TransactionTypeNotSupported = "transaction-type-not-supported", SERVER_ERROR, "transaction type not supported";
-    /// EIP-4844 transactions carry blobs, which this client does not keep.
+    /// EIP-4844 transactions carry blobs, which networks of this client do not keep.
     BlobTransactionsNotSupported = "blob-transactions-not-supported", SERVER_ERROR, "blob transactions are not supported by this network";
+    /// A blob transaction's sidecar is missing or does not fit it.
+    InvalidSidecar = "invalid-sidecar", SERVER_ERROR, "invalid blob sidecar";
     /// A legacy transaction without chain id (EIP-155) could be replayed here from any chain.
     UnprotectedTransaction = "unprotected-transaction", SERVER_ERROR, "only replay-protected (EIP-155) transactions allowed over RPC";
     /// The signature does not recover, or `s` is in the upper half (EIP-2).

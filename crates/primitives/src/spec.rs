@@ -9,7 +9,9 @@ use alloy_hardforks::{EthereumHardfork, EthereumHardforks, ForkCondition};
 use alloy_primitives::{Address, B64, B256, Bytes, U256};
 
 use crate::forks::{ForkSchedule, HardforkName};
-use crate::genesis::{ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError};
+use crate::genesis::{
+    ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError,
+};
 use crate::predeploys;
 
 /// Chain id of a development network, as in anvil and Hardhat.
@@ -192,6 +194,13 @@ impl ChainSpec {
         self.genesis.config.cloister.development
     }
 
+    /// Whether this is a chain of Ethereum's whose blocks are imported. It takes none of our liberties, and no
+    /// blocks are made on it unless somebody asks for them.
+    #[must_use]
+    pub const fn is_imported(&self) -> bool {
+        self.genesis.config.cloister.imported
+    }
+
     /// Contract whose logs are deposit requests (EIP-6110), if the chain has one.
     #[must_use]
     pub const fn deposit_contract(&self) -> Option<Address> {
@@ -321,6 +330,7 @@ impl DevChain {
                     max_transactions_per_block: None,
                     max_code_size: self.code_size_limit,
                     development: true,
+                    imported: false,
                 },
             },
             nonce: 0,

@@ -12,7 +12,7 @@ use cloister_devtools::{DevAccounts, MAX_ACCOUNTS, TEST_MNEMONIC};
 use cloister_node::ExitCode;
 use cloister_primitives::{
     BaseFeePolicy, ChainSpec, DEVELOPMENT_CHAIN_ID, DEVELOPMENT_GAS_LIMIT, DevBaseFee, DevChain, Genesis,
-    GenesisAccount, HardforkName,
+    GenesisAccount, HardforkName, mark_imported,
 };
 
 use crate::{
@@ -118,10 +118,16 @@ impl ChainArgs {
         let kept = folder.map(Folder::genesis).transpose()?.flatten();
         let is_new = kept.is_none();
         let (json, spec) = match (&self.genesis, kept) {
-            (Some(file), _) => {
-                let json = read_genesis(file)?;
-                let spec = parse(&json)?;
-                (json, spec)
+            (Some(file), kept) => {
+                let given = read_genesis(file)?;
+                let spec = parse(&given)?;
+                match kept.filter(|kept| is_imported_from(kept, &spec)) {
+                    Some(kept) => {
+                        let spec = parse(&kept)?;
+                        (kept, spec)
+                    }
+                    None => (given, spec),
+                }
             }
             (None, Some(json)) => {
                 let spec = parse(&json)?;
@@ -192,6 +198,35 @@ fn check<T: PartialEq + core::fmt::Display>(flag: &str, given: Option<T>, kept: 
             ),
         )),
         _ => Ok(()),
+    }
+}
+
+/// Whether a folder's chain was imported from this genesis, which then does not say so itself.
+fn is_imported_from(kept: &str, given: &ChainSpec) -> bool {
+    let Ok((mut kept, _)) = Genesis::parse(kept) else {
+        return false;
+    };
+    let imported = core::mem::replace(&mut kept.config.cloister.imported, given.is_imported());
+    imported && kept == *given.genesis()
+}
+
+/// The genesis that a chain is imported on: the one given, marked as such, or the one of the chain in the folder.
+pub(crate) fn imported_genesis(given: Option<String>, kept: Option<&str>) -> Result<String, Failure> {
+    let marked = given.as_deref().map(mark_imported).transpose()?;
+    let spec = marked.as_deref().map(parse).transpose()?;
+    match (marked, kept) {
+        (Some(marked), None) => Ok(marked),
+        (Some(_), Some(kept)) if spec.is_some_and(|spec| is_imported_from(kept, &spec)) => Ok(kept.to_owned()),
+        (None, Some(kept)) if parse(kept)?.is_imported() => Ok(kept.to_owned()),
+        (None, None) => Err(Failure::usage("name the chain's genesis file with --genesis")),
+        (Some(_), Some(_)) => {
+            let message = "the data folder holds a chain with another genesis (foreign-genesis); choose another folder";
+            Err(Failure::new(ExitCode::ForeignChain, message))
+        }
+        (None, Some(_)) => {
+            let message = "the data folder holds a chain of this client's own; choose another folder to import into";
+            Err(Failure::new(ExitCode::ForeignChain, message))
+        }
     }
 }
 

@@ -39,7 +39,7 @@ mod tests {
             let mut script = Vec::new();
             generate(shell, &mut Cli::command(), "cloister", &mut script);
             let script = String::from_utf8_lossy(&script);
-            for word in ["dev", "node", "verify", "block-time"] {
+            for word in ["dev", "node", "import", "verify", "block-time"] {
                 assert!(script.contains(word), "{word} for {shell}");
             }
         }

@@ -60,7 +60,7 @@ impl Dev {
         let announcement = Announcement {
             accounts: Some(accounts.clone()),
             balance: self.accounts.balance,
-            pace: self.pace.in_words(),
+            pace: self.pace.clone(),
             format,
         };
         running::on_runtime(async move {

@@ -67,7 +67,7 @@ impl Node {
         let announcement = Announcement {
             accounts: self.dev.then(|| accounts.clone()),
             balance: self.accounts.balance,
-            pace: self.pace.in_words(),
+            pace: self.pace.clone(),
             format,
         };
         running::on_runtime(async move {

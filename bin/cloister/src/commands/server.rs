@@ -7,6 +7,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use cloister_devtools::ConsoleFormat;
+use cloister_primitives::ChainSpec;
 use cloister_shell::{HistoryOption, NodeOptions, PaceOption};
 
 use crate::output;
@@ -103,8 +104,11 @@ impl PaceArgs {
     }
 
     /// The pace in words.
-    pub(crate) fn in_words(&self) -> String {
+    pub(crate) fn in_words(&self, spec: &ChainSpec) -> String {
         match self.pace() {
+            PaceOption::Instant if spec.is_imported() => {
+                "none by itself: the chain is imported; --block-time or evm_mine make some".to_owned()
+            }
             PaceOption::Instant => "as soon as there is a transaction".to_owned(),
             PaceOption::IntervalMs(period_ms) if period_ms % 1_000 == 0 => {
                 format!("every {} s", period_ms / 1_000)
@@ -201,8 +205,14 @@ mod tests {
         let pace = |arguments: &[&str]| flags(arguments).unwrap().pace;
         assert_eq!(pace(&[]).pace(), PaceOption::Instant);
         assert_eq!(pace(&["-b", "2"]).pace(), PaceOption::IntervalMs(2_000));
-        assert_eq!(pace(&["-b", "2"]).in_words(), "every 2 s");
-        assert_eq!(pace(&["--block-time", "0.25"]).in_words(), "every 250 ms");
+        let spec = ChainSpec::development(cloister_primitives::DevChain::default()).unwrap();
+        assert_eq!(pace(&["-b", "2"]).in_words(&spec), "every 2 s");
+        assert_eq!(pace(&["--block-time", "0.25"]).in_words(&spec), "every 250 ms");
+        let mut imported = spec.genesis().clone();
+        (imported.config.cloister.development, imported.config.cloister.imported) = (false, true);
+        let imported = ChainSpec::new(imported).unwrap();
+        assert!(pace(&[]).in_words(&imported).starts_with("none by itself"));
+        assert_eq!(pace(&["-b", "2"]).in_words(&imported), "every 2 s");
         assert_eq!(pace(&["--no-mining"]).pace(), PaceOption::Manual);
         for wrong in ["0", "-1", "x", "1e9", "NaN"] {
             assert!(flags(&["--block-time", wrong]).is_err(), "{wrong}");

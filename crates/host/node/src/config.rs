@@ -95,6 +95,8 @@ pub enum ExitCode {
     SealingKey = 16,
     /// The enclave could not be started, broke the protocol, or stopped by itself.
     Enclave = 17,
+    /// A block to import is wrong, or none of the chain's.
+    Import = 18,
 }
 
 impl From<ExitCode> for std::process::ExitCode {

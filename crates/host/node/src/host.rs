@@ -81,7 +81,8 @@ pub struct Host {
     config: HostConfig,
     link: HostLink,
     store: Arc<dyn BlobStore>,
-    listener: Listener,
+    /// None for an enclave that serves nobody.
+    listener: Option<Listener>,
     process: Option<EnclaveProcess>,
     handle: HostHandle,
     ready: watch::Sender<Option<Ready>>,
@@ -98,6 +99,12 @@ impl Host {
     /// A host for the enclave at the other end of `link`.
     #[must_use]
     pub fn new(config: HostConfig, link: HostLink, store: Box<dyn BlobStore>, listener: Listener) -> Self {
+        Self { listener: Some(listener), ..Self::without_clients(config, link, store) }
+    }
+
+    /// A host that lets nobody in.
+    #[must_use]
+    pub fn without_clients(config: HostConfig, link: HostLink, store: Box<dyn BlobStore>) -> Self {
         let (ready, ready_seen) = watch::channel(None);
         let (status, status_seen) = watch::channel(PublicStatus::default());
         let handle = HostHandle {
@@ -107,7 +114,7 @@ impl Host {
             status: status_seen,
             table: Arc::default(),
         };
-        Self { config, link, store: store.into(), listener, process: None, handle, ready, status }
+        Self { config, link, store: store.into(), listener: None, process: None, handle, ready, status }
     }
 
     /// The process at the other end, to be watched and stopped with the host.
@@ -199,7 +206,7 @@ struct Dispatch {
     ready: watch::Sender<Option<Ready>>,
     status: watch::Sender<PublicStatus>,
     /// Taken when the enclave is ready.
-    waiting: Option<(Listener, Serving)>,
+    waiting: Option<(Option<Listener>, Serving)>,
     stop_accepting: watch::Sender<()>,
     /// At most one task. Ends, with all connections, when this is dropped.
     accepting: JoinSet<()>,
@@ -216,7 +223,7 @@ impl Dispatch {
         handle: HostHandle,
         ready: watch::Sender<Option<Ready>>,
         status: watch::Sender<PublicStatus>,
-        listener: Listener,
+        listener: Option<Listener>,
     ) -> Result<(Self, UnboundedReceiver<Violation>), HostError> {
         let (violations, seen) = unbounded_channel();
         recv.divert(take_by_table(Arc::clone(&handle.table), violations.clone()));
@@ -333,7 +340,7 @@ impl Dispatch {
         let (listener, serving) = self.waiting.take().ok_or(Violation::SecondReady)?;
         self.store.claim(ready.chain)?;
         // When it is already to finish, the listener is dropped instead.
-        if let Ending::No = self.ending {
+        if let (Ending::No, Some(listener)) = (&self.ending, listener) {
             let stop = self.stop_accepting.subscribe();
             self.accepting.spawn(accept(listener, serving, stop));
         }

@@ -1,5 +1,6 @@
 //! The genesis: geth's JSON format, with an extension of our own under `config.cloister`.
 
+mod imported;
 mod json;
 mod parse;
 mod rules;
@@ -11,6 +12,8 @@ use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, Bytes, U256};
 
 use crate::forks::ForkSchedule;
+
+pub use imported::mark_imported;
 
 /// Largest genesis file that is read, in bytes.
 pub const MAX_GENESIS_BYTES: usize = 256 * 1024 * 1024;
@@ -120,6 +123,8 @@ pub struct CloisterConfig {
     pub max_code_size: Option<usize>,
     /// `"development": true`: a network that protects nothing.
     pub development: bool,
+    /// `"imported": true`: the chain is Ethereum's, and its blocks come out of files.
+    pub imported: bool,
 }
 
 /// Something in a genesis file that has no effect here.

@@ -8,8 +8,8 @@ use alloy_primitives::{Address, U256};
 
 use super::json::{self, Field, Object, Warnings};
 use super::{
-    ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError, MAX_GENESIS_ACCOUNTS, MAX_GENESIS_CODE_BYTES,
-    MAX_GENESIS_EXTRA_DATA_BYTES,
+    ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError,
+    MAX_GENESIS_ACCOUNTS, MAX_GENESIS_CODE_BYTES, MAX_GENESIS_EXTRA_DATA_BYTES,
 };
 use crate::forks::ForkSchedule;
 
@@ -276,6 +276,7 @@ fn cloister(mut object: Object<'_>, warnings: &mut Warnings) -> Result<CloisterC
         max_transactions_per_block: count(object.take("maxTransactionsPerBlock"), 1, 1_000_000)?,
         max_code_size: count(object.take("maxCodeSize"), 1, 16 * 1024 * 1024)?,
         development: optional(object.take("development"), Field::boolean)?.unwrap_or(false),
+        imported: optional(object.take("imported"), Field::boolean)?.unwrap_or(false),
     };
     object.finish(warnings);
     Ok(config)

@@ -3,7 +3,7 @@
 use alloy_eips::eip7840::BlobParams;
 use alloy_hardforks::EthereumHardfork;
 
-use super::{ChainConfig, Confidentiality, Genesis, GenesisError};
+use super::{ChainConfig, CloisterConfig, Confidentiality, Genesis, GenesisError};
 
 /// Least gas limit of a block (Yellow Paper, 4.4.4).
 const MIN_GAS_LIMIT: u64 = 5_000;
@@ -44,8 +44,28 @@ impl Genesis {
                     .to_owned(),
             });
         }
+        self.config.cloister.check_imported()?;
         self.config.forks.check_order()?;
         self.config.check_blob_schedule()
+    }
+}
+
+impl CloisterConfig {
+    /// Blocks of Ethereum follow Ethereum's rules; one of our own would refuse them.
+    fn check_imported(&self) -> Result<(), GenesisError> {
+        let own = [
+            ("baseFee", self.fixed_base_fee.is_some()),
+            ("allowEqualTimestamps", self.allow_equal_timestamps),
+            ("maxCodeSize", self.max_code_size.is_some()),
+            ("development", self.development),
+        ];
+        match own.into_iter().find(|(_, set)| self.imported && *set) {
+            None => Ok(()),
+            Some((key, _)) => Err(GenesisError::Contradiction {
+                path: format!("config.cloister.{key}"),
+                reason: "an imported chain follows Ethereum's rules alone".to_owned(),
+            }),
+        }
     }
 }
 

@@ -181,7 +181,7 @@ fn the_merge_is_at_genesis_or_never() {
 fn our_extension() {
     let (genesis, warnings) = parsed(
         r#","cloister":{"confidentiality":"off","baseFee":{"fixed":"0x7"},"allowEqualTimestamps":true,
-        "maxTransactionsPerBlock":100,"maxCodeSize":65536,"development":false}"#,
+        "maxTransactionsPerBlock":100,"maxCodeSize":65536,"development":false,"imported":false}"#,
         "",
     );
     assert_eq!(warnings, vec![]);
@@ -195,6 +195,7 @@ fn our_extension() {
             max_transactions_per_block: Some(100),
             max_code_size: Some(65536),
             development: false,
+            imported: false,
         }
     );
     let (genesis, _) = parsed(r#","cloister":{"baseFee":"eip1559"}"#, "");
@@ -207,6 +208,10 @@ fn our_extension() {
     assert!(message.contains("expected a number from 1 to 1000000"), "{message}");
     let message = error(r#","cloister":{"baseFee":{"fixed":7}}"#, r#","baseFeePerGas":8"#);
     assert!(message.starts_with("baseFeePerGas: is 8, but"), "{message}");
+    let (genesis, _) = parsed(r#","cloister":{"imported":true}"#, "");
+    assert!(genesis.config.cloister.imported);
+    let message = error(r#","cloister":{"imported":true,"maxCodeSize":65536}"#, "");
+    assert!(message.starts_with("config.cloister.maxCodeSize: an imported chain"), "{message}");
 }
 
 #[test]

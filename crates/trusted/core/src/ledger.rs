@@ -379,6 +379,7 @@ mod tests {
                 commitments: Commitments::open(B256::ZERO, B256::ZERO, B256::ZERO),
                 transactions: Vec::new(),
                 receipts: Vec::new(),
+                ommers: Vec::new(),
                 withdrawals: None,
             })));
         }

@@ -16,6 +16,7 @@
 
 mod boot;
 mod error;
+mod import;
 mod ledger;
 mod log_index;
 mod machine;
@@ -31,6 +32,7 @@ pub mod work;
 pub use cloister_ordering::Pace;
 pub use cloister_state::HistoryLimits;
 pub use error::{CoreError, Fatal};
+pub use import::{ImportCode, ImportRefusal, Imported, ImportedBlock, MAX_FOREIGN_BLOCK_BYTES};
 pub use ledger::{Ledger, MIN_RESIDENT_BLOCKS, Position, ResidentLimits};
 pub use log_index::{BlockLogs, LOG_SECTION_BLOCKS, LogPlaces, LogSection, log_section_end};
 pub use machine::{Archive, Core, CoreOptions, Opened, RefuseTails};

@@ -9,7 +9,7 @@ use cloister_ordering::Pace;
 use cloister_primitives::{Height, RecoveredTransaction};
 
 use crate::{
-    CoreError, Fatal, LogSection, Opened, PendingJob, ReplayedState, StoredBlock,
+    CoreError, Fatal, Imported, LogSection, Opened, PendingJob, ReplayedState, StoredBlock,
     ledger::Resident,
     work::{Work, WorkResult},
 };
@@ -160,6 +160,12 @@ pub enum RequestBody {
     Replay {
         /// The height.
         height: Height,
+    },
+    /// A block of Ethereum's, for a chain whose genesis says that its blocks are imported. Several may be on their
+    /// way; they are executed in the order they come.
+    Import {
+        /// Its RLP.
+        block: Bytes,
     },
     /// Time, mining and snapshots of a development network.
     Development(DevelopmentRequest),
@@ -325,6 +331,8 @@ pub enum Response {
     LogSection(LogSection),
     /// A state rebuilt at a height.
     Replayed(ReplayedState),
+    /// What became of a block to import.
+    Imported(Imported),
     /// How blocks are made.
     Pace(Pace),
     /// The block that would be made now.

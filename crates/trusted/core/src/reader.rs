@@ -232,6 +232,12 @@ impl SeenBlock {
         &self.block().commitments
     }
 
+    /// Ommers; only imported blocks of proof of work have any.
+    #[must_use]
+    pub fn ommers(&self) -> &[Header] {
+        &self.block().ommers
+    }
+
     /// Withdrawals (EIP-4895); `None` before Shanghai.
     #[must_use]
     pub fn withdrawals(&self) -> Option<&Withdrawals> {

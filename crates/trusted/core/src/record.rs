@@ -1,7 +1,7 @@
 //! What is inside a block's blob: the one format for write-ahead log, restart and backup.
 //!
 //! RLP list `[version, header, commitments, transactions, senders, receipts, withdrawals, patches,
-//! delta]`. Senders stand beside the transactions so that reading a block back costs no signature
+//! delta, ommers?]`. Senders stand beside the transactions so that reading a block back costs no signature
 //! recovery; receipts leave out their bloom filters, which follow from the logs.
 
 use alloy_consensus::{Eip658Value, Header, ReceiptEnvelope, ReceiptWithBloom, Typed2718 as _, transaction::Recovered};
@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 /// Version of the format below.
 const VERSION: u8 = 1;
+/// The same with a list of ommers at the end, where a block has any.
+const VERSION_WITH_OMMERS: u8 = 2;
 
 /// What one block's blob holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +39,7 @@ pub enum RecordError {
     #[error("a block record is malformed: {0}")]
     Malformed(#[from] alloy_rlp::Error),
     /// Another program's version.
-    #[error("a block record has format version {0}, this program reads {VERSION}")]
+    #[error("a block record has format version {0}, this program reads {VERSION} and {VERSION_WITH_OMMERS}")]
     Version(u8),
     /// Lists that belong together differ in length, or a part contradicts another.
     #[error("a block record contradicts itself")]
@@ -53,6 +55,7 @@ struct StoredReceipt {
 }
 
 #[derive(RlpEncodable, RlpDecodable)]
+#[rlp(trailing)]
 struct Stored {
     version: u8,
     header: Header,
@@ -63,6 +66,7 @@ struct Stored {
     withdrawals: Vec<Withdrawals>,
     patches: StateDelta,
     delta: Arc<StateDelta>,
+    ommers: Option<Vec<Header>>,
 }
 
 impl StoredReceipt {
@@ -101,9 +105,24 @@ impl BlockRecord {
     /// The record as bytes, before padding and sealing.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        let stored = self.stored();
+        // Sealing pads it in place.
+        let mut out = Vec::with_capacity(room_for(stored.length()));
+        stored.encode(&mut out as &mut dyn BufMut);
+        out
+    }
+
+    /// How long that is, in bytes.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        self.stored().length()
+    }
+
+    fn stored(&self) -> Stored {
         let block = &*self.block;
-        let stored = Stored {
-            version: VERSION,
+        let ommers = (!block.ommers.is_empty()).then(|| block.ommers.clone());
+        Stored {
+            version: if ommers.is_some() { VERSION_WITH_OMMERS } else { VERSION },
             header: block.header.clone(),
             commitments: block.commitments,
             transactions: block
@@ -116,11 +135,8 @@ impl BlockRecord {
             withdrawals: block.withdrawals.iter().cloned().collect(),
             patches: self.patches.clone(),
             delta: self.delta.clone(),
-        };
-        // Sealing pads it in place.
-        let mut out = Vec::with_capacity(room_for(stored.length()));
-        stored.encode(&mut out as &mut dyn BufMut);
-        out
+            ommers,
+        }
     }
 
     /// Reads a record back.
@@ -130,8 +146,10 @@ impl BlockRecord {
     /// them or a version it does not know.
     pub fn decode(mut bytes: &[u8]) -> Result<Self, RecordError> {
         let stored = Stored::decode(&mut bytes)?;
-        if stored.version != VERSION {
-            return Err(RecordError::Version(stored.version));
+        match (stored.version, &stored.ommers) {
+            (VERSION, None) | (VERSION_WITH_OMMERS, Some(_)) => {}
+            (VERSION | VERSION_WITH_OMMERS, _) => return Err(RecordError::Inconsistent),
+            (version, _) => return Err(RecordError::Version(version)),
         }
         let count = stored.transactions.len();
         let whole = bytes.is_empty()
@@ -154,6 +172,7 @@ impl BlockRecord {
             commitments: stored.commitments,
             transactions,
             receipts,
+            ommers: stored.ommers.unwrap_or_default(),
             withdrawals: stored.withdrawals.into_iter().next(),
         };
         Ok(Self { block: Arc::new(block), patches: stored.patches, delta: stored.delta })

@@ -8,17 +8,20 @@ use std::sync::Arc;
 use alloy_consensus::Header;
 use alloy_primitives::{B256, Bytes};
 use cloister_crypto::Nonce;
-use cloister_execution::{BlockAttributes, BlockHashes, Built, ExecutionError, Executor, Parent, ValidTx, recover};
+use cloister_execution::{
+    BlockAttributes, BlockHashes, Built, ExecutionError, Executor, Parent, ValidTx, recover, recover_with_blobs,
+};
 use cloister_keys::{BlockAad, LedgerKeys, SnapshotAad};
 use cloister_ordering::Empty;
 use cloister_primitives::{Block, ChainSpec, Height, RecoveredTransaction, Rejected};
 use cloister_state::{HistoryLimits, SnapshotCut, State, StateDelta, StateView};
 
 use crate::{
-    BlockRecord, Fatal, LogSection,
+    BlockRecord, Fatal, ImportRefusal, LogSection,
     replay::{SnapshotReplay, apply_record, genesis_record, open_block},
 };
 
+pub use crate::import::{DecodeJob, ForeignBlock, ImportJob};
 pub use crate::log_index::{IndexJob, IndexOutcome, IndexSource, OpenLogsJob};
 
 /// Something to compute.
@@ -28,11 +31,15 @@ pub enum Work {
     Recover {
         /// As clients sent them.
         raws: Vec<Bytes>,
-        /// The chain's limit on one transaction, in bytes.
-        max_bytes: usize,
+        /// The chain, which limits what one transaction may be.
+        spec: Arc<ChainSpec>,
     },
     /// Execute a block on the newest speculative state and compute its roots.
     Build(Box<BuildJob>),
+    /// Read a block of Ethereum's and recover its senders.
+    DecodeBlock(Box<DecodeJob>),
+    /// Execute a block of Ethereum's on the newest speculative state and check all of it.
+    Import(Box<ImportJob>),
     /// Encode, pad and seal a block's record.
     Seal(Box<SealJob>),
     /// Cut and seal the next chunk of a snapshot.
@@ -54,6 +61,8 @@ pub enum WorkResult {
     Recovered(Vec<Result<RecoveredTransaction, Rejected>>),
     /// The block, or why there is none.
     Built(Box<BuildOutcome>),
+    /// A block to import, or why it is none.
+    DecodedBlock(Box<Result<ForeignBlock, ImportRefusal>>),
     /// The sealed record; `None` if the key is exhausted.
     Sealed(Option<Vec<u8>>),
     /// The next chunk, and the cut to go on with.
@@ -90,12 +99,14 @@ pub struct BuildJob {
 }
 
 /// A block was built, or nothing was there to include, or the machine is broken.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct BuildOutcome {
     /// The block and what it changed.
     pub block: Option<(Arc<Block>, Arc<StateDelta>)>,
     /// Candidates that can never be included as they are.
     pub evicted: Vec<(B256, Rejected)>,
+    /// Why a block that was to be imported is none of this chain's.
+    pub refused: Option<Box<ImportRefusal>>,
     /// A state that the program excludes; the node halts.
     pub fault: Option<&'static str>,
 }
@@ -158,10 +169,14 @@ impl Work {
     #[must_use]
     pub fn run(self) -> WorkResult {
         match self {
-            Self::Recover { raws, max_bytes } => {
+            Self::Recover { raws, spec } => {
+                let recover = if spec.is_imported() { recover_with_blobs } else { recover };
+                let max_bytes = spec.limits().max_transaction_size_bytes;
                 WorkResult::Recovered(raws.iter().map(|raw| recover(raw, max_bytes)).collect())
             }
             Self::Build(job) => WorkResult::Built(Box::new(job.run())),
+            Self::DecodeBlock(job) => WorkResult::DecodedBlock(Box::new(job.run())),
+            Self::Import(job) => WorkResult::Built(Box::new(job.run())),
             Self::Seal(job) => WorkResult::Sealed(job.run()),
             Self::Cut(job) => WorkResult::Cut(Box::new(job.run())),
             Self::Open(job) => WorkResult::Opened(Box::new(job.run())),
@@ -173,8 +188,8 @@ impl Work {
 }
 
 impl BuildOutcome {
-    const fn fault(fault: &'static str) -> Self {
-        Self { block: None, evicted: Vec::new(), fault: Some(fault) }
+    pub(crate) const fn fault(fault: &'static str) -> Self {
+        Self { block: None, evicted: Vec::new(), refused: None, fault: Some(fault) }
     }
 }
 
@@ -191,13 +206,13 @@ impl BuildJob {
         let evicted =
             built.evicted.iter().map(|(transaction, rejected)| (*transaction.tx_hash(), rejected.clone())).collect();
         if built.transactions.is_empty() && empty == Empty::Skip {
-            return BuildOutcome { block: None, evicted, fault: None };
+            return BuildOutcome { evicted, ..BuildOutcome::default() };
         }
         let Ok(state_root) = state.apply(height, &built.delta) else {
             return BuildOutcome::fault("a block's delta does not fit the state");
         };
         let (block, delta) = built.seal(state_root).into_block();
-        BuildOutcome { block: Some((Arc::new(block), Arc::new(delta))), evicted, fault: None }
+        BuildOutcome { block: Some((Arc::new(block), Arc::new(delta))), evicted, ..BuildOutcome::default() }
     }
 
     /// Executes the block on its parent's state, which stays as it is.

@@ -1,5 +1,7 @@
 //! A block on its way: built, then sealed with its state root.
 
+use std::borrow::Cow;
+
 use alloy_consensus::proofs::{calculate_receipt_root, calculate_transaction_root, calculate_withdrawals_root};
 use alloy_consensus::{Header, TxReceipt};
 use alloy_eips::eip4895::{Withdrawal, Withdrawals};
@@ -53,6 +55,8 @@ pub struct Built {
     pub delta: StateDelta,
     /// EIP-7685 requests; `None` before Prague.
     pub requests: Option<Requests>,
+    /// Ommers; none where the block was built here.
+    pub ommers: Vec<Header>,
     /// Withdrawals; `None` before Shanghai.
     pub withdrawals: Option<Withdrawals>,
     /// Candidates that can never enter a block that follows, and why.
@@ -74,6 +78,8 @@ pub struct Executed {
     pub transactions: Vec<RecoveredTransaction>,
     /// One receipt per transaction.
     pub receipts: Vec<Receipt>,
+    /// Ommers; none where the block was built here.
+    pub ommers: Vec<Header>,
     /// Withdrawals; `None` before Shanghai.
     pub withdrawals: Option<Withdrawals>,
     /// What the block changes.
@@ -97,25 +103,37 @@ impl<'a> From<&'a Block> for Claimed<'a> {
     fn from(block: &'a Block) -> Self {
         Self {
             header: &block.header,
-            ommers: &[],
+            ommers: &block.ommers,
             transactions: &block.transactions,
             withdrawals: block.withdrawals.as_deref().map_or(&[], Vec::as_slice),
         }
     }
 }
 
-/// A block that says something else than its execution does.
+/// A block that says something else than consensus rules or its execution do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("block {height}: {field} is {claimed}, execution gives {computed}")]
+#[error("block {height}: {field}: expected {expected}, found {found}")]
 pub struct Mismatch {
     /// Height of the block.
     pub height: u64,
-    /// The field of the header.
-    pub field: &'static str,
+    /// The field, under its name in JSON-RPC.
+    pub field: Cow<'static, str>,
+    /// What the rules or its execution lead to.
+    pub expected: String,
     /// What the block says.
-    pub claimed: String,
-    /// What came out.
-    pub computed: String,
+    pub found: String,
+}
+
+impl Mismatch {
+    /// A field that says something else than it should.
+    pub fn new(
+        height: u64,
+        field: impl Into<Cow<'static, str>>,
+        expected: impl ToString,
+        found: impl ToString,
+    ) -> Self {
+        Self { height, field: field.into(), expected: expected.to_string(), found: found.to_string() }
+    }
 }
 
 impl Built {
@@ -136,6 +154,7 @@ impl Built {
             header,
             transactions: self.transactions,
             receipts: self.receipts,
+            ommers: self.ommers,
             withdrawals: self.withdrawals,
             delta: self.delta,
         }
@@ -152,6 +171,7 @@ impl Executed {
             commitments: self.commitments,
             transactions: self.transactions,
             receipts: self.receipts,
+            ommers: self.ommers,
             withdrawals: self.withdrawals,
         };
         (block, self.delta)
@@ -163,22 +183,54 @@ impl Executed {
     /// [`Mismatch`], naming the first field that differs.
     pub fn verify(&self, claimed: &Header) -> Result<(), Mismatch> {
         let ours = &self.header;
-        let fields: [(&'static str, String, String); 7] = [
-            differ("gasUsed", &claimed.gas_used, &ours.gas_used),
-            differ("transactionsRoot", &claimed.transactions_root, &ours.transactions_root),
-            differ("receiptsRoot", &claimed.receipts_root, &ours.receipts_root),
-            differ("logsBloom", &claimed.logs_bloom, &ours.logs_bloom),
-            differ("stateRoot", &claimed.state_root, &ours.state_root),
-            differ("requestsHash", &claimed.requests_hash, &ours.requests_hash),
-            differ("hash", &claimed.hash_slow(), &self.hash),
+        let fields = [
+            differ("gasUsed", &ours.gas_used, &claimed.gas_used),
+            differ("transactionsRoot", &ours.transactions_root, &claimed.transactions_root),
+            differ("withdrawalsRoot", &ours.withdrawals_root, &claimed.withdrawals_root),
+            differ("receiptsRoot", &ours.receipts_root, &claimed.receipts_root),
+            differ("logsBloom", &ours.logs_bloom, &claimed.logs_bloom),
+            differ("blobGasUsed", &ours.blob_gas_used, &claimed.blob_gas_used),
+            differ("stateRoot", &ours.state_root, &claimed.state_root),
+            differ("requestsHash", &ours.requests_hash, &claimed.requests_hash),
+            differ("hash", &self.hash, &claimed.hash_slow()),
         ];
-        match fields.into_iter().find(|(_, claimed, ours)| claimed != ours) {
+        match fields.into_iter().flatten().next() {
             None => Ok(()),
-            Some((field, claimed, computed)) => Err(Mismatch { height: ours.number, field, claimed, computed }),
+            Some((field, expected, found)) => Err(Mismatch::new(ours.number, field, expected, found)),
         }
     }
 }
 
-fn differ<T: core::fmt::Debug>(field: &'static str, claimed: &T, computed: &T) -> (&'static str, String, String) {
-    (field, format!("{claimed:?}"), format!("{computed:?}"))
+/// A field, and what two headers say in it, if that differs.
+fn differ<T: Shown + PartialEq>(field: &'static str, ours: &T, claimed: &T) -> Option<(&'static str, String, String)> {
+    (ours != claimed).then(|| (field, ours.shown(), claimed.shown()))
+}
+
+/// A field of a header, as a person is shown it.
+trait Shown {
+    fn shown(&self) -> String;
+}
+
+impl Shown for u64 {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Shown for B256 {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Shown for Bloom {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl<T: Shown> Shown for Option<T> {
+    fn shown(&self) -> String {
+        self.as_ref().map_or_else(|| "none".to_owned(), Shown::shown)
+    }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use alloy_consensus::transaction::Recovered;
-use alloy_consensus::{Header, TxType};
+use alloy_consensus::{Header, Transaction as _, TxType};
 use alloy_eips::eip4895::{Withdrawal, Withdrawals};
 use alloy_evm::block::{BlockExecutionError, BlockExecutor, BlockValidationError};
 use alloy_evm::eth::{EthBlockExecutionCtx, EthBlockExecutor, EthTxResult};
@@ -18,7 +18,7 @@ use revm::database::State;
 use revm::database::states::bundle_state::BundleRetention;
 use revm::inspector::NoOpInspector;
 
-use crate::block::{BlockAttributes, Built, Parent};
+use crate::block::{BlockAttributes, Built, Mismatch, Parent};
 use crate::database::{BlockDatabase, BlockHashes, CodeCache, Designators, ViewDatabase};
 use crate::delta::state_delta;
 use crate::environment::{ExecutorSpec, block_environment};
@@ -78,7 +78,8 @@ impl Executor {
     /// An executor of the chain `spec` whose frames `guard` admits.
     #[must_use]
     pub fn new(spec: Arc<ChainSpec>, guard: Arc<dyn FrameGuard>) -> Self {
-        Self { spec, factory: CloisterEvmFactory::new(guard), codes: Arc::default() }
+        let factory = CloisterEvmFactory::new(guard, spec.gas_schedule());
+        Self { spec, factory, codes: Arc::default() }
     }
 
     /// The chain.
@@ -112,18 +113,23 @@ impl Executor {
         let mut built = Included::default();
         let mut gas_left = header.gas_limit;
         let mut bytes_left = self.spec.limits().max_block_record_bytes;
+        let blobs = self.spec.blob_params_at(header.timestamp);
+        let mut blob_gas_left = blobs.map_or(0, |blobs| blobs.max_blob_gas_per_block());
         let mut evicted = Vec::new();
         let mut deferred = Vec::new();
         for candidate in candidates {
             let gas = candidate.gas_limit();
             let full = built.0.len() >= self.spec.limits().max_transactions_per_block;
-            if full || gas > gas_left || RecordBytes::at_most(&candidate) > bytes_left {
+            let blob_gas = candidate.transaction().blob_gas_used().unwrap_or(0);
+            let fits = gas <= gas_left && blob_gas <= blob_gas_left && RecordBytes::at_most(&candidate) <= bytes_left;
+            if full || !fits {
                 deferred.push(candidate);
                 continue;
             }
             match include(&mut run, candidate.transaction())? {
                 Fate::Included(used, logged) => {
                     gas_left -= if self.spec.is_development() { used } else { gas };
+                    blob_gas_left -= blob_gas;
                     bytes_left = bytes_left.saturating_sub(RecordBytes::of(&candidate, used, logged));
                     built.0.push(candidate.into_transaction());
                 }
@@ -249,7 +255,7 @@ impl Executor {
         };
         let spec = ExecutorSpec::new(Arc::clone(&self.spec), header);
         let mut run = EthBlockExecutor::new(evm, context, spec, Receipts::default());
-        run.apply_pre_execution_changes().map_err(fatal)?;
+        run.apply_pre_execution_changes().map_err(|error| failed(header.number, error))?;
         Ok(run)
     }
 
@@ -262,7 +268,7 @@ impl Executor {
         withdrawals: &[Withdrawal],
     ) -> Result<Built, ExecutionError> {
         let active = |fork| self.spec.is_active(fork, header.number, header.timestamp);
-        let (evm, result) = run.finish().map_err(fatal)?;
+        let (evm, result) = run.finish().map_err(|error| failed(header.number, error))?;
         let mut state = evm.into_db();
         state.merge_transitions(BundleRetention::PlainState);
         let clears_empty = active(EthereumHardfork::SpuriousDragon);
@@ -277,6 +283,7 @@ impl Executor {
             receipts: result.receipts,
             delta,
             requests,
+            ommers: Vec::new(),
             withdrawals,
             evicted: Vec::new(),
             deferred: Vec::new(),
@@ -346,6 +353,16 @@ pub(crate) fn execute<'a, I: Inspector<EvmContext<BlockDatabase<'a>>>>(
 
 fn invalid(detail: String) -> ExecutionError {
     Rejected::with_detail(Code::InvalidParams, detail).into()
+}
+
+/// What goes around a block's transactions, system calls above all, cannot be done.
+fn failed(height: u64, error: BlockExecutionError) -> ExecutionError {
+    match error {
+        BlockExecutionError::Validation(error) => {
+            Mismatch::new(height, "systemCalls", "calls that succeed", error).into()
+        }
+        error => fatal(error),
+    }
 }
 
 pub(crate) fn fatal(error: BlockExecutionError) -> ExecutionError {

@@ -37,8 +37,8 @@ impl EthereumHardforks for ExecutorSpec {
             // of ours, whatever its fork; blocks of other chains show whether somebody did.
             EthereumHardfork::Paris if self.was_mined => ForkCondition::Never,
             EthereumHardfork::Paris => ForkCondition::Block(0),
-            // The DAO fork moves balances of Ethereum's mainnet.
-            EthereumHardfork::Dao => ForkCondition::Never,
+            // The DAO fork moves balances of Ethereum's own chain.
+            EthereumHardfork::Dao if !self.spec.is_imported() => ForkCondition::Never,
             _ => self.spec.ethereum_fork_activation(fork),
         }
     }

@@ -4,6 +4,7 @@ use alloy_primitives::Bytes;
 use cloister_primitives::{Code, Rejected};
 use cloister_state::StateError;
 
+use crate::block::Mismatch;
 use crate::revert::revert_message;
 
 /// Why a block was not built or a call has no answer.
@@ -25,6 +26,9 @@ pub enum ExecutionError {
         /// In geth's words.
         reason: String,
     },
+    /// A block says something else than consensus rules or its execution do.
+    #[error("{0}")]
+    Invalid(#[from] Mismatch),
     /// The state could not be read: that height is gone, or not there yet.
     #[error("state: {0}")]
     State(#[from] StateError),
@@ -42,7 +46,7 @@ impl ExecutionError {
             Self::Reverted { .. } => Code::ExecutionReverted,
             Self::Halted { .. } => Code::ExecutionHalted,
             Self::State(_) => Code::StateUnavailable,
-            Self::Fatal(_) => Code::Internal,
+            Self::Invalid(_) | Self::Fatal(_) => Code::Internal,
         }
     }
 

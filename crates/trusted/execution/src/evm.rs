@@ -19,7 +19,7 @@ use revm::inspector::{InspectorEvmTr, InspectorHandler, NoOpInspector};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::{
-    CallInputs, CallOutcome, CallScheme, CreateInputs, CreateOutcome, CreateScheme, FrameInput, Gas, InstructionResult,
+    CallInputs, CallOutcome, CallScheme, CreateInputs, CreateScheme, FrameInput, Gas, InstructionResult,
     InterpreterResult,
 };
 use revm::primitives::hardfork::SpecId;
@@ -27,6 +27,7 @@ use revm::{Inspector, MainContext};
 
 use cloister_primitives::GasSchedule;
 
+use crate::collision::uncreated;
 use crate::flat_gas;
 use crate::frames::run_without_steps;
 use crate::guard::{Admission, FrameFacts, FrameGuard, FrameKind};
@@ -75,12 +76,7 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
         }
         let context = Context::mainnet().with_db(db).with_cfg(env.cfg_env).with_block(env.block_env);
         Self {
-            inner: RevmEvm::new_with_inspector(
-                context,
-                inspector,
-                instructions,
-                Precompiles::new(spec),
-            ),
+            inner: RevmEvm::new_with_inspector(context, inspector, instructions, Precompiles::new(spec)),
             guard: factory.guard.clone(),
             inspects: false,
             detail: Detail::default(),
@@ -92,6 +88,10 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
     pub const fn with_detail(mut self, detail: Detail) -> Self {
         self.detail = detail;
         self
+    }
+
+    pub(crate) fn context_mut(&mut self) -> &mut EvmContext<DB> {
+        &mut self.inner.ctx
     }
 
     /// Rules in force, to change between two executions.
@@ -137,9 +137,7 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
                     // must not leave its transaction free to be replayed.
                     self.inner.ctx.journal_mut().load_account_mut(inputs.caller())?.bump_nonce();
                 }
-                let mut outcome = CreateOutcome::new(reverted(inputs.gas_limit(), inputs.reservoir()), None);
-                outcome.charged_create_state_gas = inputs.charged_create_state_gas();
-                FrameResult::Create(outcome)
+                uncreated(&inputs, InstructionResult::Revert)
             }
             FrameInput::Call(inputs) => {
                 let mut outcome =
@@ -206,7 +204,13 @@ impl<DB: Database, I> EvmTr for CloisterEvm<DB, I> {
         &mut self,
         init: FrameInit,
     ) -> Result<FrameInitResult<'_, Self::Frame>, ContextDbError<Self::Context>> {
-        if self.admits(&init) { self.inner.frame_init(init) } else { self.refuse(init).map(ItemOrResult::Result) }
+        if !self.admits(&init) {
+            return self.refuse(init).map(ItemOrResult::Result);
+        }
+        match self.collision(&init)? {
+            Some(outcome) => Ok(ItemOrResult::Result(outcome)),
+            None => self.inner.frame_init(init),
+        }
     }
 
     fn frame_run(&mut self) -> Result<FrameInitOrResult<Self::Frame>, ContextDbError<Self::Context>> {

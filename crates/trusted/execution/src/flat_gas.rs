@@ -10,7 +10,7 @@ use revm::bytecode::opcode::{
 use revm::context::CfgEnv;
 use revm::context_interface::cfg::gas_params::GasId;
 use revm::handler::instructions::EthInstructions;
-use revm::interpreter::{InterpreterTypes, Host};
+use revm::interpreter::{Host, InterpreterTypes};
 
 /// Reading a slot for the first time in a transaction (EIP-2929).
 const COLD_SLOT: u16 = 2_100;

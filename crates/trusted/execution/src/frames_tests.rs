@@ -66,7 +66,7 @@ fn run(codes: &[Vec<u8>; 3], fork: SpecId, detail: Detail) -> (Heard, ResultAndS
         chain_id: Some(1),
         ..TxEnv::default()
     };
-    let factory = CloisterEvmFactory::new(Arc::new(Open));
+    let factory = CloisterEvmFactory::new(Arc::new(Open), GasSchedule::Ethereum);
     let mut evm = factory.create_evm_with_inspector(database, environment, Heard::default()).with_detail(detail);
     let result = evm.transact_raw(transaction).unwrap();
     let heard = core::mem::take(evm.inspector_mut());

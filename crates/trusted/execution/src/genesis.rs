@@ -46,6 +46,7 @@ pub fn genesis_block(spec: &ChainSpec, state_root: B256) -> Block {
         commitments: Commitments::open(state_root, header.receipts_root, header.requests_hash.unwrap_or_default()),
         withdrawals: header.withdrawals_root.map(|_| Withdrawals::default()),
         header,
+        ommers: Vec::new(),
         transactions: Vec::new(),
         receipts: Vec::new(),
     }

@@ -17,15 +17,18 @@
 //! (the pool), who may ask for what (access), JSON.
 
 mod access_list;
+mod blobs;
 mod block;
 mod build;
 mod call;
+mod collision;
 mod database;
 mod delta;
 mod environment;
 mod error;
 mod estimate;
 mod evm;
+mod flat_gas;
 mod frames;
 mod genesis;
 mod guard;
@@ -36,6 +39,7 @@ mod receipt;
 mod recover;
 mod reexecute;
 mod revert;
+mod rules;
 mod simulate;
 mod supposed;
 mod trace;
@@ -48,6 +52,7 @@ mod testing;
 pub use access_list::AccessListOutcome;
 /// What tracers are told and what they answer, in geth's JSON.
 pub use alloy_rpc_types_trace::geth as tracing;
+pub use blobs::recover_with_blobs;
 pub use block::{BlockAttributes, Built, Claimed, Executed, Mismatch, Parent};
 pub use build::Executor;
 pub use call::{CallEnv, CallOutcome, CallRequest, DEFAULT_CALL_GAS_CAP};
@@ -59,8 +64,9 @@ pub use guard::{Admission, FrameFacts, FrameGuard, FrameKind, Open};
 pub use inspect::{Observed, Replay};
 pub use overrides::{AccountOverride, BlockOverrides, StateOverrides};
 pub use precompiles::Precompiles;
-pub use recover::{decode, impersonate, recover, recover_batch, recover_transaction};
+pub use recover::{decode, impersonate, recover, recover_batch, recover_included, recover_transaction};
 pub use revert::{halt_message, revert_message, revert_reason};
+pub use rules::{check_block_size, check_header};
 pub use simulate::{
     CallResult, Checks, Ending, MAX_SIMULATED_BLOCKS, SimulatedBlock, SimulatedCalls, SimulatedLog, Simulation,
     SimulationBase, Transfers,

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
+use crate::blobs::BLOB_TYPE;
+use alloy_consensus::Header;
 use alloy_consensus::transaction::Recovered;
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Signature, U256, keccak256, uint};
-use cloister_primitives::{Code, RecoveredTransaction, Rejected, Transaction};
+use cloister_primitives::{ChainSpec, Code, EthereumHardfork, RecoveredTransaction, Rejected, Transaction};
 use secp256k1::Message;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 
 /// Half the order of secp256k1: a larger `s` has a smaller twin (EIP-2).
 const HALF_ORDER: U256 = uint!(0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0_U256);
 
-/// EIP-2718 type of blob transactions (EIP-4844).
-const BLOB_TYPE: u8 = 3;
 /// Largest type byte; a larger first byte begins a legacy transaction (EIP-2718).
 const MAX_TYPE: u8 = 0x7f;
 
@@ -74,15 +74,49 @@ pub fn recover_batch(transactions: Vec<Transaction>) -> Vec<Result<RecoveredTran
     transactions.into_iter().map(recover_transaction).collect()
 }
 
+/// Recovers the sender of a transaction in a block of Ethereum's, by the rules of its height.
+///
+/// # Errors
+/// [`Code::InvalidSender`] if no key fits the signature, or from Homestead on if `s` is high (EIP-2);
+/// [`Code::TransactionTypeNotSupported`] if it names a chain before that was known of (EIP-155).
+pub fn recover_included(
+    transaction: Transaction,
+    spec: &ChainSpec,
+    header: &Header,
+) -> Result<RecoveredTransaction, Rejected> {
+    let active = |fork| spec.is_active(fork, header.number, header.timestamp);
+    if let Transaction::Legacy(legacy) = &transaction
+        && legacy.tx().chain_id.is_some()
+        && !active(EthereumHardfork::SpuriousDragon)
+    {
+        return Err(Rejected::with_detail(Code::TransactionTypeNotSupported, "a chain id before EIP-155"));
+    }
+    if active(EthereumHardfork::Homestead) {
+        return recover_transaction(transaction);
+    }
+    let sender = signer_of(transaction.signature(), transaction.signature_hash())?;
+    let _ = transaction.tx_hash();
+    Ok(Arc::new(Recovered::new_unchecked(transaction, sender)))
+}
+
 /// Recovers the address that signed `digest`.
 ///
 /// # Errors
 /// [`Code::InvalidSender`].
 pub(crate) fn recover_signer(signature: &Signature, digest: B256) -> Result<Address, Rejected> {
-    let invalid = || Rejected::with_detail(Code::InvalidSender, "invalid transaction v, r, s values");
     if signature.s() > HALF_ORDER {
-        return Err(invalid());
+        return Err(invalid_signature());
     }
+    signer_of(signature, digest)
+}
+
+fn invalid_signature() -> Rejected {
+    Rejected::with_detail(Code::InvalidSender, "invalid transaction v, r, s values")
+}
+
+/// The address that signed `digest`, with either of two twin signatures.
+fn signer_of(signature: &Signature, digest: B256) -> Result<Address, Rejected> {
+    let invalid = invalid_signature;
     let parity = if signature.v() { RecoveryId::One } else { RecoveryId::Zero };
     let mut compact = [0; 64];
     compact[..32].copy_from_slice(&signature.r().to_be_bytes::<32>());

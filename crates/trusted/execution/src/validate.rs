@@ -140,7 +140,8 @@ impl ValidTx {
         self.transaction.effective_tip_per_gas(base_fee)
     }
 
-    /// The most this transaction can take from its sender: gas limit × fee cap + value, in wei.
+    /// The most this transaction can take from its sender: gas limit × fee cap, blob gas × its fee cap, and the
+    /// value, in wei.
     #[must_use]
     pub const fn cost(&self) -> U256 {
         self.cost
@@ -189,6 +190,7 @@ pub fn validate(
     let tx = transaction.inner();
     check_shape(tx, encoded_len, chain, head)?;
     check_fees(tx)?;
+    check_blobs(tx, chain, head)?;
     check_chain_id(tx, origin, chain)?;
     if tx.nonce() == u64::MAX {
         return Err(Code::NonceMax.into());
@@ -213,7 +215,8 @@ fn check_shape(tx: &Transaction, encoded_len: usize, chain: &ChainSpec, head: &H
         Transaction::Legacy(_) => EthereumHardfork::Frontier,
         Transaction::Eip2930(_) => EthereumHardfork::Berlin,
         Transaction::Eip1559(_) => EthereumHardfork::London,
-        Transaction::Eip4844(_) => return Err(Code::BlobTransactionsNotSupported.into()),
+        Transaction::Eip4844(_) if !chain.is_imported() => return Err(Code::BlobTransactionsNotSupported.into()),
+        Transaction::Eip4844(_) => EthereumHardfork::Cancun,
         Transaction::Eip7702(_) => EthereumHardfork::Prague,
     };
     if encoded_len > limits.max_transaction_size_bytes {
@@ -255,6 +258,21 @@ fn check_fees(tx: &Transaction) -> Result<(), Rejected> {
         Some(tip) if tip > tx.max_fee_per_gas() => Err(Code::TipAboveFeeCap.into()),
         _ => Ok(()),
     }
+}
+
+/// How many blobs, and whether anything is offered for them.
+fn check_blobs(tx: &Transaction, chain: &ChainSpec, head: &HeadFacts) -> Result<(), Rejected> {
+    let (Some(hashes), Some(blobs)) = (tx.blob_versioned_hashes(), chain.blob_params_at(head.timestamp)) else {
+        return Ok(());
+    };
+    if hashes.len() as u64 > blobs.max_blobs_per_tx {
+        let detail = format!("{} blobs, at most {} are allowed", hashes.len(), blobs.max_blobs_per_tx);
+        return Err(Rejected::with_detail(Code::InvalidSidecar, detail));
+    }
+    if tx.max_fee_per_blob_gas() == Some(0) {
+        return Err(Rejected::with_detail(Code::Underpriced, "blob fee cap 0, minimum needed 1"));
+    }
+    Ok(())
 }
 
 fn check_chain_id(tx: &Transaction, origin: Origin, chain: &ChainSpec) -> Result<(), Rejected> {
@@ -304,7 +322,8 @@ fn check_sender(tx: &Transaction, sender: &SenderFacts) -> Result<U256, Rejected
     }
     // 64 bits of gas times 128 bits of price cannot leave 256 bits; the sum with the value can.
     let fees = U256::from(tx.gas_limit()) * U256::from(tx.max_fee_per_gas());
-    let Some(cost) = fees.checked_add(tx.value()) else {
+    let blob_fees = U256::from(tx.blob_gas_used().unwrap_or(0)) * U256::from(tx.max_fee_per_blob_gas().unwrap_or(0));
+    let Some(cost) = fees.checked_add(blob_fees).and_then(|fees| fees.checked_add(tx.value())) else {
         return Err(Code::GasUintOverflow.into());
     };
     if cost > sender.balance {

@@ -5,11 +5,11 @@ use alloy_primitives::B256;
 use cloister_core::SeenBlock;
 use jsonrpsee::core::RegisterMethodError;
 use serde::Serialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
 use crate::{
     MethodCall, MethodInfo, Registry,
-    convert::{BlockJson, Bodies, HeaderJson, Quantity, ReceiptJson},
+    convert::{BlockJson, Bodies, HeaderJson, Quantity, ReceiptJson, UncleJson},
     errors::RpcResult,
     pending,
 };
@@ -91,22 +91,31 @@ fn count(block: Option<SeenBlock>) -> Option<Quantity> {
 
 async fn uncle_count_by_number(call: MethodCall) -> RpcResult<Option<Quantity>> {
     let (number,) = call.params::<(BlockNumberOrTag,)>()?;
-    Ok(call.block(number.into()).await?.map(|_| Quantity(0)))
+    Ok(uncle_count(call.block(number.into()).await?))
 }
 
 async fn uncle_count_by_hash(call: MethodCall) -> RpcResult<Option<Quantity>> {
     let (hash,) = call.params::<(B256,)>()?;
-    Ok(call.block_by_hash(hash).await?.map(|_| Quantity(0)))
+    Ok(uncle_count(call.block_by_hash(hash).await?))
 }
 
-async fn uncle_by_number(call: MethodCall) -> RpcResult<Option<Box<RawValue>>> {
-    call.params::<(BlockNumberOrTag, u64)>()?;
-    Ok(None)
+fn uncle_count(block: Option<SeenBlock>) -> Option<Quantity> {
+    block.map(|block| Quantity::count(block.ommers().len()))
 }
 
-async fn uncle_by_hash(call: MethodCall) -> RpcResult<Option<Box<RawValue>>> {
-    call.params::<(B256, u64)>()?;
-    Ok(None)
+async fn uncle_by_number(call: MethodCall) -> RpcResult<Option<UncleJson>> {
+    let (number, index) = call.params::<(BlockNumberOrTag, u64)>()?;
+    Ok(uncle(call.block(number.into()).await?, index))
+}
+
+async fn uncle_by_hash(call: MethodCall) -> RpcResult<Option<UncleJson>> {
+    let (hash, index) = call.params::<(B256, u64)>()?;
+    Ok(uncle(call.block_by_hash(hash).await?, index))
+}
+
+fn uncle(block: Option<SeenBlock>, index: u64) -> Option<UncleJson> {
+    let ommer = block?.ommers().get(usize::try_from(index).ok()?).cloned();
+    ommer.map(UncleJson)
 }
 
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
@@ -127,19 +136,35 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
             count_by_hash,
         )?
         .method(
-            info("eth_getUncleCountByBlockNumber", "number -> quantity or null", "Zero: there are no uncles."),
+            info(
+                "eth_getUncleCountByBlockNumber",
+                "number -> quantity or null",
+                "Uncles of a block; only imported ones have any.",
+            ),
             uncle_count_by_number,
         )?
         .method(
-            info("eth_getUncleCountByBlockHash", "hash -> quantity or null", "Zero: there are no uncles."),
+            info(
+                "eth_getUncleCountByBlockHash",
+                "hash -> quantity or null",
+                "Uncles of a block; only imported ones have any.",
+            ),
             uncle_count_by_hash,
         )?
         .method(
-            info("eth_getUncleByBlockNumberAndIndex", "number, index -> block object", "Null: there are no uncles."),
+            info(
+                "eth_getUncleByBlockNumberAndIndex",
+                "number, index -> block object",
+                "An uncle of a block, as a block without transactions.",
+            ),
             uncle_by_number,
         )?
         .method(
-            info("eth_getUncleByBlockHashAndIndex", "hash, index -> block object", "Null: there are no uncles."),
+            info(
+                "eth_getUncleByBlockHashAndIndex",
+                "hash, index -> block object",
+                "An uncle of a block, as a block without transactions.",
+            ),
             uncle_by_hash,
         )?;
     Ok(())

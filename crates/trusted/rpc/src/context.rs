@@ -36,10 +36,23 @@ impl CoreHandle {
     /// # Errors
     /// What the core answered, or [`CoreError::Unavailable`] when it is overloaded or stopping.
     pub async fn request(&self, caller: &Caller, body: RequestBody) -> Result<Response, CoreError> {
+        let answer = self.send(caller, body).await?;
+        answer.await.map_err(|_| CoreError::Unavailable("the node is stopping"))?
+    }
+
+    /// Asks the core, which takes requests in the order they are sent; the answer comes through what is returned.
+    ///
+    /// # Errors
+    /// [`CoreError::Unavailable`] when the core is stopping.
+    pub async fn send(
+        &self,
+        caller: &Caller,
+        body: RequestBody,
+    ) -> Result<oneshot::Receiver<Result<Response, CoreError>>, CoreError> {
         let (reply, answer) = oneshot::channel();
         let envelope = Envelope { request: Request { caller: caller.clone(), body }, reply };
         self.requests.send(envelope).await.map_err(|_| CoreError::Unavailable("the node is stopping"))?;
-        answer.await.map_err(|_| CoreError::Unavailable("the node is stopping"))?
+        Ok(answer)
     }
 }
 

@@ -13,8 +13,8 @@ mod transaction;
 #[cfg(test)]
 mod tests;
 
-pub use block::{BlockJson, Bodies, HeaderJson};
-pub(crate) use block::{block_length, header_fields};
+pub use block::{BlockJson, Bodies, HeaderJson, UncleJson};
+pub(crate) use block::{HeaderFields, block_length};
 pub use log::LogJson;
 pub use quantity::{HexBytes, Quantity};
 pub use receipt::ReceiptJson;

@@ -8,7 +8,7 @@ use alloy_eips::BlockNumberOrTag;
 use cloister_core::SeenBlock;
 use cloister_primitives::{BaseFeePolicy, ChainSpec, Code, Height};
 use jsonrpsee::core::RegisterMethodError;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{
     MethodCall, MethodInfo, Registry,
@@ -92,9 +92,9 @@ struct FeeHistory {
     #[serde(skip_serializing_if = "Option::is_none")]
     reward: Option<Vec<Vec<Quantity>>>,
     base_fee_per_gas: Vec<Quantity>,
-    gas_used_ratio: Vec<f64>,
+    gas_used_ratio: Vec<Ratio>,
     base_fee_per_blob_gas: Vec<Quantity>,
-    blob_gas_used_ratio: Vec<f64>,
+    blob_gas_used_ratio: Vec<Ratio>,
 }
 
 fn check_percentiles(percentiles: &[f64]) -> RpcResult<()> {
@@ -181,9 +181,23 @@ async fn history(call: &MethodCall, blocks: &[SeenBlock], percentiles: &[f64]) -
     Ok(answer)
 }
 
+/// A share, written as geth writes it: none and all of it without a fraction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Ratio(f64);
+
+impl Serialize for Ratio {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            0.0 => serializer.serialize_u8(0),
+            1.0 => serializer.serialize_u8(1),
+            share => serializer.serialize_f64(share),
+        }
+    }
+}
+
 #[allow(clippy::cast_precision_loss)]
-fn ratio(used: u64, limit: u64) -> f64 {
-    if limit == 0 { 0.0 } else { used as f64 / limit as f64 }
+fn ratio(used: u64, limit: u64) -> Ratio {
+    Ratio(if limit == 0 { 0.0 } else { used as f64 / limit as f64 })
 }
 
 /// Tips at the percentiles of gas used, of the transactions that the caller may see.
@@ -270,6 +284,12 @@ mod tests {
             assert_eq!(BlockCount::decode(json).unwrap().0, 10);
         }
         assert!(BlockCount::decode("\"ten\"").is_err());
+    }
+
+    #[test]
+    fn whole_ratios_have_no_fraction() {
+        let json = |used, limit| serde_json::to_string(&ratio(used, limit)).unwrap();
+        assert_eq!([json(0, 0), json(0, 5), json(5, 5), json(1, 4)], ["0", "0", "1", "0.25"]);
     }
 
     #[test]

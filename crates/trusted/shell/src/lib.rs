@@ -22,6 +22,7 @@ mod core_thread;
 mod frames;
 mod hardening;
 mod http;
+mod import;
 mod options;
 mod outbound;
 mod server;
@@ -34,7 +35,9 @@ use cloister_rpc::{RpcContext, RpcLimits, Served};
 use tokio::sync::{mpsc, watch};
 
 pub use cloister_core::{Fatal, VerifiedBlock, Verifier};
+pub use cloister_core::{ImportRefusal, Imported, ImportedBlock, MAX_FOREIGN_BLOCK_BYTES};
 pub use hardening::{PANIC_EXIT_CODE, harden};
+pub use import::{Arrival, Awaited, ImportError, ImportLine, Importer, importer};
 pub use options::{HistoryOption, NodeOptions, OptionsError, PaceOption};
 pub use server::ServerLimits;
 

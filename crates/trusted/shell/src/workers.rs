@@ -12,7 +12,7 @@ use cloister_core::{
 
 #[derive(Default)]
 struct Queues {
-    /// Building and sealing of blocks.
+    /// Building, importing and sealing of blocks.
     blocks: VecDeque<(WorkId, Work)>,
     /// The rest.
     others: VecDeque<(WorkId, Work)>,
@@ -58,7 +58,7 @@ impl Workers {
     pub(crate) fn add(&self, id: WorkId, work: Work) {
         let mut queues = lock(&self.shared.queues);
         match work {
-            Work::Build(_) | Work::Seal(_) => queues.blocks.push_back((id, work)),
+            Work::Build(_) | Work::Import(_) | Work::Seal(_) => queues.blocks.push_back((id, work)),
             _ => queues.others.push_back((id, work)),
         }
         drop(queues);

@@ -27,6 +27,7 @@ fn block(logs: Vec<Log>) -> Block {
         commitments: cloister_primitives::Commitments::default(),
         transactions: Vec::new(),
         receipts: vec![ReceiptEnvelope::Eip1559(receipt)],
+        ommers: Vec::new(),
         withdrawals: None,
     }
 }

@@ -1,6 +1,7 @@
 //! A node whose chain is loaded: requests, the pipeline of blocks, persistence, development methods.
 
 mod development;
+mod imports;
 mod loads;
 mod log_sections;
 mod next_block;
@@ -20,7 +21,7 @@ use std::{
 use cloister_boundary::{FromEnclave, HaltCode, PublicStatus, StoredSnapshot, ToEnclave};
 use cloister_execution::Executor;
 use cloister_keys::{Incarnation, LedgerKeys, draw_incarnation};
-use cloister_ordering::{Input, Ordering, Refusing, Solo};
+use cloister_ordering::{Input, Ordering, Pace, Refusing, Solo};
 use cloister_pool::Pool;
 use cloister_primitives::{Block, ChainSpec, Height};
 
@@ -33,6 +34,7 @@ use crate::{
 pub use loads::STORED_SECTION_BLOCKS;
 
 use development::DevelopmentState;
+use imports::Imports;
 use loads::Loads;
 use log_sections::LogSections;
 use pipeline::Pipeline;
@@ -57,6 +59,7 @@ pub(crate) struct Parts {
 enum Errand {
     Recover(Vec<Recovering>),
     Build,
+    DecodeBlock,
     Seal,
     /// Of the snapshot with this incarnation; another may have been started since.
     Cut(Incarnation),
@@ -83,6 +86,7 @@ pub(crate) struct Running {
     loads: Loads,
     log_sections: LogSections,
     rebuilds: Rebuilds,
+    imports: Imports,
     development: DevelopmentState,
     /// Requests that are answered once this transaction's block is committed.
     waiting: Waiting,
@@ -99,7 +103,12 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn start(parts: Parts, fresh: Option<BlockRecord>, step: &mut Step<'_>) -> Result<Self, Fatal> {
         let head = parts.ledger.head();
-        let solo = Solo::new(head, parts.options.pace);
+        let pace = match parts.options.pace {
+            // Its blocks are somebody else's: transactions wait until one is asked for.
+            Pace::Instant if parts.spec.is_imported() => Pace::Manual,
+            pace => pace,
+        };
+        let solo = Solo::new(head, pace);
         let ordering: Box<dyn Ordering> = match parts.options.refuse_tails {
             Some(refuse) => Box::new(Refusing::new(solo, refuse.seed, refuse.one_in)),
             None => Box::new(solo),
@@ -108,13 +117,14 @@ impl Running {
         let mut running = Self {
             pool: Pool::new(parts.options.pool),
             ordering,
-            inputs: VecDeque::from([Input::SetPace(parts.options.pace)]),
+            inputs: VecDeque::from([Input::SetPace(pace)]),
             pipeline: Pipeline::default(),
             outbox: Outbox::new(incarnation),
             cutting: Cutting::new(parts.snapshots),
             loads: Loads::default(),
             log_sections: LogSections::default(),
             rebuilds: Rebuilds::default(),
+            imports: Imports::default(),
             development: DevelopmentState::default(),
             waiting: Waiting::default(),
             errands: BTreeMap::new(),
@@ -183,6 +193,10 @@ impl Running {
                 Ok(())
             }
             (Some(Errand::Build), WorkResult::Built(outcome)) => self.on_built(*outcome, step),
+            (Some(Errand::DecodeBlock), WorkResult::DecodedBlock(decoded)) => {
+                self.on_block_decoded(id, *decoded, step);
+                Ok(())
+            }
             (Some(Errand::Seal), WorkResult::Sealed(sealed)) => self.on_sealed(id, sealed, step),
             (Some(Errand::Cut(incarnation)), WorkResult::Cut(outcome)) => {
                 self.on_cut(incarnation, *outcome, step);

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Block hashes that the `BLOCKHASH` opcode can reach.
-const REACHABLE_HASHES: u64 = 256;
+pub(super) const REACHABLE_HASHES: u64 = 256;
 
 /// How long a block may wait for transactions whose senders are being recovered, milliseconds.
 const GATHER_MS: u64 = 40;
@@ -66,6 +66,22 @@ impl Pipeline {
     /// Nothing is built, waits for its commit, or is about to be built.
     pub(super) fn is_at_rest(&self) -> bool {
         self.is_idle() && self.held.is_none() && self.gather_until_ms.is_none()
+    }
+
+    /// Blocks built and not committed, oldest first.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = &Arc<Block>> {
+        self.tail.iter().map(|entry| &entry.block)
+    }
+
+    /// What is built is what will stay: nothing is being built, and nothing waits to be thrown away.
+    pub(super) const fn built_is_known(&self) -> bool {
+        self.building.is_none() && self.discarding.is_none()
+    }
+
+    /// A block is being built in this slot.
+    pub(super) fn begin(&mut self, slot: Slot) {
+        self.building = Some(slot);
+        self.gather_until_ms = None;
     }
 
     pub(super) const fn gather_until_ms(&self) -> Option<u64> {
@@ -117,6 +133,9 @@ impl Running {
     }
 
     fn build(&mut self, slot: Slot, empty: Empty, step: &mut Step<'_>) {
+        if self.build_import(slot, step) {
+            return;
+        }
         let Ok(parent) = self.tip() else {
             return;
         };
@@ -128,8 +147,7 @@ impl Running {
             self.inputs.push_back(Input::Nothing(slot));
             return;
         }
-        self.pipeline.building = Some(slot);
-        self.pipeline.gather_until_ms = None;
+        self.pipeline.begin(slot);
         let hashes = self.recent_hashes(self.pipeline.tail.iter().map(|entry| entry.block.hash));
         let job = self.build_job(&parent, attributes, hashes, candidates, empty);
         self.send_work(Work::Build(Box::new(job)), Errand::Build, step);
@@ -210,6 +228,7 @@ impl Running {
         if let Some(fault) = outcome.fault {
             return Err(Fatal::at(HaltCode::Invariant, fault, slot.height.0));
         }
+        self.import_built(outcome.refused, step);
         let included: Vec<_> = outcome
             .block
             .iter()
@@ -242,6 +261,7 @@ impl Running {
             self.inputs.retain(|input| !matches!(input, Input::Built(other) | Input::Nothing(other) if *other == slot));
             self.discard(from, step)?;
         }
+        self.imports_go_on(step);
         Ok(())
     }
 
@@ -287,6 +307,7 @@ impl Running {
     /// Undoes blocks that lost their slots; their transactions return to the pool.
     fn discard(&mut self, from: Height, step: &mut Step<'_>) -> Result<(), Fatal> {
         let mut lost = false;
+        self.imports_discarded(from);
         while let Some(entry) = self.pipeline.tail.pop_back_if(|entry| entry.block.height() >= from) {
             self.pool.rewound(SlotId(entry.slot.attempt));
             lost = true;
@@ -301,6 +322,7 @@ impl Running {
             .map_err(|_| Fatal::at(HaltCode::Invariant, "a speculative tail cannot be rewound", from.0))?;
         self.withdraw_records(last, step);
         self.demand(step.now_ms);
+        self.imports_go_on(step);
         Ok(())
     }
 
@@ -318,6 +340,7 @@ impl Running {
         // The block may have raised the nonce of an account that sent nothing in it (EIP-7702).
         self.demand(step.now_ms);
         self.answer_waiting(&block, step);
+        self.import_committed(height, step);
         step.out.push(CoreEffect::Event(Event::Committed(Arc::new(CommittedBlock(resident)))));
         self.report(&block, step);
         self.development_committed(&block, step);

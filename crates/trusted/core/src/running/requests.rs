@@ -52,14 +52,10 @@ impl Running {
     fn recover(&mut self, raws: &mut Vec<Bytes>, recovering: &mut Vec<Recovering>, step: &mut Step<'_>) {
         let errand = Errand::Recover(core::mem::take(recovering));
         self.recovering += 1;
-        self.send_work(
-            Work::Recover { raws: core::mem::take(raws), max_bytes: self.spec.limits().max_transaction_size_bytes },
-            errand,
-            step,
-        );
+        self.send_work(Work::Recover { raws: core::mem::take(raws), spec: self.spec.clone() }, errand, step);
     }
 
-    fn accepts_writes(&self) -> Result<(), CoreError> {
+    pub(super) fn accepts_writes(&self) -> Result<(), CoreError> {
         if self.stopping {
             return Err(CoreError::Unavailable("the node is stopping"));
         }
@@ -81,6 +77,7 @@ impl Running {
             RequestBody::PoolContent { sender } => Ok(self.pool_content(caller, sender)),
             RequestBody::Load { height } => return self.load(id, height, step),
             RequestBody::LoadLogSection { last } => return self.load_log_section(id, last, step),
+            RequestBody::Import { block } => return self.import(id, block, step),
             RequestBody::Replay { height } => return self.rebuild(id, height, step),
             RequestBody::Development(request) => {
                 if !self.sees(caller, Resource::Development) {

@@ -1,11 +1,11 @@
 //! `testing_buildBlockV1` of the execution-apis specification: a block that is built and not kept.
 
-use alloy_consensus::Transaction as _;
+use alloy_consensus::{Header, Transaction as _};
 use alloy_eips::{eip2718::Encodable2718 as _, eip4895::Withdrawal};
 use alloy_primitives::{Address, B256, Bytes, U256};
-use cloister_core::{RequestBody, Response};
+use cloister_core::{RequestBody, Response, SeenBlock};
 use cloister_execution::{BlockAttributes, Built, Executed, ExecutionError, Parent, recover};
-use cloister_primitives::{Code, Height, RecoveredTransaction};
+use cloister_primitives::{ChainSpec, Code, Height, RecoveredTransaction};
 use cloister_rpc::{
     MethodCall, MethodInfo,
     calls::on_blocking_thread,
@@ -18,6 +18,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Table;
+
+/// Gas limit that geth's block builders wish for unless told otherwise.
+const WANTED_GAS_LIMIT: u64 = 60_000_000;
 
 /// Attributes of the block to build; unknown ones are left alone.
 #[derive(Deserialize)]
@@ -51,7 +54,11 @@ async fn build(call: MethodCall) -> RpcResult<Value> {
     let state = call.state_at(parent.height()).await?;
     let transactions = match raw {
         Some(raw) => given(&call, &raw)?,
-        None => pooled(&call).await?,
+        None => pooled(&call, &parent, attributes.timestamp.0).await?,
+    };
+    let gas_limit = match attributes.target_gas_limit {
+        Some(Field(limit)) => limit,
+        None => default_gas_limit(call.context.ledger.spec(), parent.header()),
     };
     let attributes = BlockAttributes {
         timestamp: attributes.timestamp.0,
@@ -60,7 +67,7 @@ async fn build(call: MethodCall) -> RpcResult<Value> {
         extra_data: extra_data.unwrap_or_default(),
         parent_beacon_block_root: attributes.parent_beacon_block_root.map(|Field(root)| root),
         withdrawals: attributes.withdrawals.unwrap_or_default(),
-        gas_limit: attributes.target_gas_limit.map_or(parent.header().gas_limit, |Field(limit)| limit),
+        gas_limit,
         base_fee_override: None,
     };
     let context = call.context.clone();
@@ -70,12 +77,21 @@ async fn build(call: MethodCall) -> RpcResult<Value> {
         let hashes = |height| context.ledger.reader(&caller).hash_at(Height(height));
         let on = Parent { header: parent.header(), hash: parent.hash() };
         let built = context.executor.assemble(on, attributes, view, &hashes, transactions);
-        let built = built.map_err(|error| errors::execution(&error))?;
+        let built = built.map_err(|error| match &error {
+            // What is wrong with a payload is no matter of how it was written.
+            ExecutionError::Rejected(refused) => errors::server_error(refused.to_string()),
+            _ => errors::execution(&error),
+        })?;
         let root = view.project().apply(&built.delta);
         let root = root.map_err(|error| errors::execution(&ExecutionError::State(error)))?;
         Ok(payload(built, root))
     })
     .await
+}
+
+/// Development networks keep their gas limit; on Ethereum's chains a proposer moves it towards its own wish.
+fn default_gas_limit(spec: &ChainSpec, parent: &Header) -> u64 {
+    if spec.is_imported() { spec.next_gas_limit(parent, WANTED_GAS_LIMIT) } else { parent.gas_limit }
 }
 
 fn given(call: &MethodCall, raw: &[Bytes]) -> RpcResult<Vec<RecoveredTransaction>> {
@@ -84,11 +100,17 @@ fn given(call: &MethodCall, raw: &[Bytes]) -> RpcResult<Vec<RecoveredTransaction
     recovered.collect()
 }
 
-async fn pooled(call: &MethodCall) -> RpcResult<Vec<RecoveredTransaction>> {
-    match call.request(RequestBody::PoolContent { sender: None }).await? {
-        Response::PoolContent { pending, .. } => Ok(pending),
-        _ => Err(errors::code(Code::Internal)),
-    }
+/// Those of the pool that pay the block's base fee. Blobs are not kept, so there are none to put beside a payload.
+async fn pooled(call: &MethodCall, parent: &SeenBlock, timestamp: u64) -> RpcResult<Vec<RecoveredTransaction>> {
+    let base_fee = call.context.ledger.spec().next_base_fee(parent.header(), timestamp).unwrap_or_default();
+    let Response::PoolContent { mut pending, .. } = call.request(RequestBody::PoolContent { sender: None }).await?
+    else {
+        return Err(errors::code(Code::Internal));
+    };
+    pending.retain(|transaction| {
+        transaction.effective_tip_per_gas(base_fee).is_some() && transaction.blob_versioned_hashes().is_none()
+    });
+    Ok(pending)
 }
 
 /// The answer of `engine_getPayloadV5` for a block.

@@ -6,7 +6,7 @@
 
 use alloy_primitives::map::{AddressHashMap, HashSet};
 use alloy_primitives::{Address, Log, U256};
-use alloy_rpc_types_trace::geth::{GethDefaultTracingOptions, GethTrace};
+use alloy_rpc_types_trace::geth::{GethDefaultTracingOptions, GethTrace, StructLog};
 use cloister_primitives::{Code, Rejected};
 use revm::bytecode::opcode::{SLOAD, SSTORE};
 use revm::context::result::{HaltReason, ResultAndState};
@@ -173,10 +173,13 @@ impl Recorder {
         let mut trace = trace.map_err(|error| fatal(error.to_string()))?;
         if let (GethTrace::Default(frame), DebugInspector::Default(recorded, _)) = (&mut trace, &self.inspector) {
             let words = errors_in_words(recorded);
-            for error in frame.struct_logs.iter_mut().filter_map(|log| log.error.as_mut()) {
-                if let Some(text) = words.get(error) {
+            for log in &mut frame.struct_logs {
+                if let Some(error) = &mut log.error
+                    && let Some(text) = words.get(error)
+                {
                     error.clone_from(text);
                 }
+                leave_out_empty(log);
             }
         }
         self.inspector.fuse().map_err(|error| fatal(error.to_string()))?;
@@ -212,6 +215,13 @@ impl Recorder {
         self.depth = self.depth.saturating_sub(1);
         self.keeps(self.frames.outputs * output_bytes, context)
     }
+}
+
+/// What geth leaves out of an instruction's entry: memory and return data where there is none yet, a refund of zero.
+fn leave_out_empty(log: &mut StructLog) {
+    log.memory.take_if(|memory| memory.is_empty());
+    log.return_data.take_if(|data| data.is_empty());
+    log.refund_counter.take_if(|refund| *refund == 0);
 }
 
 /// geth's words for what the library calls an error of an instruction.

@@ -54,20 +54,21 @@ impl BlockJson {
     fn size(&self) -> usize {
         let transactions: &[RecoveredTransaction] = self.block.whole().map_or(&[], |block| &block.transactions);
         let withdrawals = self.block.withdrawals().map(|list| list.length());
-        block_length(self.block.header(), transactions, withdrawals)
+        block_length(self.block.header(), transactions, self.block.ommers(), withdrawals)
     }
 }
 
-/// Length of the RLP of a block without uncles.
+/// Length of the RLP of a block.
 pub(crate) fn block_length(
     header: &Header,
     transactions: &[RecoveredTransaction],
+    ommers: &[Header],
     withdrawals: Option<usize>,
 ) -> usize {
-    const EMPTY_LIST: usize = 1;
     let list = |payload_length| alloy_rlp::Header { list: true, payload_length };
     let transactions = transactions.iter().map(|transaction| transaction.inner().length()).sum();
-    let payload = header.length() + list(transactions).length_with_payload() + EMPTY_LIST + withdrawals.unwrap_or(0);
+    let ommers = list(ommers.iter().map(|ommer| ommer.length()).sum()).length_with_payload();
+    let payload = header.length() + list(transactions).length_with_payload() + ommers + withdrawals.unwrap_or(0);
     list(payload).length_with_payload()
 }
 
@@ -75,16 +76,40 @@ impl Serialize for BlockJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let block = &self.block;
         let mut json = serializer.serialize_map(None)?;
-        header_fields(&mut json, block.header(), block.hash())?;
+        let fields = HeaderFields { header: block.header(), hash: block.hash() };
+        fields.fees(&mut json)?;
+        fields.facts(&mut json)?;
         json.serialize_entry("size", &Quantity::count(self.size()))?;
+        fields.state(&mut json)?;
         match self.bodies {
             Bodies::Hashes => json.serialize_entry("transactions", &Hashes(block))?,
             Bodies::Full => json.serialize_entry("transactions", &Full(block))?,
         }
-        json.serialize_entry::<_, [B256]>("uncles", &[])?;
+        fields.transactions_root(&mut json)?;
+        let uncles: Vec<B256> = block.ommers().iter().map(Header::hash_slow).collect();
+        json.serialize_entry("uncles", &uncles)?;
         if let Some(withdrawals) = block.withdrawals() {
             json.serialize_entry("withdrawals", withdrawals)?;
         }
+        fields.withdrawals_root(&mut json)?;
+        json.end()
+    }
+}
+
+/// An uncle as `eth_getUncleBy*` answers it: its block without what was in it.
+#[derive(Clone, Debug)]
+pub struct UncleJson(pub Header);
+
+impl Serialize for UncleJson {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut json = serializer.serialize_map(None)?;
+        let fields = HeaderFields { header: &self.0, hash: self.0.hash_slow() };
+        fields.fees(&mut json)?;
+        fields.facts(&mut json)?;
+        json.serialize_entry("size", &Quantity::count(block_length(&self.0, &[], &[], None)))?;
+        fields.state(&mut json)?;
+        fields.transactions_root(&mut json)?;
+        json.serialize_entry::<_, [B256]>("uncles", &[])?;
         json.end()
     }
 }
@@ -108,39 +133,76 @@ impl Serialize for Full<'_> {
 
 /// What a header shows; fields of later forks only where the header has them.
 pub(crate) fn header_fields<M: SerializeMap>(json: &mut M, header: &Header, hash: B256) -> Result<(), M::Error> {
-    if let Some(fee) = header.base_fee_per_gas {
-        json.serialize_entry("baseFeePerGas", &Quantity::from(fee))?;
+    let fields = HeaderFields { header, hash };
+    fields.fees(json)?;
+    fields.facts(json)?;
+    fields.state(json)?;
+    fields.transactions_root(json)?;
+    fields.withdrawals_root(json)
+}
+
+/// The fields of a header in the order of their names, as geth writes them, in parts between which a block has
+/// others.
+pub(crate) struct HeaderFields<'a> {
+    pub(crate) header: &'a Header,
+    pub(crate) hash: B256,
+}
+
+impl HeaderFields<'_> {
+    /// Before `calls` of a simulated block.
+    pub(crate) fn fees<M: SerializeMap>(&self, json: &mut M) -> Result<(), M::Error> {
+        if let Some(fee) = self.header.base_fee_per_gas {
+            json.serialize_entry("baseFeePerGas", &Quantity::from(fee))?;
+        }
+        if let Some(gas) = self.header.blob_gas_used {
+            json.serialize_entry("blobGasUsed", &Quantity::from(gas))?;
+        }
+        Ok(())
     }
-    if let Some(gas) = header.blob_gas_used {
-        json.serialize_entry("blobGasUsed", &Quantity::from(gas))?;
+
+    /// Before `size`.
+    pub(crate) fn facts<M: SerializeMap>(&self, json: &mut M) -> Result<(), M::Error> {
+        let header = self.header;
+        json.serialize_entry("difficulty", &header.difficulty)?;
+        if let Some(gas) = header.excess_blob_gas {
+            json.serialize_entry("excessBlobGas", &Quantity::from(gas))?;
+        }
+        json.serialize_entry("extraData", &HexBytes(&header.extra_data))?;
+        json.serialize_entry("gasLimit", &Quantity::from(header.gas_limit))?;
+        json.serialize_entry("gasUsed", &Quantity::from(header.gas_used))?;
+        json.serialize_entry("hash", &self.hash)?;
+        json.serialize_entry("logsBloom", &header.logs_bloom)?;
+        json.serialize_entry("miner", &header.beneficiary)?;
+        json.serialize_entry("mixHash", &header.mix_hash)?;
+        json.serialize_entry("nonce", &header.nonce)?;
+        json.serialize_entry("number", &Quantity::from(header.number))?;
+        if let Some(root) = header.parent_beacon_block_root {
+            json.serialize_entry("parentBeaconBlockRoot", &root)?;
+        }
+        json.serialize_entry("parentHash", &header.parent_hash)?;
+        json.serialize_entry("receiptsRoot", &header.receipts_root)?;
+        if let Some(hash) = header.requests_hash {
+            json.serialize_entry("requestsHash", &hash)?;
+        }
+        json.serialize_entry("sha3Uncles", &header.ommers_hash)
     }
-    json.serialize_entry("difficulty", &header.difficulty)?;
-    if let Some(gas) = header.excess_blob_gas {
-        json.serialize_entry("excessBlobGas", &Quantity::from(gas))?;
+
+    /// Before `transactions`.
+    pub(crate) fn state<M: SerializeMap>(&self, json: &mut M) -> Result<(), M::Error> {
+        json.serialize_entry("stateRoot", &self.header.state_root)?;
+        json.serialize_entry("timestamp", &Quantity::from(self.header.timestamp))
     }
-    json.serialize_entry("extraData", &HexBytes(&header.extra_data))?;
-    json.serialize_entry("gasLimit", &Quantity::from(header.gas_limit))?;
-    json.serialize_entry("gasUsed", &Quantity::from(header.gas_used))?;
-    json.serialize_entry("hash", &hash)?;
-    json.serialize_entry("logsBloom", &header.logs_bloom)?;
-    json.serialize_entry("miner", &header.beneficiary)?;
-    json.serialize_entry("mixHash", &header.mix_hash)?;
-    json.serialize_entry("nonce", &header.nonce)?;
-    json.serialize_entry("number", &Quantity::from(header.number))?;
-    if let Some(root) = header.parent_beacon_block_root {
-        json.serialize_entry("parentBeaconBlockRoot", &root)?;
+
+    /// Before `uncles` and `withdrawals`.
+    pub(crate) fn transactions_root<M: SerializeMap>(&self, json: &mut M) -> Result<(), M::Error> {
+        json.serialize_entry("transactionsRoot", &self.header.transactions_root)
     }
-    json.serialize_entry("parentHash", &header.parent_hash)?;
-    json.serialize_entry("receiptsRoot", &header.receipts_root)?;
-    if let Some(hash) = header.requests_hash {
-        json.serialize_entry("requestsHash", &hash)?;
+
+    /// Last of all.
+    pub(crate) fn withdrawals_root<M: SerializeMap>(&self, json: &mut M) -> Result<(), M::Error> {
+        match self.header.withdrawals_root {
+            Some(root) => json.serialize_entry("withdrawalsRoot", &root),
+            None => Ok(()),
+        }
     }
-    json.serialize_entry("sha3Uncles", &header.ommers_hash)?;
-    json.serialize_entry("stateRoot", &header.state_root)?;
-    json.serialize_entry("timestamp", &Quantity::from(header.timestamp))?;
-    json.serialize_entry("transactionsRoot", &header.transactions_root)?;
-    if let Some(root) = header.withdrawals_root {
-        json.serialize_entry("withdrawalsRoot", &root)?;
-    }
-    Ok(())
 }

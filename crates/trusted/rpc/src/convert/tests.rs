@@ -63,7 +63,7 @@ impl Serialize for BlockFields<'_> {
             .collect();
         let withdrawals = block.body.withdrawals.as_ref();
         let length = withdrawals.map(|list| list.length());
-        let size = block_length(&block.header, &transactions, length);
+        let size = block_length(&block.header, &transactions, &[], length);
         let mut json = serializer.serialize_map(None)?;
         header_fields(&mut json, &block.header, self.1)?;
         json.serialize_entry("size", &Quantity::count(size))?;

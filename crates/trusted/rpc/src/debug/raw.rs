@@ -37,12 +37,12 @@ fn encoded_receipt(seen: &SeenTransaction) -> Option<Bytes> {
     (seen.logs().count() == receipt.logs().len()).then(|| receipt.encoded_2718().into())
 }
 
-/// The list of header, transactions, uncles (there are none) and, from Shanghai on, withdrawals.
+/// The list of header, transactions, uncles and, from Shanghai on, withdrawals.
 fn encoded(block: &Block) -> Bytes {
     let payload_length = block.transactions.iter().map(|transaction| transaction.inner().length()).sum();
     let transactions = RlpHeader { list: true, payload_length };
-    let no_uncles = RlpHeader { list: true, payload_length: 0 };
-    let body = transactions.length_with_payload() + no_uncles.length_with_payload();
+    let uncles = block.ommers.length();
+    let body = transactions.length_with_payload() + uncles;
     let withdrawals = block.withdrawals.as_ref().map_or(0, |withdrawals| withdrawals.length());
     let list = RlpHeader { list: true, payload_length: block.header.length() + body + withdrawals };
     let mut out = Vec::with_capacity(list.length_with_payload());
@@ -52,7 +52,7 @@ fn encoded(block: &Block) -> Bytes {
     for transaction in &block.transactions {
         transaction.inner().encode(&mut out);
     }
-    no_uncles.encode(&mut out);
+    block.ommers.encode(&mut out as &mut dyn BufMut);
     if let Some(withdrawals) = &block.withdrawals {
         withdrawals.encode(&mut out as &mut dyn BufMut);
     }

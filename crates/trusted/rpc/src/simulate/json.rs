@@ -6,7 +6,7 @@ use cloister_execution::{CallResult, Ending, SimulatedBlock, SimulatedLog};
 use cloister_primitives::{Block, Code, RecoveredTransaction};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use crate::convert::{Bodies, HexBytes, LogJson, Place, Quantity, TransactionJson, block_length, header_fields};
+use crate::convert::{Bodies, HeaderFields, HexBytes, LogJson, Place, Quantity, TransactionJson, block_length};
 
 /// A call of a simulation ended in an exceptional halt.
 const HALTED: i32 = -32015;
@@ -29,7 +29,7 @@ impl SimulatedBlockJson {
 
     fn size(&self) -> usize {
         let withdrawals = self.block().withdrawals.as_ref().map(|list| list.length());
-        block_length(&self.block().header, &self.block().transactions, withdrawals)
+        block_length(&self.block().header, &self.block().transactions, &[], withdrawals)
     }
 
     fn place(&self, index: usize) -> Place {
@@ -46,8 +46,15 @@ impl Serialize for SimulatedBlockJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let block = self.block();
         let mut json = serializer.serialize_map(None)?;
-        header_fields(&mut json, &block.header, block.hash)?;
+        let fields = HeaderFields { header: &block.header, hash: block.hash };
+        fields.fees(&mut json)?;
+        let calls = self.transactions().zip(&self.simulated.calls);
+        let calls =
+            calls.map(|((place, transaction), result)| CallJson { place, hash: *transaction.tx_hash(), result });
+        json.serialize_entry("calls", &calls.collect::<Vec<_>>())?;
+        fields.facts(&mut json)?;
         json.serialize_entry("size", &Quantity::count(self.size()))?;
+        fields.state(&mut json)?;
         match self.bodies {
             Bodies::Hashes => {
                 let hashes: Vec<B256> = self.transactions().map(|(_, transaction)| *transaction.tx_hash()).collect();
@@ -59,14 +66,12 @@ impl Serialize for SimulatedBlockJson {
                 json.serialize_entry("transactions", &shown.collect::<Vec<_>>())?;
             }
         }
+        fields.transactions_root(&mut json)?;
         json.serialize_entry::<_, [B256]>("uncles", &[])?;
         if let Some(withdrawals) = &block.withdrawals {
             json.serialize_entry("withdrawals", withdrawals)?;
         }
-        let calls = self.transactions().zip(&self.simulated.calls);
-        let calls =
-            calls.map(|((place, transaction), result)| CallJson { place, hash: *transaction.tx_hash(), result });
-        json.serialize_entry("calls", &calls.collect::<Vec<_>>())?;
+        fields.withdrawals_root(&mut json)?;
         json.end()
     }
 }
