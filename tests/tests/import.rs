@@ -252,10 +252,10 @@ const FIXED_LATE: [(&str, Change); 19] = [
     ("extraData", |header| header.extra_data = vec![1; 33].into()),
     ("nonce", |header| header.nonce = B64::repeat_byte(1)),
     ("baseFeePerGas", |header| header.base_fee_per_gas = header.base_fee_per_gas.map(|fee| fee + 1)),
-    ("withdrawalsRoot", |header| header.withdrawals_root = Some(B256::ZERO)),
-    ("blobGasUsed", |header| header.blob_gas_used = Some(131_072)),
+    ("blobGasUsed", |header| header.blob_gas_used = Some(131_072 * 2)),
     ("excessBlobGas", |header| header.excess_blob_gas = Some(1)),
     ("stateRoot", |header| header.parent_beacon_block_root = Some(B256::repeat_byte(9))),
+    ("withdrawalsRoot", |header| header.withdrawals_root = Some(B256::repeat_byte(9))),
     ("requestsHash", |header| header.requests_hash = Some(B256::ZERO)),
 ];
 
@@ -284,6 +284,7 @@ fn each_field_wrong_in_turn() {
         let mut block = bench.block(index);
         change(&mut block.header);
         let height = if field == "number" { index + 2 } else { index + 1 };
+        assert_ne!(block.header, bench.block(index).header, "{field} is as it was");
         let words = format!("block {height}: {field}: expected ");
         assert_stops(bench.import(&bench.ending_with(index, &block)), WRONG_BLOCK, &[&words, ", found "]);
     }

@@ -71,8 +71,12 @@ fn call_tracer(config: Value) -> Value {
 fn comparable(mut trace: Value) -> Value {
     if let Some(steps) = trace.get_mut("structLogs").and_then(Value::as_array_mut) {
         for step in steps {
+            let step = step.as_object_mut().expect("a step");
             // anvil says it in Rust.
-            step.as_object_mut().expect("a step").remove("error");
+            step.remove("error");
+            // What is empty geth leaves out, and anvil does not.
+            let empty = [("refund", json!(0)), ("returnData", json!("0x")), ("memory", json!([]))];
+            step.retain(|name, value| !empty.iter().any(|(empty, nothing)| name == empty && value == nothing));
         }
     } else if trace.get("calls").is_some() || trace.get("from").is_some() {
         // anvil leaves out what the transaction itself costs.

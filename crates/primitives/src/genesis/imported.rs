@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_mark_leaves_everything_else_as_it_was() {
-        let json = r#"{"config":{"chainId":1,"terminalTotalDifficulty":58750000000000000000000},
+        let json = r#"{"config":{"chainId":77,"terminalTotalDifficulty":58750000000000000000000},
             "gasLimit":"0x1388","difficulty":"0x20000","alloc":{}}"#;
         let marked = mark_imported(json).unwrap();
         assert!(marked.contains("58750000000000000000000"), "{marked}");
@@ -55,7 +55,7 @@ mod tests {
         assert!(core::mem::take(&mut genesis.config.cloister.imported));
         assert!(genesis == Genesis::parse(json).unwrap().0);
         assert_eq!(mark_imported(&marked).unwrap(), marked);
-        let own = json.replace("\"chainId\":1", "\"chainId\":1,\"cloister\":{\"development\":true}");
+        let own = json.replace("\"chainId\":77", "\"chainId\":77,\"cloister\":{\"development\":true}");
         let error = mark_imported(&own).unwrap_err().to_string();
         assert!(error.starts_with("config.cloister.development: "), "{error}");
     }

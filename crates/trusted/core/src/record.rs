@@ -188,3 +188,46 @@ fn decode_transaction(raw: &[u8], sender: Address) -> Result<RecoveredTransactio
     let transaction = Transaction::decode_2718_exact(raw).map_err(|_| RecordError::Inconsistent)?;
     Ok(Arc::new(Recovered::new_unchecked(transaction, sender)))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn record(ommers: Vec<Header>) -> BlockRecord {
+        let header = Header { number: 7, ..Header::default() };
+        let block = Block {
+            hash: header.hash_slow(),
+            header,
+            commitments: Commitments::open(B256::ZERO, B256::ZERO, B256::ZERO),
+            transactions: Vec::new(),
+            receipts: Vec::new(),
+            ommers,
+            withdrawals: None,
+        };
+        BlockRecord { block: Arc::new(block), patches: StateDelta::default(), delta: Arc::default() }
+    }
+
+    #[test]
+    fn only_records_with_ommers_have_the_second_version() {
+        let (plain, mined) = (record(Vec::new()), record(vec![Header::default()]));
+        for (record, version) in [(&plain, VERSION), (&mined, VERSION_WITH_OMMERS)] {
+            let bytes = record.encode();
+            assert_eq!(bytes.len(), record.encoded_len());
+            assert_eq!(BlockRecord::decode(&bytes).unwrap(), *record);
+            assert_eq!(record.stored().version, version);
+        }
+    }
+
+    #[test]
+    fn versions_and_contents_have_to_agree() {
+        let decoded = |change: fn(&mut Stored)| {
+            let mut stored = record(vec![Header::default()]).stored();
+            change(&mut stored);
+            BlockRecord::decode(&alloy_rlp::encode(&stored)).unwrap_err()
+        };
+        assert_eq!(decoded(|stored| stored.version = VERSION), RecordError::Inconsistent);
+        assert_eq!(decoded(|stored| stored.ommers = None), RecordError::Inconsistent);
+        assert_eq!(decoded(|stored| stored.version = 3), RecordError::Version(3));
+    }
+}

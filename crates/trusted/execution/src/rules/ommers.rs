@@ -54,3 +54,7 @@ pub(crate) fn check_ommers(
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "ommers_tests.rs"]
+mod tests;

@@ -50,7 +50,8 @@ fn a_child_in_which_nothing_is_wrong_is_right_in_every_fork() {
 
 #[test]
 fn each_field_that_is_wrong_is_named() {
-    let changes: [(&str, fn(&mut Header)); 17] = [
+    type Change = fn(&mut Header);
+    let changes: [(&str, Change); 17] = [
         ("number", |header| header.number = 2),
         ("parentHash", |header| header.parent_hash = B256::ZERO),
         ("timestamp", |header| header.timestamp = 0),

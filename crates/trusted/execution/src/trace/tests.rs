@@ -182,7 +182,9 @@ fn instructions_carry_stack_storage_and_gas() {
     let frame = instructions(&world, &block, options);
     assert_eq!(frame.struct_logs.len(), 3);
     let store = &frame.struct_logs[2];
-    assert_eq!((&store.stack, &store.storage, &store.memory), (&None, &None, &Some(vec![])));
+    // As in geth, what is empty is left out.
+    assert_eq!((&store.stack, &store.storage, &store.memory), (&None, &None, &None));
+    assert_eq!((&store.refund_counter, &store.return_data), (&None, &None));
     assert_eq!(frame.gas, block.1.receipts[0].cumulative_gas_used());
 }
 
