@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use alloy_evm::{Evm, EvmEnv, EvmFactory};
 use alloy_primitives::{Address, Bytes, TxKind, U256, address, hex};
-use cloister_primitives::GasSchedule;
 use cloister_execution::{CloisterEvmFactory, Open};
+use cloister_primitives::GasSchedule;
 use eyre::{Result, ensure};
 use revm::context::{BlockEnv, CfgEnv, TxEnv};
 use revm::database::{CacheDB, EmptyDB};

@@ -1,6 +1,8 @@
 //! A development chain's genesis as a file in geth's format.
 
-use cloister_primitives::{ChainSpec, DevChain, EthereumHardfork, ForkCondition, Genesis, GenesisError};
+use cloister_primitives::{
+    ChainSpec, Confidentiality, DevChain, EthereumHardfork, ForkCondition, GasSchedule, Genesis, GenesisError,
+};
 use serde_json::{Map, Value, json};
 
 /// Keys of `config` that activate forks; Petersburg and Constantinople are two of them.
@@ -68,11 +70,17 @@ fn config(genesis: &Genesis) -> Value {
         keys.insert("terminalTotalDifficulty".to_owned(), 0.into());
     }
     let mut ours = json!({
-        "confidentiality": "off",
+        "confidentiality": match config.cloister.confidentiality {
+            Confidentiality::Off => "off",
+            Confidentiality::On => "on",
+        },
         "development": config.cloister.development,
         "imported": config.cloister.imported,
         "allowEqualTimestamps": config.cloister.allow_equal_timestamps,
     });
+    if config.cloister.gas_schedule == GasSchedule::Flat {
+        ours["gasSchedule"] = "flat".into();
+    }
     if let Some(fee) = config.cloister.fixed_base_fee {
         ours["baseFee"] = json!({ "fixed": quantity(fee) });
     }

@@ -11,8 +11,8 @@ use clap::Args;
 use cloister_devtools::{DevAccounts, MAX_ACCOUNTS, TEST_MNEMONIC};
 use cloister_node::ExitCode;
 use cloister_primitives::{
-    BaseFeePolicy, ChainSpec, DEVELOPMENT_CHAIN_ID, DEVELOPMENT_GAS_LIMIT, DevBaseFee, DevChain, Genesis,
-    GenesisAccount, HardforkName, mark_imported,
+    BaseFeePolicy, ChainSpec, Confidentiality, DEVELOPMENT_CHAIN_ID, DEVELOPMENT_GAS_LIMIT, DevBaseFee, DevChain,
+    Genesis, GenesisAccount, HardforkName, mark_imported,
 };
 
 use crate::{
@@ -74,6 +74,10 @@ pub(crate) struct ChainArgs {
     #[arg(long, conflicts_with = "code_size_limit")]
     pub(crate) disable_code_size_limit: bool,
 
+    /// Show each caller what concerns the accounts he signed in with, and nothing else; without development methods
+    #[arg(long)]
+    pub(crate) confidential: bool,
+
     /// Time of the genesis block, seconds since 1970 [default: now]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timestamp: Option<u64>,
@@ -81,7 +85,7 @@ pub(crate) struct ChainArgs {
     /// Genesis file in geth's format, instead of the chain that the other flags describe
     #[arg(long, visible_alias = "init", value_name = "FILE",
           conflicts_with_all = ["chain_id", "gas_limit", "base_fee", "hardfork", "code_size_limit",
-                                "disable_code_size_limit", "timestamp"])]
+                                "disable_code_size_limit", "confidential", "timestamp"])]
     pub(crate) genesis: Option<PathBuf>,
 }
 
@@ -158,6 +162,7 @@ impl ChainArgs {
             gas_limit: self.gas_limit.unwrap_or(DEVELOPMENT_GAS_LIMIT),
             code_size_limit: self.code_size_override(),
             base_fee,
+            confidentiality: if self.confidential { Confidentiality::On } else { Confidentiality::Off },
             timestamp: self.timestamp.unwrap_or_else(now_s),
             alloc,
         }

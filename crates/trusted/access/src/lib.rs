@@ -107,6 +107,8 @@ enum Policy {
     /// Confidentiality is off: everyone sees what everyone would see on Ethereum.
     #[default]
     Open,
+    /// Everyone sees what concerns the accounts that he proved to control, and what is declassified.
+    Confidential,
 }
 
 /// The choke point.
@@ -133,6 +135,19 @@ impl Access {
         Self { policy: Policy::Open, development }
     }
 
+    /// Rules of a chain whose confidentiality is on. It has no development methods: they would show, or change,
+    /// everything.
+    #[must_use]
+    pub const fn confidential() -> Self {
+        Self { policy: Policy::Confidential, development: Development::Refused }
+    }
+
+    /// Whether there is anything that some may see and others not.
+    #[must_use]
+    pub const fn is_confidential(&self) -> bool {
+        matches!(self.policy, Policy::Confidential)
+    }
+
     /// Whether there is no log that `caller` may not see, so that an index over all logs may decide which blocks are
     /// read for a query of his. Otherwise what is read, and how long it takes, would tell where logs match that he may
     /// not see.
@@ -140,6 +155,7 @@ impl Access {
     pub const fn sees_every_log(&self, _caller: &Caller) -> bool {
         match self.policy {
             Policy::Open => true,
+            Policy::Confidential => false,
         }
     }
 
@@ -152,8 +168,57 @@ impl Access {
                 _ => Visibility::Absent,
             },
             (Policy::Open, _) => Visibility::Full,
+            (Policy::Confidential, resource) => concerning(caller, resource),
         }
     }
+}
+
+impl Caller {
+    /// Whether the caller proved to control this account.
+    #[must_use]
+    pub fn controls(&self, account: Address) -> bool {
+        match self {
+            Self::Session(accounts) => accounts.contains(&account),
+            Self::Anonymous | Self::Development => false,
+        }
+    }
+}
+
+/// What a caller sees on a confidential chain without a grant or a rule that says more.
+fn concerning(caller: &Caller, resource: Resource<'_>) -> Visibility {
+    let if_controlled = |account| if caller.controls(account) { Visibility::Full } else { Visibility::Absent };
+    match resource {
+        Resource::Header => Visibility::Full,
+        Resource::Transaction(facts) | Resource::Receipt(facts) => participation(caller, facts),
+        Resource::Log { topics, .. } => {
+            let concerned = topics.iter().skip(1).filter_map(address_of).any(|account| caller.controls(account));
+            if concerned { Visibility::Full } else { Visibility::Absent }
+        }
+        Resource::Account(account) | Resource::Code(account) => if_controlled(account),
+        // Code that nobody is known to be allowed to ask may ask others in his name: only accounts of the caller's own.
+        Resource::Call { from, to } if to.is_some_and(|to| caller.controls(to)) => if_controlled(from),
+        Resource::Call { .. } => Visibility::Absent,
+        Resource::Pool { sender } => if_controlled(sender),
+        // What runs on the way to a result, and what a proof's neighbours hash to, concerns others too.
+        Resource::Storage(_) | Resource::Proof(_) | Resource::Trace(_) | Resource::Development => Visibility::Absent,
+    }
+}
+
+/// Senders see all of their transactions, recipients all but what belongs to the sender alone.
+fn participation(caller: &Caller, facts: TransactionFacts) -> Visibility {
+    if caller.controls(facts.sender) {
+        return Visibility::Full;
+    }
+    match facts.recipient {
+        Some(recipient) if caller.controls(recipient) => Visibility::Redacted,
+        _ => Visibility::Absent,
+    }
+}
+
+/// The account that an indexed topic of type `address` names (ABI: twelve zero bytes before it).
+fn address_of(topic: &B256) -> Option<Address> {
+    let (padding, address) = topic.split_at(12);
+    padding.iter().all(|byte| *byte == 0).then(|| Address::from_slice(address))
 }
 
 #[cfg(test)]
@@ -177,6 +242,75 @@ mod tests {
             }
             assert_eq!(access.view(&caller, Resource::Development), Visibility::Absent);
         }
+    }
+
+    fn session(accounts: &[Address]) -> Caller {
+        Caller::Session(accounts.into())
+    }
+
+    const ALICE: Address = Address::repeat_byte(0xa1);
+    const BOB: Address = Address::repeat_byte(0xb0);
+    const CAROL: Address = Address::repeat_byte(0xca);
+
+    #[test]
+    fn participants_see_their_transactions_and_only_senders_what_is_the_senders() {
+        let access = Access::confidential();
+        let facts = TransactionFacts { sender: ALICE, recipient: Some(BOB) };
+        for resource in [Resource::Transaction(facts), Resource::Receipt(facts)] {
+            assert_eq!(access.view(&session(&[ALICE]), resource), Visibility::Full);
+            assert_eq!(access.view(&session(&[CAROL, ALICE]), resource), Visibility::Full);
+            assert_eq!(access.view(&session(&[BOB]), resource), Visibility::Redacted);
+            for caller in [session(&[CAROL]), session(&[]), Caller::Anonymous, Caller::Development] {
+                assert_eq!(access.view(&caller, resource), Visibility::Absent);
+            }
+        }
+        let creation = TransactionFacts { sender: ALICE, recipient: None };
+        assert_eq!(access.view(&session(&[Address::ZERO]), Resource::Receipt(creation)), Visibility::Absent);
+    }
+
+    #[test]
+    fn logs_concern_the_accounts_in_their_indexed_topics() {
+        let access = Access::confidential();
+        let kind = B256::repeat_byte(7);
+        let log = |topics| Resource::Log { address: CAROL, topics, height: Height(3) };
+        let topics = [kind, ALICE.into_word(), BOB.into_word()];
+        assert_eq!(access.view(&session(&[BOB]), log(&topics)), Visibility::Full);
+        assert_eq!(access.view(&session(&[CAROL]), log(&topics)), Visibility::Absent, "the contract itself");
+        assert_eq!(access.view(&Caller::Anonymous, log(&topics)), Visibility::Absent);
+        // The first topic names the event, whatever it looks like; longer words are no addresses.
+        assert_eq!(access.view(&session(&[ALICE]), log(&[ALICE.into_word()])), Visibility::Absent);
+        let mut word = ALICE.into_word();
+        word.0[0] = 1;
+        assert_eq!(access.view(&session(&[ALICE]), log(&[kind, word])), Visibility::Absent);
+    }
+
+    #[test]
+    fn accounts_calls_and_pool_are_their_owners_and_the_rest_is_nobodys() {
+        let access = Access::confidential();
+        let (alice, bob) = (session(&[ALICE]), session(&[BOB]));
+        for resource in [
+            Resource::Account(ALICE),
+            Resource::Code(ALICE),
+            Resource::Pool { sender: ALICE },
+            Resource::Call { from: ALICE, to: Some(ALICE) },
+        ] {
+            assert_eq!(access.view(&alice, resource), Visibility::Full);
+            for other in [&bob, &Caller::Anonymous] {
+                assert_eq!(access.view(other, resource), Visibility::Absent);
+            }
+        }
+        let facts = TransactionFacts { sender: ALICE, recipient: None };
+        for resource in [
+            Resource::Call { from: ALICE, to: Some(BOB) },
+            Resource::Call { from: ALICE, to: None },
+            Resource::Storage(ALICE),
+            Resource::Proof(ALICE),
+            Resource::Trace(facts),
+            Resource::Development,
+        ] {
+            assert_eq!(access.view(&alice, resource), Visibility::Absent);
+        }
+        assert_eq!(access.view(&Caller::Anonymous, Resource::Header), Visibility::Full);
     }
 
     #[test]

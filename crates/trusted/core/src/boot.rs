@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use cloister_access::{Access, Development};
 use cloister_boundary::{FromEnclave, HaltCode, ReadId, StartInfo, StoredSnapshot, ToEnclave};
-use cloister_execution::{Executor, Open};
-use cloister_primitives::Height;
+use cloister_execution::{Executor, Open, TopOnly};
+use cloister_primitives::{ChainSpec, Confidentiality, Height};
 
 use crate::{
     BlockRecord, CoreOptions, Fatal, Ledger, Opened,
@@ -52,13 +52,16 @@ impl Boot {
             origin.spec.clone(),
             origin.keys.clone(),
             origin.state.clone(),
-            Access::open(development),
+            match origin.spec.confidentiality() {
+                Confidentiality::Off => Access::open(development),
+                Confidentiality::On => Access::confidential(),
+            },
             options.resident,
         );
         let snapshot =
             info.snapshots.last().map(|snapshot| SnapshotReplay::new(origin.keys.clone(), *snapshot, options.history));
         Ok(Self {
-            executor: Arc::new(Executor::new(origin.spec.clone(), Arc::new(Open))),
+            executor: Arc::new(executor(&origin.spec)),
             replay: Replay::new(origin.keys.clone(), origin.genesis.block.header.parent_hash),
             last: info.log.last,
             snapshots: info.snapshots,
@@ -210,5 +213,13 @@ fn check_bounds(info: &StartInfo) -> Result<(), Fatal> {
             Ok(())
         }
         _ => damaged("the stored log does not start at the genesis block"),
+    }
+}
+
+fn executor(spec: &Arc<ChainSpec>) -> Executor {
+    let executor = Executor::new(spec.clone(), Arc::new(Open));
+    match spec.confidentiality() {
+        Confidentiality::Off => executor,
+        Confidentiality::On => executor.with_query_guard(Arc::new(TopOnly)),
     }
 }

@@ -33,6 +33,9 @@ impl StoredBlock {
     }
 }
 
+/// How far apart the log numbers of two transactions in a block are on a confidential chain.
+const LOG_NUMBERS_PER_TRANSACTION: u64 = 1 << 16;
+
 /// What one caller may read.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
@@ -366,6 +369,17 @@ impl SeenTransaction {
             .flatten()
     }
 
+    /// Gas used by the block up to and including this transaction, as its receipt says; by this transaction alone where
+    /// the rest is not the caller's to know.
+    #[must_use]
+    pub fn cumulative_gas_used(&self) -> u64 {
+        if self.block.access.is_confidential() {
+            return self.gas_used();
+        }
+        let receipts = &self.block.block().receipts;
+        receipts.get(self.index as usize).map_or(0, |receipt| receipt.cumulative_gas_used())
+    }
+
     /// Gas used by this transaction alone.
     #[must_use]
     pub fn gas_used(&self) -> u64 {
@@ -374,6 +388,15 @@ impl SeenTransaction {
         let index = self.index as usize;
         let before = index.checked_sub(1).map_or(0, cumulative);
         cumulative(index).saturating_sub(before)
+    }
+
+    /// Number of the first log. Where not everybody sees all logs, numbers leave room for any that are not shown: how
+    /// many logs the transactions before this one have is not the caller's to know.
+    fn first_log_index(&self) -> u64 {
+        if self.block.access.is_confidential() {
+            return u64::from(self.index) * LOG_NUMBERS_PER_TRANSACTION;
+        }
+        self.block.resident.first_log(self.index as usize)
     }
 
     /// The logs the caller may see.
@@ -386,11 +409,12 @@ impl SeenTransaction {
             .map(|receipt| receipt.logs())
             .unwrap_or_default()
             .iter()
-            .zip(self.block.resident.first_log(index)..)
-            .filter(move |(log, _)| {
+            .filter(move |log| {
                 let resource = Resource::Log { address: log.address, topics: log.topics(), height };
                 self.block.access.view(&self.block.caller, resource).is_visible()
             })
+            // On an open chain nothing is left out, so this counts all logs.
+            .zip(self.first_log_index()..)
             .map(|(log, log_index)| SeenLog { log, log_index })
     }
 }

@@ -9,7 +9,7 @@ use alloy_consensus::Header;
 use alloy_primitives::{B256, Bytes};
 use cloister_crypto::Nonce;
 use cloister_execution::{
-    BlockAttributes, BlockHashes, Built, ExecutionError, Executor, Parent, ValidTx, recover, recover_with_blobs,
+    BlockAttributes, BlockHashes, Built, ExecutionError, Executor, Parent, Salts, ValidTx, recover, recover_with_blobs,
 };
 use cloister_keys::{BlockAad, LedgerKeys, SnapshotAad};
 use cloister_ordering::Empty;
@@ -96,6 +96,8 @@ pub struct BuildJob {
     pub candidates: Vec<ValidTx>,
     /// What to do when none can be included.
     pub empty: Empty,
+    /// What hides the block's roots; `None` where the chain hides nothing.
+    pub salts: Option<Salts>,
 }
 
 /// A block was built, or nothing was there to include, or the machine is broken.
@@ -199,7 +201,7 @@ impl BuildJob {
         let Ok(view) = self.state.view(Height(self.parent.number)) else {
             return BuildOutcome::fault("the parent's state is gone");
         };
-        let (state, empty) = (self.state.clone(), self.empty);
+        let (state, empty, salts) = (self.state.clone(), self.empty, self.salts);
         let Ok(built) = self.execute(&view) else {
             return BuildOutcome::fault("a block could not be executed");
         };
@@ -211,7 +213,12 @@ impl BuildJob {
         let Ok(state_root) = state.apply(height, &built.delta) else {
             return BuildOutcome::fault("a block's delta does not fit the state");
         };
-        let (block, delta) = built.seal(state_root).into_block();
+        let executed = built.seal(state_root);
+        let executed = match &salts {
+            Some(salts) => executed.conceal(salts),
+            None => executed,
+        };
+        let (block, delta) = executed.into_block();
         BuildOutcome { block: Some((Arc::new(block), Arc::new(delta))), evicted, ..BuildOutcome::default() }
     }
 

@@ -10,7 +10,9 @@ use alloy_evm::block::{BlockExecutionError, BlockExecutor, BlockValidationError}
 use alloy_evm::eth::{EthBlockExecutionCtx, EthBlockExecutor, EthTxResult};
 use alloy_evm::{Evm as _, EvmFactory as _};
 use alloy_primitives::{Address, Bytes, Log};
-use cloister_primitives::{ChainSpec, Code, EthereumHardfork, RecoveredTransaction, Rejected, Transaction};
+use cloister_primitives::{
+    ChainSpec, Code, Confidentiality, EthereumHardfork, RecoveredTransaction, Rejected, Transaction,
+};
 use cloister_state::StateView;
 use revm::Inspector;
 use revm::context::result::HaltReason;
@@ -34,6 +36,8 @@ use crate::validate::ValidTx;
 pub struct Executor {
     pub(crate) spec: Arc<ChainSpec>,
     pub(crate) factory: CloisterEvmFactory,
+    /// For calls, which are part of no block.
+    pub(crate) queries: CloisterEvmFactory,
     pub(crate) codes: Arc<CodeCache>,
 }
 
@@ -79,7 +83,15 @@ impl Executor {
     #[must_use]
     pub fn new(spec: Arc<ChainSpec>, guard: Arc<dyn FrameGuard>) -> Self {
         let factory = CloisterEvmFactory::new(guard, spec.gas_schedule());
-        Self { spec, factory, codes: Arc::default() }
+        let queries = factory.clone();
+        Self { spec, factory, queries, codes: Arc::default() }
+    }
+
+    /// The same executor, with another guard for frames of calls, which are part of no block.
+    #[must_use]
+    pub fn with_query_guard(mut self, guard: Arc<dyn FrameGuard>) -> Self {
+        self.queries = CloisterEvmFactory::new(guard, self.spec.gas_schedule());
+        self
     }
 
     /// The chain.
@@ -128,9 +140,17 @@ impl Executor {
             }
             match include(&mut run, candidate.transaction())? {
                 Fate::Included(used, logged) => {
-                    gas_left -= if self.spec.is_development() { used } else { gas };
+                    let (taken, bytes) = match self.spec.confidentiality() {
+                        Confidentiality::Off => {
+                            let taken = if self.spec.is_development() { used } else { gas };
+                            (taken, RecordBytes::of(&candidate, used, logged))
+                        }
+                        // Which transactions are in a block says nothing about what those before them did.
+                        Confidentiality::On => (gas, RecordBytes::at_most(&candidate)),
+                    };
+                    gas_left -= taken;
                     blob_gas_left -= blob_gas;
-                    bytes_left = bytes_left.saturating_sub(RecordBytes::of(&candidate, used, logged));
+                    bytes_left = bytes_left.saturating_sub(bytes);
                     built.0.push(candidate.into_transaction());
                 }
                 Fate::Deferred => deferred.push(candidate),

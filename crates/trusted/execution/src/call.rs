@@ -172,7 +172,7 @@ impl Executor {
         let prepared = self.prepare(env, request)?;
         let database = self.call_database(view, env)?;
         let sender = prepared.transaction.caller;
-        let mut evm = self.factory.create_evm_with_inspector(database, prepared.environment, inspector);
+        let mut evm = self.queries.create_evm_with_inspector(database, prepared.environment, inspector);
         if let Some(moves) = prepared.moves {
             evm.move_precompiles(moves);
         }
@@ -200,7 +200,7 @@ impl Executor {
         let mut transaction = prepared.transaction.clone();
         transaction.gas_limit = gas_limit;
         let sender = transaction.caller;
-        let mut evm = self.factory.create_evm(database, prepared.environment.clone());
+        let mut evm = self.queries.create_evm(database, prepared.environment.clone());
         if let Some(moves) = &prepared.moves {
             evm.move_precompiles(moves.clone());
         }

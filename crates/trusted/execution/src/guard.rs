@@ -61,6 +61,25 @@ pub struct FrameFacts<'a> {
     pub input: &'a [u8],
 }
 
+/// The guard of queries on a confidential chain without rules: what a call's top frame may be has been decided
+/// before, and nothing that it calls is anybody's to ask.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TopOnly;
+
+impl FrameGuard for TopOnly {
+    fn admit(&self, frame: &FrameFacts<'_>) -> Admission {
+        let is_precompile = frame.code_address.is_some_and(|address| is_precompile(&address));
+        if frame.depth == 0 || is_precompile { Admission::Admitted } else { Admission::Refused }
+    }
+}
+
+/// Precompiles compute from what they are given and nothing else.
+fn is_precompile(address: &Address) -> bool {
+    // 0x01 to 0x11, and 0x0100 (EIP-7951).
+    let word = U256::from_be_slice(address.as_slice());
+    (U256::from(1)..=U256::from(0x11)).contains(&word) || word == U256::from(0x100)
+}
+
 /// The guard that admits everything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Open;
@@ -68,5 +87,30 @@ pub struct Open;
 impl FrameGuard for Open {
     fn admit(&self, _frame: &FrameFacts<'_>) -> Admission {
         Admission::Admitted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_rules_a_query_reaches_precompiles_and_nobody_else() {
+        let frame = |depth, code_address| FrameFacts {
+            kind: FrameKind::StaticCall,
+            depth,
+            caller: Address::ZERO,
+            storage_address: Some(code_address),
+            code_address: Some(code_address),
+            value: U256::ZERO,
+            is_static: true,
+            input: &[],
+        };
+        let contract = Address::repeat_byte(7);
+        assert_eq!(TopOnly.admit(&frame(0, contract)), Admission::Admitted);
+        assert_eq!(TopOnly.admit(&frame(1, contract)), Admission::Refused);
+        assert_eq!(TopOnly.admit(&frame(1, Address::with_last_byte(1))), Admission::Admitted);
+        assert_eq!(TopOnly.admit(&frame(1, Address::with_last_byte(0x12))), Admission::Refused);
+        assert_eq!(TopOnly.admit(&frame(1, Address::ZERO)), Admission::Refused);
     }
 }

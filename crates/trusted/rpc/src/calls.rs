@@ -18,7 +18,7 @@ use cloister_execution::{
     BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, StateOverrides, halt_message,
     revert_message,
 };
-use cloister_primitives::{Code, Height};
+use cloister_primitives::{Code, Confidentiality, Height};
 use cloister_state::StateView;
 use jsonrpsee::{core::RegisterMethodError, types::ErrorObjectOwned};
 use serde::Serialize;
@@ -108,13 +108,22 @@ impl Execution {
     }
 
     /// Adds what the call shall see differently.
-    #[must_use]
-    pub fn with_overrides(mut self, state: Option<StateOverridesArg>, block: Option<BlockOverridesArg>) -> Self {
+    ///
+    /// # Errors
+    /// On a confidential chain nobody asks what would be if a contract were another one.
+    pub fn with_overrides(
+        mut self,
+        state: Option<StateOverridesArg>,
+        block: Option<BlockOverridesArg>,
+    ) -> RpcResult<Self> {
+        if (state.is_some() || block.is_some()) && self.ledger.spec().confidentiality() == Confidentiality::On {
+            return Err(errors::invalid_params("overrides are refused on a confidential chain"));
+        }
         if let Some(StateOverridesArg(asked)) = state {
             self.state_overrides = on_top(self.state_overrides, asked);
         }
         self.block_overrides = block.map(|arg| arg.0).unwrap_or_default();
-        self
+        Ok(self)
     }
 
     /// Runs `work` with executor, state, environment and request, on a blocking thread.
@@ -177,7 +186,7 @@ pub(crate) fn not_authorized() -> ErrorObjectOwned {
 async fn eth_call(call: MethodCall) -> RpcResult<Bytes> {
     let (args, id, state, block) =
         call.params::<(TransactionArgs, Option<BlockId>, Option<StateOverridesArg>, Option<BlockOverridesArg>)>()?;
-    let execution = Execution::prepare(&call, args.into_call_request()?, id).await?.with_overrides(state, block);
+    let execution = Execution::prepare(&call, args.into_call_request()?, id).await?.with_overrides(state, block)?;
     if let Some(output) = execution.run_here(short::attempt)? {
         return Ok(output);
     }
@@ -201,7 +210,7 @@ async fn estimate_gas(call: MethodCall) -> RpcResult<Quantity> {
         call.params::<(TransactionArgs, Option<BlockId>, Option<StateOverridesArg>, Option<BlockOverridesArg>)>()?;
     Execution::prepare(&call, args.into_call_request()?, id.or(NEXT))
         .await?
-        .with_overrides(state, block)
+        .with_overrides(state, block)?
         .run(&call.context, Executor::estimate_gas)
         .await
         .map(Quantity::from)
@@ -220,7 +229,7 @@ async fn create_access_list(call: MethodCall) -> RpcResult<AccessListJson> {
     let (args, id, state) = call.params::<(TransactionArgs, Option<BlockId>, Option<StateOverridesArg>)>()?;
     let found = Execution::prepare(&call, args.into_call_request()?, id)
         .await?
-        .with_overrides(state, None)
+        .with_overrides(state, None)?
         .run(&call.context, Executor::create_access_list)
         .await?;
     Ok(AccessListJson {

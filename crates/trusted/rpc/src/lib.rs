@@ -45,6 +45,7 @@ mod transactions;
 #[cfg(test)]
 mod vectors;
 
+use cloister_primitives::Confidentiality;
 use jsonrpsee::core::RegisterMethodError;
 
 pub use backlog::Backlog;
@@ -77,7 +78,17 @@ pub fn registry(context: RpcContext) -> Result<Registry, RegisterMethodError> {
     pool::register(&mut registry)?;
     debug::register(&mut registry)?;
     reference::register(&mut registry)?;
+    if registry.context().ledger.spec().confidentiality() == Confidentiality::On {
+        registry.withhold(is_withheld);
+    }
     Ok(registry)
+}
+
+/// Methods that a confidential chain does not have, so that tools fall back to others: what they answer concerns
+/// everybody, and no part of it one caller alone.
+fn is_withheld(name: &str) -> bool {
+    const WHOLE: [&str; 3] = ["eth_createAccessList", "eth_getProof", "eth_simulateV1"];
+    name.starts_with("debug_") || WHOLE.contains(&name)
 }
 
 /// The standard methods, ready to be served.

@@ -41,6 +41,11 @@ impl Reference {
         self.methods().entry(info.name).or_insert(info);
     }
 
+    /// Forgets a method.
+    pub(crate) fn remove(&self, name: &str) {
+        self.methods().remove(name);
+    }
+
     /// The methods that exist for a caller, by name.
     fn seen_by(&self, call: &MethodCall) -> Vec<MethodInfo> {
         let developer = call.reader().sees_development();

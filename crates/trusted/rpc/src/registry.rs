@@ -179,6 +179,16 @@ impl Registry {
         Ok(self)
     }
 
+    /// Forgets the methods with these names: they answer as if they had never been there.
+    pub(crate) fn withhold(&mut self, is_withheld: impl Fn(&str) -> bool) {
+        let names: Vec<_> = self.handlers.keys().copied().filter(|name| is_withheld(name)).collect();
+        for name in names {
+            self.module.remove_method(name);
+            self.handlers.remove(name);
+            self.context.reference.remove(name);
+        }
+    }
+
     /// The methods, ready to be served.
     #[must_use]
     pub fn into_served(self) -> Served {

@@ -14,6 +14,7 @@ use cloister_core::{
     work::WorkResult,
 };
 use cloister_crypto::EntropySource;
+use cloister_primitives::Confidentiality;
 use cloister_rpc::{CoreHandle, Envelope, RpcContext, Served};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -229,11 +230,13 @@ impl CoreThread {
             self.events.clone(),
             config.rpc,
         );
+        let is_open = context.ledger.spec().confidentiality() == Confidentiality::Off;
         let Ok(base) = cloister_rpc::methods(context.clone()) else {
             tracing::error!("two methods have the same name");
             return;
         };
-        let methods = match config.extension.and_then(|extension| extension(context)) {
+        let extension = config.extension.filter(|_| is_open);
+        let methods = match extension.and_then(|extension| extension(context)) {
             Some(extended) => extended.over(&base),
             None => base,
         };

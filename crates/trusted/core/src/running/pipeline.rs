@@ -4,10 +4,11 @@ use std::{collections::VecDeque, sync::Arc};
 
 use alloy_primitives::{B256, keccak256};
 use cloister_boundary::HaltCode;
-use cloister_execution::{BlockAttributes, ValidTx};
+use cloister_execution::{BlockAttributes, Salts, ValidTx};
+use cloister_keys::SaltDomain;
 use cloister_ordering::{Effect, Empty, Input, Slot};
 use cloister_pool::{SenderState, SlotId, TakeLimits};
-use cloister_primitives::{Block, Height};
+use cloister_primitives::{Block, Confidentiality, Height};
 use cloister_state::StateDelta;
 
 use super::{Errand, Running, storage::Purpose};
@@ -192,7 +193,18 @@ impl Running {
             hashes,
             candidates,
             empty,
+            salts: self.salts(Height(parent.header.number).next()),
         }
+    }
+
+    /// What hides the roots of the block at this height, where the chain hides anything.
+    fn salts(&self, height: Height) -> Option<Salts> {
+        let salt = |domain| self.keys.commitment_salt(height, domain);
+        (self.spec.confidentiality() == Confidentiality::On).then(|| Salts {
+            state: salt(SaltDomain::State),
+            receipts: salt(SaltDomain::Receipts),
+            requests: salt(SaltDomain::Requests),
+        })
     }
 
     /// Hashes of committed blocks, and of those in flight on top of them.

@@ -21,6 +21,7 @@ const RECOVER_BATCH: usize = 50;
 #[derive(Debug)]
 pub(super) struct Recovering {
     id: RequestId,
+    caller: Caller,
     answer_at: AnswerAt,
 }
 
@@ -36,7 +37,7 @@ impl Running {
                         continue;
                     }
                     raws.push(raw);
-                    recovering.push(Recovering { id, answer_at });
+                    recovering.push(Recovering { id, caller: request.caller, answer_at });
                     if raws.len() == RECOVER_BATCH {
                         self.recover(&mut raws, &mut recovering, step);
                     }
@@ -149,14 +150,36 @@ impl Running {
         self.recovering -= 1;
         let mut admitted = Vec::new();
         for (request, transaction) in requests.into_iter().zip(transactions) {
-            let outcome = transaction.map_err(CoreError::from).and_then(|transaction| {
-                self.admit(transaction, Origin::External, request.answer_at, step.now_ms, &mut admitted)
-            });
-            self.answer_submission(request.id, request.answer_at, outcome, step);
+            let Recovering { id, caller, answer_at } = request;
+            let outcome = match transaction {
+                Ok(transaction) => self.submit(transaction, &caller, answer_at, step.now_ms, &mut admitted),
+                Err(malformed) => Err(malformed.into()),
+            };
+            self.answer_submission(id, answer_at, outcome, step);
         }
         self.announce(admitted, step);
         // What was waited for may have been refused.
         self.end_gathering(step.now_ms);
+    }
+
+    /// Puts a client's transaction into the pool. What became of it, beyond that it is well-formed, is told to whom the
+    /// sender's pending transactions may be shown; others hear its hash, as if it had been taken.
+    fn submit(
+        &mut self,
+        transaction: RecoveredTransaction,
+        caller: &Caller,
+        answer_at: AnswerAt,
+        now_ms: u64,
+        admitted: &mut Vec<(B256, Address)>,
+    ) -> Result<Submission, CoreError> {
+        if self.sees(caller, Resource::Pool { sender: transaction.signer() }) {
+            return self.admit(transaction, Origin::External, answer_at, now_ms, admitted);
+        }
+        let hash = *transaction.tx_hash();
+        match self.admit(transaction, Origin::External, AnswerAt::Admission, now_ms, admitted) {
+            Ok(_) | Err(CoreError::Rejected(_)) => Ok(Submission::Answer(hash)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Answers now, or leaves the request with the transaction it waits for.

@@ -61,8 +61,9 @@ async fn view(
 ) -> RpcResult<Option<U256>> {
     let state_diff = Some(BTreeMap::from([(slot, value)]));
     let pretended = BTreeMap::from([(address, AccountOverride { state_diff, ..AccountOverride::default() })]);
-    let execution =
-        Execution::prepare(call, request.clone(), None).await?.with_overrides(Some(StateOverridesArg(pretended)), None);
+    let execution = Execution::prepare(call, request.clone(), None)
+        .await?
+        .with_overrides(Some(StateOverridesArg(pretended)), None)?;
     let answer =
         execution.run(&call.context, |executor, view, env, request| executor.call(view, env, request)?.into_output());
     Ok(answer.await.ok().and_then(|output| U256::try_from_be_slice(output.get(..32)?)))

@@ -2,6 +2,7 @@
 
 use alloy_consensus::{Eip658Value, Transaction as _, TxReceipt as _, Typed2718 as _};
 use alloy_primitives::{Address, B256, Bloom, TxKind};
+use cloister_access::Visibility;
 use cloister_core::{SeenLog, SeenTransaction};
 use cloister_primitives::{ChainSpec, Receipt, RecoveredTransaction};
 
@@ -53,7 +54,9 @@ impl Text for ReceiptJson {
             transaction: seen.transaction(),
             place: Place::new(seen.block(), seen.index()),
             receipt,
+            cumulative_gas_used: seen.cumulative_gas_used(),
             gas_used: seen.gas_used(),
+            visibility: seen.visibility(),
             logs: &logs,
             blob_gas_price: self.blob_gas_price,
         }
@@ -66,13 +69,23 @@ pub(super) struct Fields<'a> {
     pub(super) transaction: &'a RecoveredTransaction,
     pub(super) place: Place,
     pub(super) receipt: &'a Receipt,
+    pub(super) cumulative_gas_used: u64,
     pub(super) gas_used: u64,
+    pub(super) visibility: Visibility,
     /// Those that the caller may see.
     pub(super) logs: &'a [SeenLog<'a>],
     pub(super) blob_gas_price: Option<u128>,
 }
 
 impl Fields<'_> {
+    /// What belongs to the sender alone reads zero for others.
+    fn own(&self, value: impl Into<Quantity>) -> Quantity {
+        match self.visibility {
+            Visibility::Full => value.into(),
+            Visibility::Redacted | Visibility::Absent => Quantity(0),
+        }
+    }
+
     fn contract_address(&self) -> Option<Address> {
         matches!(self.transaction.kind(), TxKind::Create)
             .then(|| self.transaction.signer().create(self.transaction.nonce()))
@@ -105,10 +118,10 @@ impl Text for Fields<'_> {
         json.bytes("blockHash", place.block_hash);
         json.quantity("blockNumber", place.block_number);
         json.field("contractAddress", self.contract_address().as_ref().map(|address| Hex(address.as_slice())));
-        json.quantity("cumulativeGasUsed", self.receipt.cumulative_gas_used());
-        json.quantity("effectiveGasPrice", transaction.effective_gas_price(place.base_fee));
+        json.field("cumulativeGasUsed", self.own(self.cumulative_gas_used));
+        json.field("effectiveGasPrice", self.own(transaction.effective_gas_price(place.base_fee)));
         json.bytes("from", transaction.signer());
-        json.quantity("gasUsed", self.gas_used);
+        json.field("gasUsed", self.own(self.gas_used));
         write_list(json.name("logs"), self.logs_json(hash));
         json.bytes("logsBloom", self.bloom());
         match self.receipt.status_or_post_state() {

@@ -8,6 +8,7 @@ use std::{collections::HashMap, fs};
 use alloy_consensus::{Eip658Value, Receipt as AlloyReceipt, ReceiptEnvelope, transaction::Recovered};
 use alloy_primitives::{Address, B256, Bloom, Bytes, Log};
 use alloy_rlp::Encodable as _;
+use cloister_access::Visibility;
 use cloister_core::SeenLog;
 use cloister_primitives::{BlobParams, Receipt, RecoveredTransaction};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
@@ -191,7 +192,9 @@ fn receipts_of_every_fork() {
             transaction: &transaction,
             place,
             receipt: &receipt,
+            cumulative_gas_used: number(&json, "cumulativeGasUsed"),
             gas_used: number(&json, "gasUsed"),
+            visibility: Visibility::Full,
             logs: &logs,
             blob_gas_price: excess.map(|excess| BlobParams::cancun().calc_blob_fee(excess)),
         };
@@ -200,7 +203,7 @@ fn receipts_of_every_fork() {
 }
 
 #[test]
-fn a_bloom_covers_only_the_logs_that_are_shown() {
+fn a_receipt_for_others_covers_only_what_they_are_shown() {
     let Some(suite) = suite() else { return };
     let chain = chain(&suite);
     let json =
@@ -208,9 +211,20 @@ fn a_bloom_covers_only_the_logs_that_are_shown() {
     let place = place(&chain, &json);
     let transaction = recovered(&chain, place, &json);
     let receipt = receipt_of(&json, &transaction);
-    let shown =
-        Fields { transaction: &transaction, place, receipt: &receipt, gas_used: 0, logs: &[], blob_gas_price: None };
+    let shown = Fields {
+        transaction: &transaction,
+        place,
+        receipt: &receipt,
+        cumulative_gas_used: 7,
+        gas_used: 7,
+        visibility: Visibility::Redacted,
+        logs: &[],
+        blob_gas_price: None,
+    };
     let shown = serde_json::to_value(Written(shown)).unwrap();
     assert_eq!(field::<Bloom>(&shown, "logsBloom"), Bloom::ZERO);
     assert_eq!(shown["logs"], Value::Array(Vec::new()));
+    for own in ["cumulativeGasUsed", "gasUsed", "effectiveGasPrice"] {
+        assert_eq!(shown[own], "0x0", "{own} is the sender's alone");
+    }
 }
