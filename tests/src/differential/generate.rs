@@ -93,7 +93,7 @@ fn hot(newest: Fork) -> Vec<Address> {
     // What contracts create first, and what the keys do.
     hot.extend((0..3).map(|index| contract(index).create(1)));
     hot.push(address_of(0).create(0));
-    hot.extend([1, 2, 4, 9].map(|number| Address::with_last_byte(number)));
+    hot.extend([1, 2, 4, 9].map(Address::with_last_byte));
     hot.extend([Address::ZERO, Address::repeat_byte(0xee)]);
     if newest >= Fork::Cancun {
         hot.extend([eip4788::BEACON_ROOTS_ADDRESS, eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS]);
