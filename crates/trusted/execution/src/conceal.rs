@@ -41,3 +41,54 @@ impl Executed {
         self
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use alloy_consensus::TxEip1559;
+    use alloy_primitives::{TxKind, keccak256};
+
+    use super::*;
+    use crate::testing::{TOKEN, World, address, dynamic, recovered, transfer_input};
+
+    const SALTS: Salts =
+        Salts { state: B256::repeat_byte(1), receipts: B256::repeat_byte(2), requests: B256::repeat_byte(3) };
+
+    /// Blocks of a plain transfer, and of one of tokens, which logs and uses more gas.
+    fn blocks() -> [Executed; 2] {
+        let plain = TxEip1559 { to: TxKind::Call(address(2)), ..dynamic(0) };
+        let token = TxEip1559 { to: TxKind::Call(TOKEN), input: transfer_input(address(3), 5), ..dynamic(0) };
+        [plain, token].map(|transaction| World::new().mine(vec![recovered(1, transaction)]))
+    }
+
+    #[test]
+    fn a_header_says_the_same_of_different_blocks_but_for_hashes() {
+        let open = blocks();
+        assert_ne!(open[0].header.gas_used, open[1].header.gas_used);
+        assert_ne!(open[0].header.logs_bloom, open[1].header.logs_bloom);
+        let [mut one, mut other] = blocks().map(|block| block.conceal(&SALTS).header);
+        for header in [&mut one, &mut other] {
+            assert_eq!(header.gas_used, 21_000);
+            assert_eq!(header.logs_bloom, Bloom::repeat_byte(0xff));
+            header.transactions_root = B256::ZERO;
+            header.state_root = B256::ZERO;
+            header.receipts_root = B256::ZERO;
+        }
+        assert_eq!(one, other);
+    }
+
+    #[test]
+    fn roots_are_hidden_by_their_own_salts_and_kept_beside() {
+        let [open, _] = blocks();
+        let hidden = open.clone().conceal(&SALTS);
+        let hash = |root: B256, salt: B256| keccak256([root.0, salt.0].concat());
+        assert_eq!(hidden.header.state_root, hash(open.header.state_root, SALTS.state));
+        assert_eq!(hidden.header.receipts_root, hash(open.header.receipts_root, SALTS.receipts));
+        let requests = open.header.requests_hash.unwrap();
+        assert_eq!(hidden.header.requests_hash, Some(hash(requests, SALTS.requests)));
+        assert_eq!(hidden.commitments.state.root, open.header.state_root);
+        assert_eq!(hidden.commitments.receipts.root, open.header.receipts_root);
+        assert_eq!(hidden.hash, hidden.header.hash_slow());
+        assert_ne!(hidden.hash, open.hash);
+    }
+}

@@ -60,3 +60,66 @@ pub(crate) fn charge<W: InterpreterTypes, H: Host>(cfg: &mut CfgEnv, instruction
     }
     instructions.insert_gas(SELFDESTRUCT, DESTRUCTION + COLD_ACCOUNT + NEW_ACCOUNT);
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use alloy_primitives::{Address, Bytes, U256, hex};
+    use cloister_primitives::{Confidentiality, DevChain};
+
+    use crate::testing::{World, address};
+    use crate::{CallRequest, Open};
+
+    const CONTRACT: Address = Address::repeat_byte(0xc0);
+
+    /// Gas that a contract with this code uses, called with these two words.
+    fn used(confidentiality: Confidentiality, code: &[u8], words: [U256; 2]) -> u64 {
+        let mut world = World::with(DevChain { confidentiality, ..DevChain::default() }, Arc::new(Open));
+        world.deploy(CONTRACT, code);
+        let input: Bytes = words.iter().flat_map(|word| word.to_be_bytes::<32>()).collect();
+        // Data costs gas by its own: as many bytes that are not zero, whatever the words.
+        let request = CallRequest { to: Some(CONTRACT), input, gas: Some(1_000_000), ..CallRequest::default() };
+        world.call(&request).unwrap().gas_used()
+    }
+
+    /// On Ethereum the two pairs of words cost differently, with a flat schedule the same.
+    fn tells_nothing(code: &[u8], one: [U256; 2], other: [U256; 2]) {
+        let difference =
+            |confidentiality| used(confidentiality, code, one).abs_diff(used(confidentiality, code, other));
+        assert_ne!(difference(Confidentiality::Off), 0, "the test tells nothing");
+        assert_eq!(difference(Confidentiality::On), 0);
+    }
+
+    fn word(byte: u8) -> U256 {
+        U256::from_be_bytes([byte; 32])
+    }
+
+    #[test]
+    fn reading_a_slot_again_costs_what_it_cost_first() {
+        // sload(word0), sload(word1)
+        tells_nothing(&hex!("5f355450602035545000"), [word(1), word(1)], [word(1), word(2)]);
+    }
+
+    #[test]
+    fn writing_costs_the_same_whatever_stands_there() {
+        // sstore(word0, 1), sstore(word1, 2)
+        tells_nothing(&hex!("60015f355560026020355500"), [word(1), word(1)], [word(1), word(2)]);
+        // sstore(1, 0) after sstore(word0, word1): what is cleared gives nothing back.
+        tells_nothing(&hex!("6020355f35555f60015500"), [U256::from(1), word(2)], [U256::from(3), word(2)]);
+    }
+
+    #[test]
+    fn looking_at_an_account_costs_the_same_whether_it_exists_or_was_seen_before() {
+        let account = |number| U256::from_be_slice(address(number).as_slice());
+        // balance(word0), balance(word1)
+        tells_nothing(&hex!("5f353150602035315000"), [account(1), account(1)], [account(1), account(2)]);
+        // call(gas, word0, 1 wei): a new account, and one that exists
+        tells_nothing(
+            &hex!("5f5f5f5f60015f355af100"),
+            [account(1), word(9)],
+            [U256::from_be_slice(Address::repeat_byte(0x99).as_slice()), word(9)],
+        );
+    }
+}
