@@ -10,6 +10,7 @@
 
 #![allow(clippy::print_stderr)] // a failing test shows what the node and the tool said
 
+pub mod conformance;
 pub mod execution_apis;
 pub mod foundry;
 pub mod fuzz;

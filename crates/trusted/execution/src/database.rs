@@ -1,6 +1,7 @@
 //! The state as revm reads it.
 
 use core::{cell::Cell, fmt};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256, map::B256Map};
@@ -10,6 +11,7 @@ use revm::DatabaseRef;
 use revm::context::DBErrorMarker;
 use revm::state::{AccountInfo, Bytecode};
 
+use crate::collision::mark_storage;
 use crate::overrides::{AccountOverride, BlockOverrides, StateOverrides};
 use crate::supposed::Supposed;
 
@@ -119,6 +121,13 @@ impl<'a> ViewDatabase<'a> {
             None => Ok(self.view.account(address)?),
         }
     }
+
+    fn has_storage(&self, address: Address) -> Result<bool, ViewError> {
+        match self.supposed.and_then(|supposed| supposed.has_storage(address)) {
+            Some(has_storage) => Ok(has_storage),
+            None => Ok(!self.view.is_storage_empty(address)?),
+        }
+    }
 }
 
 fn info(account: &Account) -> AccountInfo {
@@ -136,7 +145,14 @@ impl DatabaseRef for ViewDatabase<'_> {
     type Error = ViewError;
 
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
-        Ok(self.account(address)?.as_ref().map(info))
+        let Some(account) = self.account(address)? else {
+            return Ok(None);
+        };
+        let mut info = info(&account);
+        if account.nonce == 0 && !account.has_code() {
+            mark_storage(&mut info, self.has_storage(address)?);
+        }
+        Ok(Some(info))
     }
 
     fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, ViewError> {
@@ -256,6 +272,12 @@ fn overridden(account: Option<AccountInfo>, by: &AccountOverride) -> AccountInfo
     if let Some(code) = &by.code {
         account.code_hash = keccak256(code);
         account.code = None;
+    }
+    let written = |slots: &BTreeMap<U256, U256>| slots.values().any(|value| !value.is_zero());
+    if let Some(state) = &by.state {
+        mark_storage(&mut account, written(state));
+    } else if by.state_diff.as_ref().is_some_and(written) {
+        mark_storage(&mut account, true);
     }
     account
 }

@@ -19,12 +19,13 @@ use revm::inspector::{InspectorEvmTr, InspectorHandler, NoOpInspector};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_action::FrameInit;
 use revm::interpreter::{
-    CallInputs, CallOutcome, CallScheme, CreateInputs, CreateOutcome, CreateScheme, FrameInput, Gas, InstructionResult,
+    CallInputs, CallOutcome, CallScheme, CreateInputs, CreateScheme, FrameInput, Gas, InstructionResult,
     InterpreterResult,
 };
 use revm::primitives::hardfork::SpecId;
 use revm::{Inspector, MainContext};
 
+use crate::collision::uncreated;
 use crate::frames::run_without_steps;
 use crate::guard::{Admission, FrameFacts, FrameGuard, FrameKind};
 use crate::precompiles::{Moves, Precompiles};
@@ -87,6 +88,10 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
         self
     }
 
+    pub(crate) fn context_mut(&mut self) -> &mut EvmContext<DB> {
+        &mut self.inner.ctx
+    }
+
     /// Rules in force, to change between two executions.
     pub(crate) fn cfg_mut(&mut self) -> &mut CfgEnv {
         &mut self.inner.ctx.cfg
@@ -130,9 +135,7 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
                     // must not leave its transaction free to be replayed.
                     self.inner.ctx.journal_mut().load_account_mut(inputs.caller())?.bump_nonce();
                 }
-                let mut outcome = CreateOutcome::new(reverted(inputs.gas_limit(), inputs.reservoir()), None);
-                outcome.charged_create_state_gas = inputs.charged_create_state_gas();
-                FrameResult::Create(outcome)
+                uncreated(&inputs, InstructionResult::Revert)
             }
             FrameInput::Call(inputs) => {
                 let mut outcome =
@@ -199,7 +202,13 @@ impl<DB: Database, I> EvmTr for CloisterEvm<DB, I> {
         &mut self,
         init: FrameInit,
     ) -> Result<FrameInitResult<'_, Self::Frame>, ContextDbError<Self::Context>> {
-        if self.admits(&init) { self.inner.frame_init(init) } else { self.refuse(init).map(ItemOrResult::Result) }
+        if !self.admits(&init) {
+            return self.refuse(init).map(ItemOrResult::Result);
+        }
+        match self.collision(&init)? {
+            Some(outcome) => Ok(ItemOrResult::Result(outcome)),
+            None => self.inner.frame_init(init),
+        }
     }
 
     fn frame_run(&mut self) -> Result<FrameInitOrResult<Self::Frame>, ContextDbError<Self::Context>> {

@@ -21,6 +21,7 @@ mod blobs;
 mod block;
 mod build;
 mod call;
+mod collision;
 mod database;
 mod delta;
 mod environment;

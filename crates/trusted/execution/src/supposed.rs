@@ -56,6 +56,15 @@ impl Supposed {
         }
     }
 
+    /// Whether the account has storage; `None` if the changes leave that to what is below them.
+    pub(crate) fn has_storage(&self, address: Address) -> Option<bool> {
+        let changed = self.accounts.get(&address)?;
+        if changed.storage.values().any(|value| !value.is_zero()) {
+            return Some(true);
+        }
+        (changed.cleared == StorageCleared::Yes).then_some(false)
+    }
+
     /// Code that came with the changes.
     pub(crate) fn code(&self, hash: &B256) -> Option<&Bytecode> {
         self.codes.get(hash)
