@@ -1,5 +1,6 @@
 //! Public and generated test vectors, run on the executor and the state that every node has.
 
+pub mod cases;
 pub mod report;
 pub mod state_tests;
 pub mod world;

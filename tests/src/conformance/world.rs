@@ -48,6 +48,8 @@ pub struct Surroundings {
     pub parent_beacon_block_root: B256,
     /// EIP-2935.
     pub parent_hash: B256,
+    /// EIP-6110.
+    pub deposit_contract: Option<Address>,
     /// EIP-4895.
     pub withdrawals: Vec<Withdrawal>,
 }
@@ -201,6 +203,7 @@ fn chain(around: &Surroundings, alloc: Alloc) -> Result<ChainSpec, String> {
     let config = ChainConfig {
         chain_id: around.chain_id,
         forks: ForkSchedule::all_up_to(around.fork),
+        deposit_contract: around.deposit_contract,
         cloister: CloisterConfig {
             fixed_base_fee: london.then_some(around.base_fee),
             // The parent's time is not told.
@@ -228,12 +231,18 @@ fn parent_of(around: &Surroundings, spec: &ChainSpec) -> Result<Header, String> 
     })
 }
 
-/// Block hashes by the convention of the public state tests: the hash of the height in decimal digits.
+/// Block hashes by [`number_hash`].
 struct NumberHashes;
+
+/// The hash of the block at a height by the convention of the public state tests: that of its decimal digits.
+#[must_use]
+pub fn number_hash(height: u64) -> B256 {
+    keccak256(height.to_string())
+}
 
 impl BlockHashes for NumberHashes {
     fn block_hash(&self, height: u64) -> Option<B256> {
-        Some(keccak256(height.to_string()))
+        Some(number_hash(height))
     }
 }
 

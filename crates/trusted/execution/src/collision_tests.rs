@@ -43,12 +43,8 @@ fn a_transaction_does_not_create_over_storage() {
 }
 
 fn create2(world: &World, overrides: &StateOverrides) -> U256 {
-    let request = CallRequest {
-        to: Some(FACTORY),
-        gas: Some(1_000_000),
-        input: initcode(&hex!("00")),
-        ..CallRequest::default()
-    };
+    let request =
+        CallRequest { to: Some(FACTORY), gas: Some(1_000_000), input: initcode(&hex!("00")), ..CallRequest::default() };
     let outcome: CallOutcome =
         world.executor.call(&world.view(), &world.env(overrides, &BlockOverrides::default()), &request).unwrap();
     U256::from_be_slice(&outcome.into_output().unwrap()[..32])
