@@ -1,9 +1,9 @@
 """Makes cases for Prague, Osaka and the blob-parameter forks, with what the executable specification says of them.
 
-    python generate.py write FILE             every case, one a line, after a line that says what they were made with
-    python generate.py check FILE SEED COUNT  makes COUNT of them again, chosen by SEED, and compares
+    python generate.py write FOLDER             every case and every chain, one a line, in two files
+    python generate.py check FOLDER SEED COUNT  makes COUNT of either again, chosen by SEED, and compares
 
-A case depends on its group, fork, index and the seed below, and on nothing else.
+The first line of a file says what it was made with. A case depends on its group, fork, index and the seed below, and on nothing else.
 """
 
 import io
@@ -18,6 +18,7 @@ from ethereum_rlp import rlp
 from ethereum_spec_tools.evm_tools import main
 from ethereum_spec_tools.evm_tools.t8n import ForkCache
 
+import blocks
 import precompiles
 import transactions
 from chain import hexed, raw
@@ -40,6 +41,8 @@ GROUPS = {
     "gas-programs": (transactions.programs, 40, BOTH),
     "refusals": (transactions.refusals, 10, BOTH),
 }
+# How many chains end in each fork.
+CHAINS = {"Prague": 2, "Osaka": 3, "BPO1": 1, "BPO2": 2}
 
 
 def head():
@@ -109,30 +112,41 @@ def transition(case, fork, txs, cache):
     return result
 
 
+def chain(group, fork, index, _):
+    return blocks.generate(random.Random(f"{SEED}/{group}/{fork}/{index}"), fork, index)
+
+
 def line(value):
     return json.dumps(value, separators=(",", ":"))
 
 
-def write(path):
-    with open(path, "w") as file, ForkCache() as cache:
-        print(line(head()), file=file)
-        for name in names():
-            print(line(generate(*name, cache)), file=file)
+def files(folder):
+    """Each file, with the names of what is in it and how that is made."""
+    chains = [("chains", fork, index) for fork, count in CHAINS.items() for index in range(count)]
+    return [(f"{folder}/cases.jsonl", list(names()), generate), (f"{folder}/chains.jsonl", chains, chain)]
 
 
-def check(path, seed, count):
-    with open(path) as file:
-        first, *cases = file.read().splitlines()
-    if first != line(head()):
-        raise SystemExit(f"{path} was not made with this: {line(head())}")
-    everything = list(names())
-    if len(cases) != len(everything):
-        raise SystemExit(f"{path} has {len(cases)} cases, not {len(everything)}")
-    with ForkCache() as cache:
-        for index in sorted(random.Random(seed).sample(range(len(cases)), count)):
-            if cases[index] != line(generate(*everything[index], cache)):
-                raise SystemExit(f"{path} says something else of {everything[index]} than the specification")
-    print(f"{count} of {len(cases)} cases are as the specification has them")
+def write(folder):
+    for path, everything, make in files(folder):
+        with open(path, "w") as file, ForkCache() as cache:
+            print(line(head()), file=file)
+            for name in everything:
+                print(line(make(*name, cache)), file=file)
+
+
+def check(folder, seed, count):
+    for path, everything, make in files(folder):
+        with open(path) as file:
+            first, *lines = file.read().splitlines()
+        if first != line(head()):
+            raise SystemExit(f"{path} was not made with this: {line(head())}")
+        if len(lines) != len(everything):
+            raise SystemExit(f"{path} has {len(lines)} lines, not {len(everything)}")
+        with ForkCache() as cache:
+            for index in random.Random(seed).sample(range(len(lines)), min(count, len(lines))):
+                if lines[index] != line(make(*everything[index], cache)):
+                    raise SystemExit(f"{path} says something else of {everything[index]} than the specification")
+        print(f"{path}: {count} of {len(lines)} are as the specification has them")
 
 
 if __name__ == "__main__":
