@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test unit e2e lint bench fuzz docs
+.PHONY: help setup build run test unit e2e lint bench fuzz cases conformance docs
 
 # Arguments of `make run`, for example: make run ARGS="--port 9545 --datadir ./chain"
 ARGS ?=
@@ -38,6 +38,13 @@ bench: ## Measure the node beside the floor and anvil; about five minutes
 
 fuzz: ## Feed mutated bytes to every entrance; MINUTES=10 by default
 	@scripts/fuzz
+
+conformance: ## Run the conformance suites and write docs/conformance.md
+	@scripts/conformance
+
+cases: ## Make the cases in tests/vectors anew with the executable specification
+	@scripts/setup
+	@.tools/venv/bin/python tests/tools/spec/generate.py write tests/vectors
 
 docs: ## Write docs/rpc.md from what the node serves
 	@scripts/docs

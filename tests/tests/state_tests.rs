@@ -11,13 +11,12 @@ use cloister_tests::conformance::{needed, on_all_cores, vectors};
 
 /// The commit of ethereum/tests that the archive was made from.
 const VERSION: &str = "ethereum/tests 4c87ebb";
-const SUITE: &str = "GeneralStateTests";
 /// Entries of the archive: state tests, by fork and by combination of their data, gas and value.
 const ENTRIES: usize = 21_442;
 
 #[test]
 fn every_state_test_gives_its_root_and_its_logs() {
-    let mut report = Report { suite: SUITE.to_owned(), version: VERSION.to_owned(), ..Report::default() };
+    let mut report = Report { version: VERSION.to_owned(), ..Report::default() };
     let archive = match needed(vectors().join("ethereum-state-tests.tar.gz")) {
         Ok(archive) => archive,
         Err(reason) => {

@@ -45,16 +45,34 @@ class Chain:
         for where, described in alloc.items():
             at = Bytes20(bytes.fromhex(where[2:]))
             code = bytes.fromhex(described.get("code", "0x")[2:])
-            first.state.set_account(state, at, first.account(Uint(int(described["nonce"], 16)), U256(int(described["balance"], 16)), code))
+            first.state.set_account(
+                state, at, first.account(Uint(int(described["nonce"], 16)), U256(int(described["balance"], 16)), code)
+            )
             for slot, value in described.get("storage", {}).items():
                 first.state.set_storage(state, at, Bytes32(word(int(slot, 16))), U256(int(value, 16)))
         header = first.blocks.Header(
-            parent_hash=Bytes32(bytes(32)), ommers_hash=first.fork.EMPTY_OMMER_HASH, coinbase=Bytes20(bytes(20)),
-            state_root=first.state.state_root(state), transactions_root=EMPTY_ROOT, receipt_root=EMPTY_ROOT, bloom=Bytes256(bytes(256)),
-            difficulty=Uint(0), number=Uint(0), gas_limit=Uint(60_000_000), gas_used=Uint(0), timestamp=U256(GENESIS_TIME), extra_data=b"",
-            prev_randao=Bytes32(bytes(32)), nonce=Bytes8(bytes(8)), base_fee_per_gas=Uint(GWEI), withdrawals_root=EMPTY_ROOT,
-            blob_gas_used=U64(0), excess_blob_gas=U64(EXCESS), parent_beacon_block_root=Bytes32(bytes(32)), requests_hash=Bytes32(EMPTY_REQUESTS),
-        )  # fmt: skip
+            parent_hash=Bytes32(bytes(32)),
+            ommers_hash=first.fork.EMPTY_OMMER_HASH,
+            coinbase=Bytes20(bytes(20)),
+            state_root=first.state.state_root(state),
+            transactions_root=EMPTY_ROOT,
+            receipt_root=EMPTY_ROOT,
+            bloom=Bytes256(bytes(256)),
+            difficulty=Uint(0),
+            number=Uint(0),
+            gas_limit=Uint(60_000_000),
+            gas_used=Uint(0),
+            timestamp=U256(GENESIS_TIME),
+            extra_data=b"",
+            prev_randao=Bytes32(bytes(32)),
+            nonce=Bytes8(bytes(8)),
+            base_fee_per_gas=Uint(GWEI),
+            withdrawals_root=EMPTY_ROOT,
+            blob_gas_used=U64(0),
+            excess_blob_gas=U64(EXCESS),
+            parent_beacon_block_root=Bytes32(bytes(32)),
+            requests_hash=Bytes32(EMPTY_REQUESTS),
+        )
         block = first.blocks.Block(header=header, transactions=(), ommers=(), withdrawals=())
         self.chain, self.entered = first.fork.BlockChain(blocks=[block], state=state, chain_id=U64(1)), first
 
@@ -62,7 +80,7 @@ class Chain:
         return self.rules[[fork for fork, since in self.times.items() if since <= time][-1]]
 
     def enter(self, rules):
-        """Says the chain in the classes of another fork: the specification's forks know no accounts and headers but their own."""
+        """Says the chain in the classes of another fork, which knows no accounts and headers but its own."""
         if rules is self.entered:
             return
         old, state = self.chain.state, rules.state.State()
@@ -72,21 +90,51 @@ class Chain:
             for slot, value in trie._data.items():
                 rules.state.set_storage(state, at, slot, value)
         headers = [rules.blocks.Header(**fields_of(block.header)) for block in self.chain.blocks]
-        ancestors = [rules.blocks.Block(header=header, transactions=(), ommers=(), withdrawals=()) for header in headers]
+        ancestors = [
+            rules.blocks.Block(header=header, transactions=(), ommers=(), withdrawals=()) for header in headers
+        ]
         self.chain, self.entered = rules.fork.BlockChain(ancestors, state, self.chain.chain_id), rules
 
     def genesis(self):
         """In geth's format."""
-        keys = ("homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul", "berlin", "london")
+        keys = (
+            "homestead",
+            "eip150",
+            "eip155",
+            "eip158",
+            "byzantium",
+            "constantinople",
+            "petersburg",
+            "istanbul",
+            "berlin",
+            "london",
+        )
         config = {"chainId": 1} | {f"{key}Block": 0 for key in keys}
-        config |= {"terminalTotalDifficulty": 0, "shanghaiTime": 0, "cancunTime": 0, "depositContractAddress": hexed(DEPOSITS)}
+        config |= {
+            "terminalTotalDifficulty": 0,
+            "shanghaiTime": 0,
+            "cancunTime": 0,
+            "depositContractAddress": hexed(DEPOSITS),
+        }
         config |= {f"{fork.lower()}Time": since for fork, since in self.times.items()}
-        schedule = {"cancun": (3, 6, 3338477), "prague": (6, 9, 5007716), "osaka": (6, 9, 5007716), "bpo1": (10, 15, 8346193), "bpo2": (14, 21, 11684671)}
+        schedule = {
+            "cancun": (3, 6, 3338477),
+            "prague": (6, 9, 5007716),
+            "osaka": (6, 9, 5007716),
+            "bpo1": (10, 15, 8346193),
+            "bpo2": (14, 21, 11684671),
+        }
         config["blobSchedule"] = {
-            fork: {"target": target, "max": most, "baseFeeUpdateFraction": fraction} for fork, (target, most, fraction) in schedule.items()
+            fork: {"target": target, "max": most, "baseFeeUpdateFraction": fraction}
+            for fork, (target, most, fraction) in schedule.items()
         }
         head = self.chain.blocks[0].header
-        described = {"config": config, "timestamp": hex(int(head.timestamp)), "gasLimit": hex(int(head.gas_limit)), "difficulty": "0x0"}
+        described = {
+            "config": config,
+            "timestamp": hex(int(head.timestamp)),
+            "gasLimit": hex(int(head.gas_limit)),
+            "difficulty": "0x0",
+        }
         return described | {"baseFeePerGas": hex(GWEI), "excessBlobGas": hex(EXCESS), "alloc": self.alloc}
 
     def nonce(self, sender):
@@ -107,16 +155,21 @@ class Chain:
         limit = parent.gas_limit + Uint(rng.randrange(2000))
         fee = rules.fork.calculate_base_fee_per_gas(limit, parent.gas_limit, parent.gas_used, parent.base_fee_per_gas)
         items = tuple(
-            item if isinstance(item, bytes) else rlp.decode_to(rules.fork.LegacyTransaction, rlp.encode(item)) for item in transactions
+            item if isinstance(item, bytes) else rlp.decode_to(rules.fork.LegacyTransaction, rlp.encode(item))
+            for item in transactions
         )
         payouts = tuple(
-            rules.blocks.Withdrawal(U64(index), U64(index), Bytes20(at), U256(amount)) for index, (at, amount) in enumerate(withdrawals)
+            rules.blocks.Withdrawal(U64(index), U64(index), Bytes20(at), U256(amount))
+            for index, (at, amount) in enumerate(withdrawals)
         )
         surroundings = {
-            "coinbase": Bytes20(rng.choice([SENDERS[7].address, rng.randbytes(20)])), "number": parent.number + Uint(1),
-            "prev_randao": Bytes32(rng.randbytes(32)), "base_fee_per_gas": fee,
-            "excess_blob_gas": rules.fork.calculate_excess_blob_gas(parent), "parent_beacon_block_root": Bytes32(rng.randbytes(32)),
-        }  # fmt: skip
+            "coinbase": Bytes20(rng.choice([SENDERS[7].address, rng.randbytes(20)])),
+            "number": parent.number + Uint(1),
+            "prev_randao": Bytes32(rng.randbytes(32)),
+            "base_fee_per_gas": fee,
+            "excess_blob_gas": rules.fork.calculate_excess_blob_gas(parent),
+            "parent_beacon_block_root": Bytes32(rng.randbytes(32)),
+        }
         state = self.copied_state()
         environment = rules.vm.BlockEnvironment(
             chain_id=self.chain.chain_id, state=state, block_gas_limit=limit, time=time,
@@ -124,13 +177,23 @@ class Chain:
         )  # fmt: skip
         output = rules.fork.apply_body(environment, items, payouts)
         header = rules.blocks.Header(
-            parent_hash=keccak256(rlp.encode(parent)), ommers_hash=rules.fork.EMPTY_OMMER_HASH, state_root=rules.state.state_root(state),
-            transactions_root=rules.trie.root(output.transactions_trie), receipt_root=rules.trie.root(output.receipts_trie),
-            bloom=rules.bloom.logs_bloom(output.block_logs), difficulty=Uint(0), gas_limit=limit, gas_used=output.block_gas_used,
-            timestamp=time, extra_data=rng.randbytes(rng.choice([0, 5, 32])), nonce=Bytes8(bytes(8)),
-            withdrawals_root=rules.trie.root(output.withdrawals_trie), blob_gas_used=output.blob_gas_used,
-            requests_hash=rules.requests.compute_requests_hash(output.requests), **surroundings,
-        )  # fmt: skip
+            parent_hash=keccak256(rlp.encode(parent)),
+            ommers_hash=rules.fork.EMPTY_OMMER_HASH,
+            state_root=rules.state.state_root(state),
+            transactions_root=rules.trie.root(output.transactions_trie),
+            receipt_root=rules.trie.root(output.receipts_trie),
+            bloom=rules.bloom.logs_bloom(output.block_logs),
+            difficulty=Uint(0),
+            gas_limit=limit,
+            gas_used=output.block_gas_used,
+            timestamp=time,
+            extra_data=rng.randbytes(rng.choice([0, 5, 32])),
+            nonce=Bytes8(bytes(8)),
+            withdrawals_root=rules.trie.root(output.withdrawals_trie),
+            blob_gas_used=output.blob_gas_used,
+            requests_hash=rules.requests.compute_requests_hash(output.requests),
+            **surroundings,
+        )
         return rules.blocks.Block(header=header, transactions=items, ommers=(), withdrawals=payouts)
 
     def add(self, block):
@@ -154,12 +217,18 @@ def body(rng, chain):
         sender = rng.choice(SENDERS[:6])
         kind = rng.choice([0, 1, 2, 2, 3, 4])
         to = rng.choice([address(0xBAD0), address(0xBAD1), WITNESS, READS_CODE, REVERTS, SENDERS[3].address])
-        extra = {"gas": rng.choice([400_000, 800_000]), "data": rng.randbytes(rng.randrange(40)), "value": rng.choice([0, 1, ETHER])}
+        extra = {
+            "gas": rng.choice([400_000, 800_000]),
+            "data": rng.randbytes(rng.randrange(40)),
+            "value": rng.choice([0, 1, ETHER]),
+        }
         if kind == 3:
             extra["blobs"] = [b"\1" + keccak256(rng.randbytes(4))[1:] for _ in range(rng.randint(1, 2))]
         if kind == 4:
             other = rng.choice(SENDERS[:6])
-            extra["authorizations"] = [authorization(other, rng.choice([WITNESS, address(0)]), nonces[other] + (other is sender))]
+            extra["authorizations"] = [
+                authorization(other, rng.choice([WITNESS, address(0)]), nonces[other] + (other is sender))
+            ]
         elif kind != 3 and rng.random() < 0.2:
             to, extra = None, {"gas": 800_000, "data": program(rng)[:100]}
         txs.append(transaction(sender, nonces[sender], to, kind=kind, fee=fee, **extra))
@@ -169,7 +238,11 @@ def body(rng, chain):
     exit_to, merge_to = bytes.fromhex(EXITS[2:]), bytes.fromhex(CONSOLIDATIONS[2:])
     for to, length in ((exit_to, 56), (merge_to, 96)):
         if rng.random() < 0.3:
-            txs.append(transaction(SENDERS[6], nonces[SENDERS[6]], to, fee=fee, gas=400_000, data=rng.randbytes(length), value=ETHER))
+            txs.append(
+                transaction(
+                    SENDERS[6], nonces[SENDERS[6]], to, fee=fee, gas=400_000, data=rng.randbytes(length), value=ETHER
+                )
+            )
             nonces[SENDERS[6]] += 1
     return txs
 
@@ -225,7 +298,9 @@ def generate(rng, fork, index):
     chain = Chain(times, alloc)
     blocks = []
     for height in range(1, 6):
-        withdrawals = [(rng.choice([WITNESS, rng.randbytes(20)]), rng.choice([1, 10**9])) for _ in range(rng.randint(1, 2))]
+        withdrawals = [
+            (rng.choice([WITNESS, rng.randbytes(20)]), rng.choice([1, 10**9])) for _ in range(rng.randint(1, 2))
+        ]
         block = chain.block(rng, body(rng, chain), withdrawals, SPACING)
         if height == 5:
             refused = spoilt(block, chain.chain.blocks[-1].header)

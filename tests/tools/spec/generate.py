@@ -3,7 +3,8 @@
     python generate.py write FOLDER             every case and every chain, one a line, in two files
     python generate.py check FOLDER SEED COUNT  makes COUNT of either again, chosen by SEED, and compares
 
-The first line of a file says what it was made with. A case depends on its group, fork, index and the seed below, and on nothing else.
+The first line of a file says what it was made with. A case depends on its group, fork, index and the seed below, and
+on nothing else.
 """
 
 import io
@@ -66,13 +67,26 @@ def generate(group, fork, index, cache):
     if rejected:
         # What is rejected keeps its place in `t8n`'s tries: the block is made again without it.
         result = transition(case, fork, [tx for i, tx in enumerate(case["txs"]) if i not in rejected], cache)
-    post = {key: result[key] for key in ("stateRoot", "txRoot", "receiptsRoot", "logsHash", "requestsHash", "withdrawalsRoot")}
+    post = {
+        key: result[key]
+        for key in ("stateRoot", "txRoot", "receiptsRoot", "logsHash", "requestsHash", "withdrawalsRoot")
+    }
     post |= {
         "gasUsed": int(result["gasUsed"], 16),
         "receipts": [[receipt["succeeded"], int(receipt["cumulativeGasUsed"], 16)] for receipt in result["receipts"]],
     }
-    txs = [{"raw": hexed(raw(tx))} | ({"rejected": rejected[i]} if i in rejected else {}) for i, tx in enumerate(case["txs"])]
-    return {"name": f"{group}/{fork}/{index:02}", "fork": fork, "env": case["env"], "pre": case["pre"], "txs": txs, "post": post}
+    txs = [
+        {"raw": hexed(raw(tx))} | ({"rejected": rejected[i]} if i in rejected else {})
+        for i, tx in enumerate(case["txs"])
+    ]
+    return {
+        "name": f"{group}/{fork}/{index:02}",
+        "fork": fork,
+        "env": case["env"],
+        "pre": case["pre"],
+        "txs": txs,
+        "post": post,
+    }
 
 
 def transition(case, fork, txs, cache):
@@ -94,7 +108,12 @@ def transition(case, fork, txs, cache):
             "currentExcessBlobGas": hex(env["excessBlobGas"]),
             "parentBeaconBlockRoot": env["beaconRoot"],
             "withdrawals": [
-                {**each, "index": hex(each["index"]), "validatorIndex": hex(each["validatorIndex"]), "amount": hex(each["amount"])}
+                {
+                    **each,
+                    "index": hex(each["index"]),
+                    "validatorIndex": hex(each["validatorIndex"]),
+                    "amount": hex(each["amount"]),
+                }
                 for each in env["withdrawals"]
             ],
             # Block hashes by the convention of the public state tests.
@@ -104,7 +123,14 @@ def transition(case, fork, txs, cache):
     }
     inputs = [f"--input.{name}=stdin" for name in ("alloc", "env", "txs")]
     output = io.StringIO()
-    arguments = ["t8n", *inputs, "--output.result=stdout", "--output.alloc=stdout", f"--state.fork={fork}", "--state.chainid=1"]
+    arguments = [
+        "t8n",
+        *inputs,
+        "--output.result=stdout",
+        "--output.alloc=stdout",
+        f"--state.fork={fork}",
+        "--state.chainid=1",
+    ]
     status = main(arguments, output, io.StringIO(json.dumps(given)), cache)
     result = json.loads(output.getvalue())["result"]
     if status != 0 or "blockException" in result:

@@ -64,7 +64,9 @@ def root2(value):
     """A square root in the quadratic extension, if there is one (P is 3 modulo 4)."""
     a = value ** ((P - 3) // 4)
     alpha, x0 = a * a * value, a * value
-    root = FQ2([-x0.coeffs[1], x0.coeffs[0]]) if alpha == FQ2([P - 1, 0]) else (alpha + FQ2.one()) ** ((P - 1) // 2) * x0
+    root = (
+        FQ2([-x0.coeffs[1], x0.coeffs[0]]) if alpha == FQ2([P - 1, 0]) else (alpha + FQ2.one()) ** ((P - 1) // 2) * x0
+    )
     return root if root * root == value else None
 
 
@@ -151,7 +153,9 @@ def modexp_input(rng):
         base, exponent, modulus = 1, rng.choice([1024, 1025]), 1
     elif shape < 0.4:
         base, exponent, modulus = 1, 1, rng.choice([1024, 1025])
-    head = rng.choice([bytes(exponent), rng.randbytes(exponent), bytes(max(exponent - 1, 0)) + b"\1" * min(exponent, 1)])
+    head = rng.choice(
+        [bytes(exponent), rng.randbytes(exponent), bytes(max(exponent - 1, 0)) + b"\1" * min(exponent, 1)]
+    )
     body = rng.randbytes(base) + head + rng.choice([rng.randbytes(modulus), bytes(modulus)])
     if rng.random() < 0.2:
         body = body[: rng.randrange(len(body) + 1)]
@@ -212,14 +216,28 @@ def p256_spoiled(rng, words):
     words = list(words)
     which = rng.randrange(5)
     words[which] = rng.choice(
-        [0, 1, P256_ORDER - 1, P256_ORDER, P256_ORDER + 1, P256, P256 - 1, 2**256 - 1, words[which] ^ 1, words[which - 1]]
+        [
+            0,
+            1,
+            P256_ORDER - 1,
+            P256_ORDER,
+            P256_ORDER + 1,
+            P256,
+            P256 - 1,
+            2**256 - 1,
+            words[which] ^ 1,
+            words[which - 1],
+        ]
     )
     return words
 
 
 def p256(rng, fork, index):
     """EIP-7951: in Prague nothing is there."""
-    packed = [b"".join(map(word, words)) for words in (p256_signed(rng), *(p256_spoiled(rng, p256_signed(rng)) for _ in range(4)))]
+    packed = [
+        b"".join(map(word, words))
+        for words in (p256_signed(rng), *(p256_spoiled(rng, p256_signed(rng)) for _ in range(4)))
+    ]
     calls = [(P256VERIFY, data, 0) for data in packed]
     calls += [(P256VERIFY, packed[0], 6900), (P256VERIFY, packed[0], 6899)]
     return probes(rng, calls + [(P256VERIFY, rng.choice([b"", packed[0][:-1], packed[0] + b"\0"]), 0)])

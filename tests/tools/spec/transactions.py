@@ -68,9 +68,20 @@ def delegations(rng, fork, index):
     pre = {}
     pre[hexed(POOR.address)] = account(ETHER, 3)
     pre[hexed(contract.address)] = account(5, 1, asm(1, "SLOAD", "STOP"))
-    pre[hexed(SENDERS[5].address)] = account(100 * ETHER, 7, delegation(rng.choice([WITNESS, SENDERS[5].address])), {1: 5})
+    pre[hexed(SENDERS[5].address)] = account(
+        100 * ETHER, 7, delegation(rng.choice([WITNESS, SENDERS[5].address])), {1: 5}
+    )
     nonces = {each.address: 0 for each in everyone} | {POOR.address: 3, contract.address: 1, SENDERS[5].address: 7}
-    targets = [WITNESS, WITNESS, REVERTS, DESTROYS, address(0), address(2), address(0x100), *(each.address for each in everyone)]
+    targets = [
+        WITNESS,
+        WITNESS,
+        REVERTS,
+        DESTROYS,
+        address(0),
+        address(2),
+        address(0x100),
+        *(each.address for each in everyone),
+    ]
     txs = []
     for _ in range(rng.randint(2, 4)):
         sender, tuples, changed = rng.choice(SENDERS[:6]), [], {}
@@ -87,7 +98,16 @@ def delegations(rng, fork, index):
         need = 21_000 + 25_000 * len(tuples) + 5_000
         gas = rng.choice([300_000, 300_000, 400_000, need, need - 5_000]) if tuples else 300_000
         txs.append(
-            transaction(sender, nonces[sender.address], to, kind=4, gas=gas, value=rng.choice([0, 1]), data=data, authorizations=tuples)
+            transaction(
+                sender,
+                nonces[sender.address],
+                to,
+                kind=4,
+                gas=gas,
+                value=rng.choice([0, 1]),
+                data=data,
+                authorizations=tuples,
+            )
         )
         if tuples and gas >= need:
             nonces[sender.address] += 1
@@ -108,7 +128,9 @@ def gas_cap(rng, fork, index):
         gas = rng.choice([GAS_CAP - 1, GAS_CAP, GAS_CAP + 1, 2 * GAS_CAP, 60_000_000])
         kind = rng.choice([0, 1, 2, 4])
         tuples = [authorization(SENDERS[1], WITNESS, 0)] if kind == 4 else []
-        txs.append(transaction(SENDERS[0], nonce, WITNESS, kind=kind, gas=gas, data=mixed(rng, 40), authorizations=tuples))
+        txs.append(
+            transaction(SENDERS[0], nonce, WITNESS, kind=kind, gas=gas, data=mixed(rng, 40), authorizations=tuples)
+        )
         nonce += not (osaka and gas > GAS_CAP)
     return {"env": surroundings(rng), "pre": {}, "txs": txs}
 
@@ -121,7 +143,10 @@ def clz(rng, fork, index):
         items += [push(word(number)), "CLZ", slot + 1, "SSTORE"]
     items += ["GAS", push(word(numbers[-1])), "CLZ", "POP", "GAS", "SWAP1", "SUB", 9, "SSTORE"]
     pre = {hexed(address(0xC12)): account(0, 1, asm(*items)), hexed(address(0xC13)): account(0, 1, asm("CLZ"))}
-    txs = [transaction(SENDERS[0], 0, address(0xC12)), transaction(SENDERS[0], 1, address(0xC13), gas=rng.choice([21_004, 60_000]))]
+    txs = [
+        transaction(SENDERS[0], 0, address(0xC12)),
+        transaction(SENDERS[0], 1, address(0xC13), gas=rng.choice([21_004, 60_000])),
+    ]
     return {"env": surroundings(rng), "pre": pre, "txs": txs}
 
 
@@ -183,17 +208,28 @@ def requests(rng, fork, index):
         to = exits if kind == "exit" else merges if kind == "merge" else rng.choice([exits, merges])
         data = {"exit": rng.randbytes(56), "merge": rng.randbytes(96), "fee": b""}[kind]
         data = rng.choice([data] * 4 + [data + b"\0"])
-        txs.append(transaction(SENDERS[0], nonce, to, gas=400_000, data=data, value=rng.choice([0, 1, 1, 5, 500]) if data else 0))
+        txs.append(
+            transaction(
+                SENDERS[0], nonce, to, gas=400_000, data=data, value=rng.choice([0, 1, 1, 5, 500]) if data else 0
+            )
+        )
     withdrawals = [
-        {"index": rng.randrange(2**32), "validatorIndex": each, "address": rng.choice([hexed(WITNESS), hexed(rng.randbytes(20))]),
-         "amount": rng.choice([0, 1, 10**9])}
+        {
+            "index": rng.randrange(2**32),
+            "validatorIndex": each,
+            "address": rng.choice([hexed(WITNESS), hexed(rng.randbytes(20))]),
+            "amount": rng.choice([0, 1, 10**9]),
+        }
         for each in range(rng.randrange(4))
-    ]  # fmt: skip
+    ]
     return {"env": surroundings(rng, withdrawals=withdrawals), "pre": {}, "txs": txs}
 
 
 def program(rng):
     """Bytecode at random that gets somewhere: short snippets, each of which leaves the stack as it was."""
+    arithmetic = ["ADD", "MUL", "SUB", "DIV", "SDIV", "MOD", "EXP", "LT", "SHL", "SAR", "BYTE"]
+    facts = ["PREVRANDAO", "BASEFEE", "GASLIMIT", "COINBASE", "TIMESTAMP", "GASPRICE", "CHAINID"]
+    of_account = ["BALANCE", "EXTCODESIZE", "EXTCODEHASH"]
     slots, addresses = [0, 1, 2], [WITNESS, REVERTS, address(2), address(0xDEAD), SENDERS[4].address]
 
     def value():
@@ -206,20 +242,37 @@ def program(rng):
         return [rng.choice([0, 32]), 0, size, 0, *amount, to, gas, kind, rng.choice(slots), "SSTORE"]
 
     def create():
-        code = rng.choice([initcode(asm(1, 1, "SSTORE")), asm(0, 0, "REVERT"), asm("INVALID"), initcode(b"\xef\0"), asm("CALLER", "SELFDESTRUCT")])
+        code = rng.choice(
+            [
+                initcode(asm(1, 1, "SSTORE")),
+                asm(0, 0, "REVERT"),
+                asm("INVALID"),
+                initcode(b"\xef\0"),
+                asm("CALLER", "SELFDESTRUCT"),
+            ]
+        )
         store = [push(code.ljust(32, b"\0")[:32]), 0, "MSTORE"]
         salt = [rng.choice([0, 1])] if rng.random() < 0.5 else []
-        return [*store, *salt, min(len(code), 32), 0, rng.choice([0, 1]), "CREATE2" if salt else "CREATE", rng.choice(slots), "SSTORE"]
+        return [
+            *store,
+            *salt,
+            min(len(code), 32),
+            0,
+            rng.choice([0, 1]),
+            "CREATE2" if salt else "CREATE",
+            rng.choice(slots),
+            "SSTORE",
+        ]
 
     snippets = [
         lambda: [value(), rng.choice(slots), "SSTORE"],
         lambda: [rng.choice(slots), "SLOAD", rng.choice(slots), "SSTORE"],
         lambda: [value(), rng.choice(slots), "TSTORE", rng.choice(slots), "TLOAD", rng.choice(slots), "SSTORE"],
-        lambda: [value(), value(), rng.choice(["ADD", "MUL", "SUB", "DIV", "SDIV", "MOD", "EXP", "LT", "SHL", "SAR", "BYTE"]), rng.choice(slots), "SSTORE"],
+        lambda: [value(), value(), rng.choice(arithmetic), rng.choice(slots), "SSTORE"],
         lambda: [value(), rng.choice([0, 31, 1000]), "MSTORE", 32, rng.choice([0, 7]), rng.choice([1, 64]), "MCOPY"],
-        lambda: [push(rng.choice(addresses)), rng.choice(["BALANCE", "EXTCODESIZE", "EXTCODEHASH"]), rng.choice(slots), "SSTORE"],
+        lambda: [push(rng.choice(addresses)), rng.choice(of_account), rng.choice(slots), "SSTORE"],
         lambda: [rng.choice([0, 33]), 0, "KECCAK256", rng.choice([0, 40]), 0, "LOG1"],
-        lambda: [rng.choice(["PREVRANDAO", "BASEFEE", "GASLIMIT", "COINBASE", "TIMESTAMP", "GASPRICE", "CHAINID"]), rng.choice(slots), "SSTORE"],
+        lambda: [rng.choice(facts), rng.choice(slots), "SSTORE"],
         lambda: ["RETURNDATASIZE", 0, 0, "RETURNDATACOPY"],
         lambda: [rng.choice([0, 0, 0, 0, 32]), 0, 0, "RETURNDATACOPY"],
         call, call, create,
@@ -227,7 +280,18 @@ def program(rng):
     items = []
     for _ in range(rng.randint(4, 14)):
         items += rng.choice(snippets)()
-    ending = rng.choice([["STOP"], ["STOP"], ["STOP"], [32, 0, "RETURN"], [32, 0, "REVERT"], ["INVALID"], ["CALLER", "SELFDESTRUCT"], ["POP"]])
+    ending = rng.choice(
+        [
+            ["STOP"],
+            ["STOP"],
+            ["STOP"],
+            [32, 0, "RETURN"],
+            [32, 0, "REVERT"],
+            ["INVALID"],
+            ["CALLER", "SELFDESTRUCT"],
+            ["POP"],
+        ]
+    )
     return asm(*items, *ending)
 
 
@@ -239,12 +303,20 @@ def programs(rng, fork, index):
     pre[hexed(second)] = account(0, 1, program(rng), {0: 7})
     txs = []
     for nonce in range(4):
-        access = [(rng.choice([first, WITNESS, address(2)]), [word(each) for each in range(rng.randrange(3))])] if rng.random() < 0.4 else []
+        access = (
+            [(rng.choice([first, WITNESS, address(2)]), [word(each) for each in range(rng.randrange(3))])]
+            if rng.random() < 0.4
+            else []
+        )
         to = rng.choice([first, second, first, None])
         data = initcode(program(rng)[:80]) if to is None else rng.randbytes(rng.randrange(40))
         gas = rng.choice([60_000, 120_000, 400_000, 1_000_000, 1_000_000, 2_000_000])
         kind = rng.choice([1, 2]) if access else rng.choice([0, 1, 2])
-        txs.append(transaction(SENDERS[0], nonce, to, kind=kind, gas=gas, value=rng.choice([0, 0, 1]), data=data, access=access))
+        txs.append(
+            transaction(
+                SENDERS[0], nonce, to, kind=kind, gas=gas, value=rng.choice([0, 0, 1]), data=data, access=access
+            )
+        )
     return {"env": surroundings(rng), "pre": pre, "txs": txs}
 
 

@@ -13,7 +13,8 @@ def address(number):
 
 
 # Calls the address in the first word of its input with the gas in the second (all of it if zero) and the rest as input.
-# Leaves success, the gas it took, and size and hash of what came back in four slots, at 256 times the number of calls before.
+# Leaves success, the gas it took, and size and hash of what came back in four slots, from 256 times the number of
+# calls before on.
 PROBE = address(0xC0DE01)
 PROBE_CODE = asm(
     64, "CALLDATASIZE", "SUB", 64, 0, "CALLDATACOPY",

@@ -4,6 +4,7 @@ use core::{cell::Cell, fmt};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use alloy_consensus::EMPTY_ROOT_HASH;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256, map::B256Map};
 use cloister_primitives::Rejected;
 use cloister_state::{Account, StateError, StateView};
@@ -145,14 +146,19 @@ impl DatabaseRef for ViewDatabase<'_> {
     type Error = ViewError;
 
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
-        let Some(account) = self.account(address)? else {
-            return Ok(None);
+        let found = match self.supposed.and_then(|supposed| supposed.account(address)) {
+            Some(Some(account)) => Some((account, self.has_storage(address)?)),
+            Some(None) => None,
+            None => {
+                let found = self.view.account_with_storage_root(address)?;
+                found.map(|(account, storage_root)| (account, storage_root != EMPTY_ROOT_HASH))
+            }
         };
-        let mut info = info(&account);
-        if account.nonce == 0 && !account.has_code() {
-            mark_storage(&mut info, self.has_storage(address)?);
-        }
-        Ok(Some(info))
+        Ok(found.map(|(account, has_storage)| {
+            let mut info = info(&account);
+            mark_storage(&mut info, has_storage && account.nonce == 0 && !account.has_code());
+            info
+        }))
     }
 
     fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, ViewError> {

@@ -48,6 +48,11 @@ impl StateView {
         Ok(self.lookup(address)?.map(|found| found.account))
     }
 
+    /// The account at an address, with the root of its storage trie.
+    pub fn account_with_storage_root(&self, address: Address) -> Result<Option<(Account, B256)>, StateError> {
+        Ok(self.lookup(address)?.map(|found| (found.account, found.storage_root)))
+    }
+
     /// The value of a slot; zero where there is none.
     pub fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError> {
         self.storage_of_hashed(keccak256(address), slot)
