@@ -230,3 +230,34 @@ fn agrees(reason: &str, refusal: &Rejected) -> bool {
     let named = REASONS.iter().find(|(name, _)| reason.contains(name));
     named.is_some_and(|(_, codes)| codes.is_empty() || codes.contains(&refusal.code()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_must_be_for_the_reason_given() {
+        let too_low = "Failed transaction: NonceMismatchError('nonce too low')";
+        assert!(agrees(too_low, &Code::NonceTooLow.into()));
+        assert!(!agrees(too_low, &Code::InsufficientFunds.into()));
+        assert!(!agrees("Failed transaction: SomethingNew()", &Code::NonceTooLow.into()));
+    }
+
+    #[test]
+    fn whatever_is_different_is_named() {
+        let text = std::fs::read_to_string(file()).expect("the cases are in the repository");
+        let (head, mut cases) = read(&text);
+        let case = cases.iter_mut().find(|case| case.txs.iter().all(|tx| tx.rejected.is_none()));
+        let case = case.expect("some case has valid transactions only");
+        assert_eq!(case.check(&head), Ok(()));
+        case.post.state_root.0[0] ^= 1;
+        let what = case.check(&head).expect_err("the root is another");
+        assert!(what.starts_with("state root must be "), "{what}");
+        case.post.receipts[0].1 += 1;
+        let what = case.check(&head).expect_err("a receipt is another");
+        assert!(what.starts_with("receipts must be "), "{what}");
+        case.txs[0].rejected = Some("NonceMismatchError".to_owned());
+        let what = case.check(&head).expect_err("a valid transaction is taken for a wrong one");
+        assert!(what.starts_with("transaction 0 is executed"), "{what}");
+    }
+}

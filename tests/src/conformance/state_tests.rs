@@ -242,3 +242,20 @@ fn is(name: &str, rejected: &Rejected) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_the_named_reasons_is_enough_and_no_other() {
+        let named = "TransactionException.INSUFFICIENT_ACCOUNT_FUNDS|TransactionException.INTRINSIC_GAS_TOO_LOW";
+        assert!(is_one_of(named, &Code::IntrinsicGasTooLow.into()));
+        assert!(is_one_of(named, &Code::InsufficientFunds.into()));
+        assert!(!is_one_of(named, &Code::NonceTooLow.into()));
+        assert!(!is_one_of("TransactionException.SOMETHING_NEW", &Code::NonceTooLow.into()));
+        let blobs = Rejected::with_detail(Code::MalformedTransaction, "empty blobs");
+        assert!(is_one_of("TransactionException.TYPE_3_TX_ZERO_BLOBS", &blobs));
+        assert!(!is_one_of("TransactionException.TYPE_3_TX_BLOB_COUNT_EXCEEDED", &blobs));
+    }
+}
