@@ -3,15 +3,18 @@
 //! `CASES=eip7702` runs only the cases, and `CHAINS=Osaka` only the chains, whose name contains that.
 
 use std::fs;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cloister_primitives::system_contracts;
+use cloister_tests::conformance::cases::Case;
+use cloister_tests::conformance::chains::Chain;
 use cloister_tests::conformance::report::Report;
 use cloister_tests::conformance::{cases, chains, is_required, on_all_cores};
 use cloister_tests::repository;
 use cloister_tests::tools::{Tool, python};
 
-fn read(file: &std::path::Path) -> String {
+fn text(file: &Path) -> String {
     fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
@@ -31,7 +34,7 @@ fn conclude(name: &str, head: &cases::Head, filter: &str, outcomes: Vec<Result<(
 
 #[test]
 fn every_case_comes_to_what_the_specification_says() {
-    let (head, mut all) = cases::read(&read(&cases::file()));
+    let (head, mut all) = cases::read::<Case>(&text(&cases::file()));
     assert!(all.len() >= 300, "only {} cases", all.len());
     let filter = std::env::var("CASES").unwrap_or_default();
     all.retain(|case| case.name.contains(&filter));
@@ -41,16 +44,16 @@ fn every_case_comes_to_what_the_specification_says() {
 
 #[test]
 fn every_chain_is_imported_and_what_must_not_follow_it_is_refused() {
-    let (head, mut all) = chains::read(&read(&chains::file()));
+    let (head, mut all) = cases::read::<Chain>(&text(&chains::file()));
     let filter = std::env::var("CHAINS").unwrap_or_default();
     all.retain(|chain| chain.name.contains(&filter));
-    let outcomes = on_all_cores(&all, chains::Chain::check).into_iter().flatten().collect();
+    let outcomes = on_all_cores(&all, Chain::check).into_iter().flatten().collect();
     conclude("generated-blocks", &head, &filter, outcomes);
 }
 
 #[test]
 fn the_cases_begin_with_the_system_contracts_as_they_are() {
-    let (head, _) = cases::read(&read(&cases::file()));
+    let (head, _) = cases::read::<Case>(&text(&cases::file()));
     let alloc = head.alloc();
     for (address, contract) in system_contracts() {
         assert_eq!(alloc.get(&address), Some(&contract), "{address}");

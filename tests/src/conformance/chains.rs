@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use alloy_primitives::{B256, Bytes};
 use serde::Deserialize;
 
-use super::cases::Head;
 use crate::import::{Stop, import};
 use crate::repository;
 
@@ -30,18 +29,6 @@ pub struct Chain {
     hash: B256,
     /// Blocks that differ from it in one thing each, which names them.
     refused: BTreeMap<String, Bytes>,
-}
-
-/// Reads the file.
-///
-/// # Panics
-/// If it is not what the generator writes.
-#[must_use]
-pub fn read(text: &str) -> (Head, Vec<Chain>) {
-    let mut lines = text.lines();
-    let head = serde_json::from_str(lines.next().unwrap_or_default()).expect("the first line describes the rest");
-    let chains = lines.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:.80}")));
-    (head, chains.collect())
 }
 
 impl Chain {
