@@ -45,25 +45,17 @@ pub enum Stop {
 /// If the core does not answer, which is a fault of it.
 #[must_use]
 pub fn import(genesis: &str, mut blocks: &[u8]) -> (Option<Chain>, Option<Stop>) {
-    let genesis = match mark_imported(genesis) {
-        Ok(genesis) => genesis,
-        Err(error) => return (None, Some(Stop::Genesis(error))),
+    let mut importer = match Importer::begin(genesis) {
+        Ok(importer) => importer,
+        Err(stop) => return (None, Some(stop)),
     };
-    let mut node = Node::start(genesis);
     while !blocks.is_empty() {
-        let stop = match take_block(&mut blocks) {
-            Err(error) => Some(Stop::Bytes(error)),
-            Ok(block) => match node.import(block) {
-                Some(Imported::Refused(refusal)) => Some(Stop::Block(*refusal)),
-                Some(_) => None,
-                None => node.halted.clone().map(Stop::Halted),
-            },
-        };
-        if stop.is_some() {
-            return (node.chain(), stop);
+        let block = take_block(&mut blocks).map_err(Stop::Bytes);
+        if let Err(stop) = block.and_then(|block| importer.import(block)) {
+            return (importer.chain(), Some(stop));
         }
     }
-    (node.chain(), None)
+    (importer.chain(), None)
 }
 
 fn take_block(blocks: &mut &[u8]) -> Result<Bytes, String> {
@@ -75,7 +67,8 @@ fn take_block(blocks: &mut &[u8]) -> Result<Bytes, String> {
     Ok(Bytes::copy_from_slice(block))
 }
 
-struct Node {
+/// A core in this process that takes one block after the other.
+pub struct Importer {
     core: Core,
     entropy: SeededEntropy,
     messages: VecDeque<CoreMessage>,
@@ -85,8 +78,19 @@ struct Node {
     requests: u64,
 }
 
-impl Node {
-    fn start(genesis: String) -> Self {
+impl std::fmt::Debug for Importer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Importer").field("chain", &self.chain()).finish_non_exhaustive()
+    }
+}
+
+impl Importer {
+    /// A chain of which there is only the genesis block.
+    ///
+    /// # Errors
+    /// [`Stop::Genesis`] if the genesis cannot be used.
+    pub fn begin(genesis: &str) -> Result<Self, Stop> {
+        let genesis = mark_imported(genesis).map_err(Stop::Genesis)?;
         let info = StartInfo { genesis: genesis.into_bytes(), platform_key: vec![7; 32], ..StartInfo::default() };
         let mut node = Self {
             core: Core::new(CoreOptions::default()),
@@ -98,16 +102,28 @@ impl Node {
             requests: 0,
         };
         node.run();
-        node
+        Ok(node)
     }
 
-    fn import(&mut self, block: Bytes) -> Option<Imported> {
+    /// Imports a block's RLP.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    ///
+    /// # Panics
+    /// If the core does not answer, which is a fault of it.
+    pub fn import(&mut self, block: Bytes) -> Result<(), Stop> {
         let id = RequestId(self.requests);
         self.requests += 1;
         let request = Request { caller: Caller::Anonymous, body: RequestBody::Import { block } };
         self.messages.push_back(CoreMessage::Requests(vec![(id, request)]));
         self.run();
-        self.answer.take()
+        match (self.answer.take(), &self.halted) {
+            (Some(Imported::Refused(refusal)), _) => Err(Stop::Block(*refusal)),
+            (Some(_), None) => Ok(()),
+            (_, Some(fatal)) => Err(Stop::Halted(fatal.clone())),
+            (None, None) => panic!("the core does not answer"),
+        }
     }
 
     fn run(&mut self) {
@@ -135,7 +151,9 @@ impl Node {
         }
     }
 
-    fn chain(&self) -> Option<Chain> {
+    /// How far the chain is.
+    #[must_use]
+    pub fn chain(&self) -> Option<Chain> {
         let head = self.ledger.as_ref()?.reader(&Caller::Anonymous).head().ok()?;
         Some(Chain { height: head.height().0, hash: head.hash(), state_root: head.commitments().state.root })
     }

@@ -11,7 +11,9 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use cloister_execution::{Claimed, Executor, NoBlockHashes, Open, Parent, genesis_block, genesis_delta};
 use cloister_primitives::{ChainSpec, Genesis, Height, Transaction, mark_imported};
 use cloister_state::{HistoryLimits, State};
-use cloister_tests::import::{Chain, Stop, import};
+use cloister_tests::execution_apis::suite;
+use cloister_tests::fuzz;
+use cloister_tests::import::{Chain, Importer, Stop, import};
 use cloister_tests::node::{Node, NodeOptions, Target, run_cloister};
 use serde_json::{Value, json};
 
@@ -107,7 +109,7 @@ fn ommers_are_paid_kept_and_served() {
     assert_eq!((&uncle["hash"], &uncle["miner"]), (&hashes[1], &json!(OMMERS_MINER)));
     assert!(uncle.get("transactions").is_none());
     assert_eq!(ask("eth_getUncleByBlockNumberAndIndex", json!(["0x4", "0x2"])), Value::Null);
-    assert_eq!(ask("debug_getRawBlock", json!(["latest"])), json!(Bytes::from(last_block(&miner))));
+    assert_eq!(ask("debug_getRawBlock", json!(["latest"])), json!(last_block(&miner)));
     // 3 ether a block (EIP-649), 1/32 of it for each ommer, and 7/8 and 6/8 to those who mined them.
     let ether = U256::from(1_000_000_000_000_000_000_u64);
     let paid =
@@ -117,15 +119,8 @@ fn ommers_are_paid_kept_and_served() {
 }
 
 /// The encoded block with the ommers.
-fn last_block(miner: &Miner) -> Vec<u8> {
-    let mut rest = miner.file.as_slice();
-    let mut last = rest;
-    while !rest.is_empty() {
-        last = rest;
-        let header = alloy_rlp::Header::decode(&mut rest).unwrap();
-        rest = &rest[header.payload_length..];
-    }
-    last.to_vec()
+fn last_block(miner: &Miner) -> Bytes {
+    blocks_of(&miner.file).pop().unwrap()
 }
 
 #[test]
@@ -141,4 +136,43 @@ fn chains_can_be_imported_in_this_process() {
     assert_eq!(reached.unwrap().height, 0);
     assert!(matches!(stop, Some(Stop::Block(refusal)) if refusal.field == "parentHash"));
     assert!(matches!(import("{}", &[]).1, Some(Stop::Genesis(_))));
+}
+
+/// Blocks with random edits, on top of the chain that the block belongs to: refused or right, and never the core's end.
+#[test]
+fn edited_blocks_are_refused_or_right() {
+    let (miner, _) = chain();
+    let mined = (GENESIS.to_owned(), miner.file);
+    let public = suite().ok().map(|suite| {
+        (fs::read_to_string(suite.join("genesis.json")).unwrap(), fs::read(suite.join("chain.rlp")).unwrap())
+    });
+    for (genesis, file) in [Some(mined), public].into_iter().flatten() {
+        let blocks = blocks_of(&file);
+        let last = blocks.len() - 1;
+        let before = || {
+            let mut importer = Importer::begin(&genesis).unwrap();
+            blocks[..last].iter().for_each(|block| importer.import(block.clone()).unwrap());
+            importer
+        };
+        let mut importer = before();
+        let seeds: Vec<_> = blocks[last.saturating_sub(3)..].iter().rev().map(|block| block.to_vec()).collect();
+        fuzz::run("blocks to import", &seeds, |input| match importer.import(Bytes::copy_from_slice(input)) {
+            Ok(()) if importer.chain().unwrap().height == last as u64 => {}
+            Ok(()) => importer = before(),
+            Err(Stop::Block(_)) => {}
+            Err(stop) => panic!("{stop:?}"),
+        });
+    }
+}
+
+fn blocks_of(file: &[u8]) -> Vec<Bytes> {
+    let mut rest = file;
+    let mut blocks = Vec::new();
+    while !rest.is_empty() {
+        let start = rest;
+        let header = alloy_rlp::Header::decode(&mut rest).unwrap();
+        rest = &rest[header.payload_length..];
+        blocks.push(Bytes::copy_from_slice(&start[..start.len() - rest.len()]));
+    }
+    blocks
 }

@@ -18,27 +18,14 @@ pub fn vectors() -> PathBuf {
     std::env::var_os("CLOISTER_VECTORS").map_or_else(|| repository().join("../shared/vectors"), PathBuf::from)
 }
 
-/// Whether what is missing is a failure: on CI nothing may be skipped.
-#[must_use]
-pub fn is_required() -> bool {
-    std::env::var("CI").is_ok_and(|value| value == "true")
-}
-
-/// Something that a suite needs and a machine may lack.
-///
-/// # Errors
-/// Why the suite is skipped.
+/// Says that a suite is skipped, and why.
 ///
 /// # Panics
-/// With `CI=true`, if it is missing.
-pub fn needed(path: PathBuf) -> Result<PathBuf, String> {
-    if path.exists() {
-        return Ok(path);
-    }
-    let reason = format!("there is no {}", path.display());
-    assert!(!is_required(), "{reason}");
+/// With `CI=true`: nothing may be skipped there.
+pub fn skip(reason: &str) {
+    let required = std::env::var("CI").is_ok_and(|value| value == "true");
+    assert!(!required, "{reason}");
     eprintln!("skipped: {reason}");
-    Err(reason)
 }
 
 /// Does `work` on every item, on all cores. The results are in no particular order.

@@ -125,7 +125,7 @@ pub fn markdown(reports: &[Report]) -> String {
     page += "\nThe public vectors are read from `CLOISTER_VECTORS`, or else from `shared/vectors` beside the repository. Where they are missing\n\
              their suites are skipped and say so; with `CI=true` that is a failure.\n\n\
              One rule the executable specification does not have: that a typed transaction must be signed for this chain (EIP-2930,\n\
-             EIP-1559). It is tested elsewhere.\n";
+             EIP-1559). The executor's own tests have it.\n";
     page
 }
 

@@ -113,6 +113,20 @@ fn blocks_that_arrive_together_are_committed_in_order() {
 }
 
 #[test]
+fn a_restart_loads_the_snapshot_of_an_imported_chain() {
+    let chain = made(300);
+    let cutting = || CoreOptions { snapshot_every_blocks: 64, ..options() };
+    let mut node = chain.node(cutting(), Disk::default());
+    for first in (0..300).step_by(50) {
+        import(&mut node, (first..first + 50).map(|index| chain.raw(index)));
+    }
+    assert!(!node.disk.snapshots.is_empty() && node.disk.log_sections.contains_key(&Height(255)));
+    let again = chain.node(cutting(), node.disk.clone());
+    assert_eq!((again.head(), again.heard.halted.is_none()), (Height(300), true));
+    assert_eq!(again.balance(Account::new(2).address), node.balance(Account::new(2).address));
+}
+
+#[test]
 fn tails_that_are_refused_are_imported_again() {
     let chain = made(30);
     for seed in 1..10 {

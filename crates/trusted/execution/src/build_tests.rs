@@ -506,3 +506,30 @@ fn transaction(step: &Step, nonces: &[u64; 10]) -> (u8, RecoveredTransaction) {
         }
     }
 }
+
+#[test]
+fn a_block_holds_no_transaction_that_was_signed_for_another_chain() {
+    let world = World::on("osaka");
+    let foreign = [
+        recovered(1, alloy_consensus::TxLegacy { chain_id: Some(1), ..legacy(0) }),
+        recovered(1, alloy_consensus::TxEip2930 { chain_id: 1, ..access_list_tx(0) }),
+        recovered(1, alloy_consensus::TxEip1559 { chain_id: 1, ..dynamic(0) }),
+        recovered(
+            1,
+            alloy_consensus::TxEip7702 {
+                chain_id: 1,
+                ..set_code(0, vec![authorization(2, 0, Address::repeat_byte(0xaa))])
+            },
+        ),
+    ];
+    for transaction in foreign {
+        let head = world.head();
+        let parent = Parent { header: &head.header, hash: head.hash };
+        let kind = transaction.tx_type();
+        let refused = world
+            .executor
+            .assemble(parent, world.attributes(), &world.view(), &NoBlockHashes, vec![transaction])
+            .expect_err("it was signed for another chain");
+        assert_eq!(refused.code(), Code::InvalidChainId, "{kind}");
+    }
+}
