@@ -28,7 +28,7 @@ pub use error::{Code, Rejected};
 pub use forks::{ForkSchedule, HardforkName, UnknownHardfork};
 pub use genesis::{
     ChainConfig, CloisterConfig, Genesis, GenesisAccount, GenesisError, GenesisWarning, MAX_GENESIS_ACCOUNTS,
-    MAX_GENESIS_BYTES, MAX_GENESIS_CODE_BYTES, MAX_GENESIS_EXTRA_DATA_BYTES, MAX_GENESIS_WARNINGS,
+    MAX_GENESIS_BYTES, MAX_GENESIS_CODE_BYTES, MAX_GENESIS_EXTRA_DATA_BYTES, MAX_GENESIS_WARNINGS, SignIn, Site,
 };
 pub use ids::{Height, Seq};
 pub use predeploys::{

@@ -9,7 +9,7 @@ use alloy_hardforks::{EthereumHardfork, EthereumHardforks, ForkCondition};
 use alloy_primitives::{Address, B64, B256, Bytes, U256};
 
 use crate::forks::{ForkSchedule, HardforkName};
-use crate::genesis::{ChainConfig, CloisterConfig, Genesis, GenesisAccount, GenesisError};
+use crate::genesis::{ChainConfig, CloisterConfig, Genesis, GenesisAccount, GenesisError, SignIn};
 use crate::predeploys;
 
 /// Chain id of a development network, as in anvil and Hardhat.
@@ -112,6 +112,14 @@ impl ChainSpec {
     #[must_use]
     pub const fn genesis(&self) -> &Genesis {
         &self.genesis
+    }
+
+    /// Where clients sign in: what genesis says, or any site of the client's own machine on a development network
+    /// whose genesis says nothing. `None` where nobody can.
+    #[must_use]
+    pub fn sign_in(&self) -> Option<SignIn> {
+        let config = &self.genesis.config;
+        config.sign_in.clone().or_else(|| config.cloister.development.then(SignIn::development))
     }
 
     /// The schedule of forks.
@@ -302,6 +310,7 @@ impl DevChain {
                     max_code_size: self.code_size_limit,
                     development: true,
                 },
+                sign_in: None,
             },
             nonce: 0,
             timestamp: self.timestamp,

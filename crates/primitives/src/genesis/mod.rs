@@ -3,12 +3,15 @@
 mod json;
 mod parse;
 mod rules;
+mod sign_in;
 
 use std::collections::BTreeMap;
 
 use alloy_eips::eip7840::BlobParams;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, Bytes, U256};
+
+pub use sign_in::{SignIn, Site};
 
 use crate::forks::ForkSchedule;
 
@@ -80,6 +83,8 @@ pub struct ChainConfig {
     pub deposit_contract: Option<Address>,
     /// Our own extension.
     pub cloister: CloisterConfig,
+    /// `"signIn"` of our own extension: where clients sign in; `None` where genesis does not say.
+    pub sign_in: Option<SignIn>,
 }
 
 /// The `config.cloister` object of a genesis. All of it is optional.

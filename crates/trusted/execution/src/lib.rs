@@ -59,7 +59,7 @@ pub use guard::{Admission, FrameFacts, FrameGuard, FrameKind, Open};
 pub use inspect::{Observed, Replay};
 pub use overrides::{AccountOverride, BlockOverrides, StateOverrides};
 pub use precompiles::Precompiles;
-pub use recover::{decode, impersonate, recover, recover_batch, recover_transaction};
+pub use recover::{decode, impersonate, recover, recover_batch, recover_signer, recover_transaction};
 pub use revert::{halt_message, revert_message, revert_reason};
 pub use simulate::{
     CallResult, Checks, Ending, MAX_SIMULATED_BLOCKS, SimulatedBlock, SimulatedCalls, SimulatedLog, Simulation,

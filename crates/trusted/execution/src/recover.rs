@@ -77,8 +77,8 @@ pub fn recover_batch(transactions: Vec<Transaction>) -> Vec<Result<RecoveredTran
 /// Recovers the address that signed `digest`.
 ///
 /// # Errors
-/// [`Code::InvalidSender`].
-pub(crate) fn recover_signer(signature: &Signature, digest: B256) -> Result<Address, Rejected> {
+/// [`Code::InvalidSender`] if `s` is high (EIP-2) or no key fits the signature.
+pub fn recover_signer(signature: &Signature, digest: B256) -> Result<Address, Rejected> {
     let invalid = || Rejected::with_detail(Code::InvalidSender, "invalid transaction v, r, s values");
     if signature.s() > HALF_ORDER {
         return Err(invalid());
