@@ -201,10 +201,7 @@ impl Caller {
     /// Whether the caller proved to control this account.
     #[must_use]
     pub fn controls(&self, account: Address) -> bool {
-        match self {
-            Self::Session(accounts) => accounts.contains(&account),
-            Self::Anonymous | Self::Development => false,
-        }
+        self.accounts().contains(&account)
     }
 }
 
