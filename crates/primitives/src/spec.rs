@@ -10,7 +10,7 @@ use alloy_primitives::{Address, B64, B256, Bytes, U256};
 
 use crate::forks::{ForkSchedule, HardforkName};
 use crate::genesis::{
-    ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError,
+    ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError, SignIn,
 };
 use crate::predeploys;
 
@@ -114,6 +114,14 @@ impl ChainSpec {
     #[must_use]
     pub const fn genesis(&self) -> &Genesis {
         &self.genesis
+    }
+
+    /// Where clients sign in: what genesis says, or any site of the client's own machine on a development network
+    /// whose genesis says nothing. `None` where nobody can.
+    #[must_use]
+    pub fn sign_in(&self) -> Option<SignIn> {
+        let config = &self.genesis.config;
+        config.sign_in.clone().or_else(|| config.cloister.development.then(SignIn::development))
     }
 
     /// The schedule of forks.
@@ -332,6 +340,7 @@ impl DevChain {
                     development: true,
                     imported: false,
                 },
+                sign_in: None,
             },
             nonce: 0,
             timestamp: self.timestamp,

@@ -183,6 +183,12 @@ impl<'a> Reader<'a> {
         self.ledger.access.view(self.caller, Resource::Pool { sender }).is_visible()
     }
 
+    /// Whether the caller may have a call made in the name of `from`.
+    #[must_use]
+    pub fn may_call_as(&self, from: Address) -> bool {
+        self.ledger.access.may_call_as(self.caller, from)
+    }
+
     /// Whether the development methods exist for the caller.
     #[must_use]
     pub fn sees_development(&self) -> bool {

@@ -66,7 +66,7 @@ pub use guard::{Admission, FrameFacts, FrameGuard, FrameKind, Open, TopOnly};
 pub use inspect::{Observed, Replay};
 pub use overrides::{AccountOverride, BlockOverrides, StateOverrides};
 pub use precompiles::Precompiles;
-pub use recover::{decode, impersonate, recover, recover_batch, recover_included, recover_transaction};
+pub use recover::{decode, impersonate, recover, recover_batch, recover_included, recover_signer, recover_transaction};
 pub use revert::{halt_message, revert_message, revert_reason};
 pub use rules::{check_block_size, check_header};
 pub use simulate::{

@@ -82,7 +82,11 @@ impl Execution {
     ///
     /// # Errors
     /// `header not found`, or that the block's state is no longer kept.
-    pub async fn prepare(call: &MethodCall, request: CallRequest, id: Option<BlockId>) -> RpcResult<Self> {
+    pub async fn prepare(call: &MethodCall, mut request: CallRequest, id: Option<BlockId>) -> RpcResult<Self> {
+        if request.from.is_some_and(|from| !call.reader().may_call_as(from)) {
+            return Err(not_authorized());
+        }
+        request.from = call.caller.from_or_first(request.from);
         let (block, state, state_overrides) = match call.pending(id).await? {
             Some(Pending { block, overrides }) => {
                 let parent = Height(block.height().0.saturating_sub(1));

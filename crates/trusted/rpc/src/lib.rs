@@ -39,6 +39,8 @@ pub mod reference;
 mod registry;
 pub mod send;
 mod served;
+mod session_end;
+pub mod signatures;
 mod simulate;
 mod subscriptions;
 mod transactions;
@@ -55,6 +57,7 @@ pub use net::client_version;
 pub use reference::{Callers, ParamInfo, Schema, Signature};
 pub use registry::{MethodCall, MethodInfo, Registry};
 pub use served::{Answer, Handler, Served};
+pub use session_end::SessionEnd;
 
 /// The standard methods in a registry, to which `devtools` may add its own or replace some.
 ///
