@@ -8,6 +8,7 @@ const AFTER_HELP: &str = "\
 Examples:
   cloister dev                                 a development node on http://127.0.0.1:8545
   cloister dev --block-time 2 --datadir chain  a block every 2 seconds, kept in ./chain
+  cloister login --key env:KEY                 a session token for the account of a key
   cloister verify --datadir chain              check everything stored in ./chain
 
 Exit codes:
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     Dev(Box<commands::dev::Dev>),
     /// Run a node as two processes: a host, and an enclave that it starts
     Node(Box<commands::node::Node>),
+    /// Sign in to a node with accounts; prints the token that requests carry from then on
+    Login(commands::login::Login),
     /// Check a data folder: open every block, follow the chain, recompute the state roots
     Verify(commands::verify::Verify),
     /// Print a script that completes this command in a shell
@@ -60,6 +63,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     match Cli::parse().command {
         Command::Dev(command) => command.run(),
         Command::Node(command) => command.run(),
+        Command::Login(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Completions(command) => command.run(),
     }
