@@ -43,22 +43,18 @@ impl Dev {
     }
 }
 
-impl Table<'_> {
-    /// Adds a method that lists accounts: to the developer those that the node has keys of, to a session its own.
-    fn accounts(&mut self, info: MethodInfo) -> Result<(), RegisterMethodError> {
-        let dev = self.dev.clone();
-        self.registry.method(info, move |call: MethodCall| {
-            let dev = dev.clone();
-            async move {
-                call.no_params()?;
-                Ok(match call.reader().sees_development() {
-                    true => dev.accounts.all().iter().map(DevAccount::address).collect(),
-                    false => call.caller.accounts().to_vec(),
-                })
-            }
-        })?;
-        Ok(())
+async fn list(dev: Arc<Dev>, call: MethodCall) -> RpcResult<Vec<Address>> {
+    call.no_params()?;
+    Ok(dev.accounts.all().iter().map(DevAccount::address).collect())
+}
+
+/// Those that the node has keys of, for the developer; a session has its own.
+async fn accounts(dev: Arc<Dev>, call: MethodCall) -> RpcResult<Vec<Address>> {
+    if call.reader().sees_development() {
+        return list(dev, call).await;
     }
+    call.no_params()?;
+    Ok(call.caller.accounts().to_vec())
 }
 
 async fn eth_sign(dev: Arc<Dev>, call: MethodCall) -> RpcResult<Bytes> {
@@ -95,8 +91,11 @@ async fn sign_transaction(dev: Arc<Dev>, call: MethodCall) -> RpcResult<SignedTr
 
 pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
-    table.accounts(info("eth_accounts", "", "Accounts the node signs for, or those of the session."))?;
-    table.accounts(info("eth_requestAccounts", "", "Accounts the node signs for, or those of the session."))?;
+    let dev = table.dev.clone();
+    table.registry.method(info("eth_accounts", "-> addresses", "Accounts of the session."), move |call| {
+        accounts(dev.clone(), call)
+    })?;
+    table.method(info("eth_requestAccounts", "", "Accounts the node signs for."), list)?;
     for name in ["eth_signTypedData", "eth_signTypedData_v3", "eth_signTypedData_v4"] {
         let about = "Signs typed data (EIP-712).";
         table.method(info(name, "address, typed data", about), sign_typed_data)?;

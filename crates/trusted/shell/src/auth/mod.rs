@@ -88,7 +88,10 @@ impl Auth {
     /// # Errors
     /// [`Refusal::TooMany`].
     pub(crate) fn admit(&self, connection: &Mutex<Budget>) -> Result<(), Refusal> {
-        let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.admit_at(connection, u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn admit_at(&self, connection: &Mutex<Budget>, now_ms: u64) -> Result<(), Refusal> {
         let take = |budget: &Mutex<Budget>| budget.lock().unwrap_or_else(PoisonError::into_inner).take(now_ms);
         if take(connection) && take(&self.budget) { Ok(()) } else { Err(Refusal::TooMany) }
     }
