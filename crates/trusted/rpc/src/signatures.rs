@@ -86,7 +86,8 @@ fn question(digest: B256, signature: &[u8]) -> Bytes {
     input.extend_from_slice(&U256::from(64).to_be_bytes::<32>());
     input.extend_from_slice(&U256::from(signature.len()).to_be_bytes::<32>());
     input.extend_from_slice(signature);
-    input.resize(input.len().next_multiple_of(32) + MAGIC.len(), 0);
+    let arguments = input.len() - MAGIC.len();
+    input.resize(MAGIC.len() + arguments.next_multiple_of(32), 0);
     input.into()
 }
 
