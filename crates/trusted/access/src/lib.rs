@@ -39,10 +39,11 @@ impl Caller {
         }
     }
 
-    /// Who a call is made as: the account it names, or else the session's first.
+    /// Who a call is made as: the account it names, or else the session's first. The zero address names nobody: Foundry
+    /// sends it where it was told of no sender.
     #[must_use]
     pub fn from_or_first(&self, given: Option<Address>) -> Option<Address> {
-        given.or_else(|| self.accounts().first().copied())
+        given.filter(|from| !from.is_zero()).or_else(|| self.accounts().first().copied())
     }
 }
 
@@ -166,10 +167,10 @@ impl Access {
     }
 
     /// Whether `caller` may have a call made in the name of `from`: where answers depend on who asks, only an account
-    /// that signed in may be named.
+    /// that signed in may be named, or nobody.
     #[must_use]
     pub fn may_call_as(&self, caller: &Caller, from: Address) -> bool {
-        !self.is_confidential() || caller.controls(from)
+        !self.is_confidential() || from.is_zero() || caller.controls(from)
     }
 
     /// Whether there is no log that `caller` may not see, so that an index over all logs may decide which blocks are
@@ -343,10 +344,13 @@ mod tests {
         let [first, second, other] = [1, 2, 3].map(Address::repeat_byte);
         let session = Caller::Session([first, second].into());
         assert_eq!(session.from_or_first(None), Some(first));
+        assert_eq!(session.from_or_first(Some(Address::ZERO)), Some(first));
         assert_eq!(session.from_or_first(Some(other)), Some(other));
         assert_eq!(Caller::Anonymous.from_or_first(None), None);
         assert_eq!(Caller::Development.from_or_first(Some(first)), Some(first));
         assert!(Access::open(Development::Refused).may_call_as(&session, other));
+        let allowed = [second, other, Address::ZERO].map(|from| Access::confidential().may_call_as(&session, from));
+        assert_eq!(allowed, [true, false, true]);
     }
 
     #[test]
