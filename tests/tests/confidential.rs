@@ -159,6 +159,20 @@ fn a_confidential_chain_outlives_its_process() {
     assert_eq!(node.rpc().expect("eth_getBlockByNumber", json!(["latest", false])), before);
     assert_eq!(node.rpc().expect("eth_getBalance", json!([alice.address(), "latest"])), "0x0");
     send(node.rpc(), &transfer(&mut alice, Address::repeat_byte(1), 1));
+    drop(node);
+    // Whoever holds the folder may say that nothing is confidential; the enclave's keys then are others.
+    let genesis = datadir.join("genesis.json");
+    let text = std::fs::read_to_string(&genesis).expect("the folder has its genesis");
+    let open = text.replace(r#""confidentiality": "on""#, r#""confidentiality": "off""#);
+    assert_ne!(open, text, "{text}");
+    std::fs::write(&genesis, open).expect("it can be written");
+    let opened = Node::try_start(Target::Dev, &NodeOptions { datadir: Some(datadir), ..NodeOptions::default() });
+    let failure = opened.err().expect("a ledger sealed as confidential is not opened as another");
+    assert!(
+        failure.output.contains("authentication failed") || failure.output.contains("damaged"),
+        "{}",
+        failure.output
+    );
 }
 
 const TOKEN_GAS: u64 = 5_000_000;

@@ -4,6 +4,7 @@ mod imported;
 mod json;
 mod parse;
 mod rules;
+mod rules_digest;
 mod sign_in;
 
 use std::collections::BTreeMap;

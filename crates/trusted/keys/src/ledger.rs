@@ -119,12 +119,13 @@ struct Aad {
 const AAD_MAX: usize = 18 + HEADER_LEN + 40;
 
 impl LedgerKeys {
-    /// Derives the keys of `epoch` for the chain with this id and genesis block.
+    /// Derives the keys of `epoch` for the chain with this id, bound to its genesis block, and to its rules where it is
+    /// confidential.
     #[must_use]
-    pub fn derive(platform: &PlatformKey, chain_id: u64, genesis_hash: B256, epoch: Epoch) -> Self {
+    pub fn derive(platform: &PlatformKey, chain_id: u64, binding: B256, epoch: Epoch) -> Self {
         let mut context = [0; 44];
         context[..8].copy_from_slice(&chain_id.to_be_bytes());
-        context[8..40].copy_from_slice(genesis_hash.as_slice());
+        context[8..40].copy_from_slice(binding.as_slice());
         context[40..].copy_from_slice(&epoch.0.to_be_bytes());
         let ledger = derive(platform.key(), LEDGER, &context);
         Self {
