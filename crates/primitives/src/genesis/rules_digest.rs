@@ -52,9 +52,21 @@ mod tests {
     use crate::{ChainSpec, Genesis};
 
     fn binding(ours: &str, rest: &str) -> B256 {
+        let until_london = [
+            "homestead",
+            "eip150",
+            "eip155",
+            "byzantium",
+            "constantinople",
+            "petersburg",
+            "istanbul",
+            "berlin",
+            "london",
+        ];
+        let until_london: String = until_london.iter().map(|fork| format!("\"{fork}Block\":0,")).collect();
         let json = format!(
-            r#"{{"config":{{"chainId":5,"shanghaiTime":{rest},"cloister":{{{ours}}}}},"gasLimit":"0x1c9c380",
-                "difficulty":"0x0","baseFeePerGas":"0x0","alloc":{{}}}}"#
+            r#"{{"config":{{"chainId":5,{until_london}"terminalTotalDifficulty":0,"shanghaiTime":{rest},
+                "cloister":{{{ours}}}}},"gasLimit":"0x1c9c380","difficulty":"0x0","baseFeePerGas":"0x0","alloc":{{}}}}"#
         );
         let spec = ChainSpec::new(Genesis::parse(&json).unwrap().0).unwrap();
         spec.ledger_binding(B256::repeat_byte(1))
