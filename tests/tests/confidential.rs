@@ -167,7 +167,7 @@ fn a_confidential_chain_outlives_its_process() {
     assert_ne!(open, text, "{text}");
     std::fs::write(&genesis, open).expect("it can be written");
     let opened = Node::try_start(Target::Dev, &NodeOptions { datadir: Some(datadir), ..NodeOptions::default() });
-    let failure = opened.err().expect("a ledger sealed as confidential is not opened as another");
+    let failure = opened.expect_err("a ledger sealed as confidential is not opened as another");
     assert!(failure.output.contains("wrong-key"), "{}", failure.output);
 }
 

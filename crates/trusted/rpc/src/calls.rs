@@ -18,7 +18,7 @@ use cloister_execution::{
     BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, StateOverrides, halt_message,
     revert_message,
 };
-use cloister_primitives::{Code, Confidentiality, Height};
+use cloister_primitives::{Code, Height};
 use cloister_state::StateView;
 use jsonrpsee::{core::RegisterMethodError, types::ErrorObjectOwned};
 use serde::Serialize;
@@ -120,7 +120,7 @@ impl Execution {
         state: Option<StateOverridesArg>,
         block: Option<BlockOverridesArg>,
     ) -> RpcResult<Self> {
-        if (state.is_some() || block.is_some()) && self.ledger.spec().confidentiality() == Confidentiality::On {
+        if (state.is_some() || block.is_some()) && self.ledger.is_confidential() {
             return Err(errors::invalid_params("overrides are refused on a confidential chain"));
         }
         if let Some(StateOverridesArg(asked)) = state {

@@ -47,7 +47,6 @@ mod transactions;
 #[cfg(test)]
 mod vectors;
 
-use cloister_primitives::Confidentiality;
 use jsonrpsee::core::RegisterMethodError;
 
 pub use backlog::Backlog;
@@ -81,7 +80,7 @@ pub fn registry(context: RpcContext) -> Result<Registry, RegisterMethodError> {
     pool::register(&mut registry)?;
     debug::register(&mut registry)?;
     reference::register(&mut registry)?;
-    if registry.context().ledger.spec().confidentiality() == Confidentiality::On {
+    if registry.context().ledger.is_confidential() {
         registry.withhold(is_withheld);
     }
     Ok(registry)
