@@ -11,6 +11,7 @@ Examples:
   cloister import --genesis genesis.json --datadir chain chain.rlp
                                                execute and check a chain of Ethereum's, and keep it
   cloister login --key env:KEY                 a session token for the account of a key
+  cast mktx … | cloister seal --send           send a transaction that only the node's enclave can read
   cloister verify --datadir chain              check everything stored in ./chain
 
 Exit codes:
@@ -57,6 +58,8 @@ pub(crate) enum Command {
     Import(commands::import::Import),
     /// Sign in to a node with accounts; prints the token that requests carry from then on
     Login(commands::login::Login),
+    /// Seal signed transactions, so that only the enclave of a node can read them
+    Seal(commands::seal::Seal),
     /// Check a data folder: open every block, follow the chain, recompute the state roots
     Verify(commands::verify::Verify),
     /// Print a script that completes this command in a shell
@@ -70,6 +73,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Node(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Login(command) => command.run(),
+        Command::Seal(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Completions(command) => command.run(),
     }

@@ -12,6 +12,7 @@
 
 mod block;
 mod commitments;
+pub mod envelope;
 mod error;
 mod forks;
 mod genesis;

@@ -6,5 +6,6 @@ pub(crate) mod dev;
 pub(crate) mod import;
 pub(crate) mod login;
 pub(crate) mod node;
+pub(crate) mod seal;
 pub(crate) mod server;
 pub(crate) mod verify;

@@ -37,6 +37,7 @@ mod proofs;
 mod reads;
 pub mod reference;
 mod registry;
+mod sealing;
 pub mod send;
 mod served;
 mod session_end;
@@ -72,6 +73,7 @@ pub fn registry(context: RpcContext) -> Result<Registry, RegisterMethodError> {
     calls::register(&mut registry)?;
     simulate::register(&mut registry)?;
     send::register(&mut registry)?;
+    sealing::register(&mut registry)?;
     fees::register(&mut registry)?;
     config::register(&mut registry)?;
     logs::register(&mut registry)?;

@@ -197,6 +197,7 @@ const WORDS: &[(&str, Schema)] = &[
     ("capabilities", Schema::Object),
     ("pool", Schema::Object),
     ("filled transaction", Schema::Object),
+    ("sealing keys", Schema::Object),
     ("payload", Schema::Object),
     ("document", Schema::Object),
     ("modules", Schema::Object),
