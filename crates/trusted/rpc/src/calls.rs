@@ -15,8 +15,8 @@ use alloy_primitives::{B256, Bytes, keccak256};
 use cloister_access::Caller;
 use cloister_core::{Ledger, SeenBlock, SeenState};
 use cloister_execution::{
-    BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, StateOverrides, halt_message,
-    revert_message,
+    Admission, BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, FrameFacts, FrameGuard,
+    FrameKind, StateOverrides, halt_message, revert_message,
 };
 use cloister_primitives::{Code, Confidentiality, Height};
 use cloister_state::StateView;
@@ -144,12 +144,17 @@ impl Execution {
     ) -> RpcResult<T> {
         let from = self.request.from.unwrap_or_default();
         let view = self.state.call_view(from, self.request.to).ok_or_else(not_authorized)?;
+        let guard = self.state.guard();
+        if !is_admitted(&*guard, &self.request) {
+            return Err(not_authorized());
+        }
         let hashes = |height| self.block_hash(height);
         let env = CallEnv {
             header: self.block.header(),
             hashes: &hashes,
             state_overrides: &self.state_overrides,
             block_overrides: &self.block_overrides,
+            guard: &guard,
             gas_cap: self.gas_cap,
         };
         work(&self.executor, view, &env, &self.request).map_err(|error| self.error(&error))
@@ -175,6 +180,24 @@ impl Execution {
 /// The hash of a block, as BLOCKHASH needs it.
 pub(crate) fn block_hash(ledger: &Ledger, caller: &Caller, height: u64) -> Option<B256> {
     ledger.reader(caller).hash_at(Height(height))
+}
+
+/// Whether a call's first frame may run: who may not make the call is told so, instead of that it reverted.
+fn is_admitted(guard: &dyn FrameGuard, request: &CallRequest) -> bool {
+    let Some(to) = request.to else { return true };
+    let from = request.from.unwrap_or_default();
+    let frame = FrameFacts {
+        kind: FrameKind::Call,
+        depth: 0,
+        caller: from,
+        origin: from,
+        storage_address: Some(to),
+        code_address: Some(to),
+        value: request.value.unwrap_or_default(),
+        is_static: false,
+        input: &request.input,
+    };
+    guard.admit(&frame) == Admission::Admitted
 }
 
 /// A call that policy refuses looks like a revert with the custom error `NotAuthorized()`.

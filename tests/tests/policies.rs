@@ -1,0 +1,606 @@
+//! Contracts' own rules on a confidential chain: who is answered what, and ways around that must not be ways.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use alloy::sol_types::SolValue as _;
+use alloy_consensus::TxEip1559;
+use alloy_primitives::{Address, B256, Bytes, FixedBytes, TxKind, U256, hex, keccak256};
+use cloister_access::{Access, Caller, Resource, RulesInForce};
+use cloister_execution::{
+    BlockAttributes, BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, NoBlockHashes, Open,
+    Parent, StateOverrides, genesis_block, genesis_delta, impersonate,
+};
+use cloister_governance::RuleTable;
+use cloister_primitives::{
+    Block, ChainSpec, Confidentiality, DevChain, GenesisAccount, Height, VISIBILITY_ADDRESS, VISIBILITY_CODE,
+};
+use cloister_state::{HistoryLimits, State, StateView};
+use cloister_tests::repository;
+use cloister_tests::tools::{artifact, node_modules};
+use serde_json::{Value, json};
+
+const ALICE: Address = Address::repeat_byte(0xa1);
+const BOB: Address = Address::repeat_byte(0xb0);
+const CAROL: Address = Address::repeat_byte(0xca);
+
+/// A contract that nobody owns and that does what it is told, by the instruction that it uses for that.
+const fn forwarder(opcode: u8) -> Address {
+    Address::repeat_byte(opcode)
+}
+
+/// Tells balance, size and hash of the code of the account in the first word, and the code's first word.
+const PROBE: Address = Address::repeat_byte(0xbb);
+const PROBE_CODE: [u8; 29] = hex!("5f35315f525f353b6020525f353f60405260205f60605f353c60805ff3");
+
+/// Calls the address in the first word of its input with the rest, and ends as that does.
+fn forwarder_code(opcode: u8) -> Vec<u8> {
+    let value: &[u8] = if matches!(opcode, 0xf1 | 0xf2) { &[0x5f] } else { &[] };
+    let mut code = hex!("6020360360205f37" "5f5f602036035f").to_vec();
+    code.extend(value);
+    code.extend(hex!("5f355a"));
+    code.push(opcode);
+    code.extend(hex!("3d5f5f3e"));
+    let to = u8::try_from(code.len() + 6).expect("short code");
+    code.extend([0x60, to, 0x57, 0x3d, 0x5f, 0xfd, 0x5b, 0x3d, 0x5f, 0xf3]);
+    code
+}
+
+fn forwarded(to: Address, input: &[u8]) -> Bytes {
+    [to.into_word().as_slice(), input].concat().into()
+}
+
+/// Initcode of a contract with this code.
+fn initcode(code: &[u8]) -> Bytes {
+    let size = u8::try_from(code.len()).expect("short code");
+    [&[0x60, size, 0x80, 0x60, 0x09, 0x5f, 0x39, 0x5f, 0xf3][..], code].concat().into()
+}
+
+fn input(signature: &str, arguments: &[B256]) -> Bytes {
+    let selector = keccak256(signature);
+    selector[..4].iter().copied().chain(arguments.iter().flat_map(|word| word.0)).collect()
+}
+
+fn balance_of(account: Address) -> Bytes {
+    input("balanceOf(address)", &[account.into_word()])
+}
+
+const PUBLIC: [u8; 2] = [1, 0];
+const SESSION: [u8; 2] = [2, 0];
+const OWNER: [u8; 2] = [4, 0];
+
+const fn argument(number: u8) -> [u8; 2] {
+    [3, number]
+}
+
+const fn role(number: u8) -> [u8; 2] {
+    [5, number]
+}
+
+const RECEIVE: B256 = B256::with_last_byte(1);
+const FALLBACK: B256 = B256::with_last_byte(2);
+
+/// A change of a policy in the making.
+#[derive(Clone, Debug, Default)]
+struct Change {
+    facts: [u8; 6],
+    functions: Vec<(B256, B256)>,
+    events: Vec<(B256, B256)>,
+    grants: Vec<(Address, U256)>,
+    delegations: Vec<(Address, bool)>,
+}
+
+impl Change {
+    fn function(mut self, key: B256, query: &[[u8; 2]], execute: &[[u8; 2]]) -> Self {
+        let mut word = B256::ZERO;
+        word[..2 * query.len()].copy_from_slice(query.as_flattened());
+        word[14..14 + 2 * execute.len()].copy_from_slice(execute.as_flattened());
+        word[28] = 1;
+        self.functions.push((key, word));
+        self
+    }
+
+    fn named(self, signature: &str, query: &[[u8; 2]], execute: &[[u8; 2]]) -> Self {
+        self.function(B256::right_padding_from(&keccak256(signature)[..4]), query, execute)
+    }
+
+    fn event(mut self, signature: &str, terms: &[[u8; 2]]) -> Self {
+        let mut word = B256::ZERO;
+        word[..2 * terms.len()].copy_from_slice(terms.as_flattened());
+        word[14] = 1;
+        self.events.push((keccak256(signature), word));
+        self
+    }
+
+    /// Storage, code and balance.
+    fn facts(mut self, facts: [[u8; 2]; 3]) -> Self {
+        self.facts.copy_from_slice(facts.as_flattened());
+        self
+    }
+
+    fn input(&self, account: Address) -> Bytes {
+        let Self { facts, functions, events, grants, delegations } = self.clone();
+        let change = (FixedBytes::<6>::from(facts), functions, events, grants, delegations);
+        let signature = "change(address,(bytes6,(bytes32,bytes32)[],(bytes32,bytes32)[],(address,uint256)[],\
+                         (address,bool)[]))";
+        input(signature, &[]).iter().copied().chain((account, change).abi_encode_params()).collect()
+    }
+}
+
+/// A confidential chain without a node around it.
+struct Chain {
+    executor: Executor,
+    state: State,
+    blocks: Vec<Block>,
+    nonces: std::collections::BTreeMap<Address, u64>,
+}
+
+impl Chain {
+    fn new() -> Self {
+        let mut chain = DevChain { confidentiality: Confidentiality::On, ..DevChain::default() };
+        let rich = GenesisAccount { balance: U256::from(10).pow(U256::from(20)), ..GenesisAccount::default() };
+        for account in [ALICE, BOB, CAROL] {
+            chain.alloc.insert(account, rich.clone());
+        }
+        let code = |code: Vec<u8>| GenesisAccount { nonce: 1, code: code.into(), ..GenesisAccount::default() };
+        for opcode in [0xf1, 0xf2, 0xf4, 0xfa] {
+            chain.alloc.insert(forwarder(opcode), code(forwarder_code(opcode)));
+        }
+        chain.alloc.insert(PROBE, code(PROBE_CODE.to_vec()));
+        let spec = Arc::new(ChainSpec::development(chain).expect("a development chain"));
+        let state = State::new(HistoryLimits::default());
+        let root = state.apply(Height(0), &genesis_delta(&spec)).expect("a genesis state");
+        let blocks = vec![genesis_block(&spec, root)];
+        let executor = Executor::new(spec, Arc::new(Open)).with_block_rules(Arc::new(RulesInForce));
+        Self { executor, state, blocks, nonces: Default::default() }
+    }
+
+    fn head(&self) -> &Block {
+        self.blocks.last().expect("there is a genesis block")
+    }
+
+    fn view(&self) -> StateView {
+        self.state.view(self.head().height()).expect("the head's state")
+    }
+
+    /// A block of these transactions; whether each succeeded.
+    fn mine(&mut self, transactions: &[(Address, TxKind, Bytes)]) -> Vec<bool> {
+        let signed = |(from, to, input): &(Address, TxKind, Bytes)| {
+            let nonce = self.nonces.entry(*from).or_default();
+            *nonce += 1;
+            let chain_id = self.executor.spec().chain_id();
+            let (nonce, gas_limit, to, input) = (*nonce - 1, 3_000_000, *to, input.clone());
+            impersonate(TxEip1559 { chain_id, nonce, gas_limit, to, input, ..TxEip1559::default() }, *from)
+        };
+        let transactions: Vec<_> = transactions.iter().map(signed).collect();
+        let head = self.head();
+        let attributes = BlockAttributes {
+            timestamp: head.header.timestamp + 1,
+            gas_limit: self.executor.spec().gas_limit(),
+            ..BlockAttributes::default()
+        };
+        let parent = Parent { header: &head.header, hash: head.hash };
+        let built = self.executor.assemble(parent, attributes, &self.view(), &NoBlockHashes, transactions);
+        let built = built.expect("the transactions are valid");
+        let root = self.state.apply(Height(built.header_draft.number), &built.delta).expect("the next state");
+        let block = built.seal(root).into_block().0;
+        let statuses = block.receipts.iter().map(|receipt| receipt.status()).collect();
+        self.blocks.push(block);
+        statuses
+    }
+
+    fn send(&mut self, from: Address, to: Address, input: Bytes) -> bool {
+        self.mine(&[(from, TxKind::Call(to), input)])[0]
+    }
+
+    /// Creates a contract of Alice's.
+    fn create(&mut self, initcode: Bytes) -> Address {
+        let nonce = self.nonces.get(&ALICE).copied().unwrap_or_default();
+        assert_eq!(self.mine(&[(ALICE, TxKind::Create, initcode)]), [true]);
+        ALICE.create(nonce)
+    }
+
+    /// Makes Alice the owner of what she created, with these rules.
+    fn rule(&mut self, account: Address, change: &Change) {
+        let nonce = (0..).find(|nonce| ALICE.create(*nonce) == account).expect("one of Alice's");
+        let claim = input("claim(uint32)", &[U256::from(nonce).into()]);
+        // Claimed already, it is hers already.
+        self.send(ALICE, VISIBILITY_ADDRESS, claim);
+        assert!(self.send(ALICE, VISIBILITY_ADDRESS, change.input(account)), "the change was refused");
+    }
+
+    fn access(&self, view: &StateView) -> Access {
+        let table = |view: &StateView| Arc::new(RuleTable::new(view.clone()));
+        Access::confidential().with_rules(Some(vec![table(&self.view()), table(view)]))
+    }
+
+    /// What a call answers in a session of `from`; `None` where it reverts without a word, as what is refused does.
+    fn ask_at(&self, height: Height, from: Address, to: Option<Address>, input: Bytes) -> Option<Bytes> {
+        let view = self.state.view(height).expect("the state is kept");
+        let guard = self.access(&view).guard(&Caller::Session([from].into()));
+        let env = CallEnv {
+            header: &self.head().header,
+            hashes: &NoBlockHashes,
+            state_overrides: &StateOverrides::new(),
+            block_overrides: &BlockOverrides::default(),
+            guard: &guard,
+            gas_cap: 10_000_000,
+        };
+        let request = CallRequest { from: Some(from), to, input, ..CallRequest::default() };
+        match self.executor.call(&view, &env, &request).map(CallOutcome::into_output) {
+            Ok(Ok(output)) => Some(output),
+            Ok(Err(ExecutionError::Reverted { output })) if output.is_empty() => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn ask(&self, from: Address, to: Address, input: Bytes) -> Option<Bytes> {
+        self.ask_at(self.head().height(), from, Some(to), input)
+    }
+
+    /// Which of Alice, Bob and Carol see the log of the last transaction of the block at a height.
+    fn see_log(&self, height: u64) -> Vec<Address> {
+        let block = &self.blocks[usize::try_from(height).expect("a small height")];
+        let log = &block.receipts.last().expect("a transaction").logs()[0];
+        let (address, topics) = (log.address, log.topics());
+        let resource = Resource::Log { address, topics, data: &log.data.data, height: Height(height) };
+        let access = self.access(&self.view());
+        let sees = |who: &Address| access.view(&Caller::Session([*who].into()), resource).is_visible();
+        [ALICE, BOB, CAROL].into_iter().filter(sees).collect()
+    }
+}
+
+/// A token of Alice's, with the rules that are said of it.
+fn token(chain: &mut Chain) -> Address {
+    let arguments = ("Token".to_owned(), "TOK".to_owned(), U256::from(1_000_000)).abi_encode_params();
+    let creation = [artifact("Token").bytecode, arguments].concat();
+    chain.create(creation.into())
+}
+
+fn token_rules() -> Change {
+    Change::default()
+        .named("balanceOf(address)", &[argument(0), role(7)], &[argument(0), role(7)])
+        .named("allowance(address,address)", &[argument(0), argument(1)], &[argument(0), argument(1)])
+        .named("name()", &[PUBLIC], &[PUBLIC])
+        .named("totalSupply()", &[SESSION], &[SESSION])
+        .named("owner()", &[OWNER], &[OWNER])
+        .named("transfer(address,uint256)", &[], &[PUBLIC])
+        .event("Transfer(address,address,uint256)", &[argument(0x81), argument(0x82)])
+}
+
+fn transfer(to: Address, amount: u64) -> Bytes {
+    input("transfer(address,uint256)", &[to.into_word(), U256::from(amount).into()])
+}
+
+fn word(number: u64) -> Option<Bytes> {
+    Some(Bytes::copy_from_slice(B256::from(U256::from(number)).as_slice()))
+}
+
+#[test]
+fn a_contract_without_rules_answers_nobody_and_runs_for_everybody() {
+    let mut chain = Chain::new();
+    let token = token(&mut chain);
+    assert!(chain.send(ALICE, token, transfer(BOB, 5)));
+    for who in [ALICE, BOB, CAROL] {
+        assert_eq!(chain.ask(who, token, balance_of(who)), None);
+        assert_eq!(chain.ask(who, token, input("name()", &[])), None);
+    }
+}
+
+#[test]
+fn an_unmodified_token_tells_each_holder_his_own_balance() {
+    let mut chain = Chain::new();
+    let token = token(&mut chain);
+    chain.rule(token, &token_rules());
+    assert!(chain.send(ALICE, token, transfer(BOB, 5)));
+
+    assert_eq!(chain.ask(BOB, token, balance_of(BOB)), word(5));
+    assert_eq!(chain.ask(ALICE, token, balance_of(ALICE)), word(999_995));
+    for (who, whose) in [(ALICE, BOB), (CAROL, BOB), (BOB, ALICE), (BOB, token)] {
+        assert_eq!(chain.ask(who, token, balance_of(whose)), None, "{who} about {whose}");
+    }
+    let allowance = |owner: Address, spender: Address| {
+        input("allowance(address,address)", &[owner.into_word(), spender.into_word()])
+    };
+    assert_eq!(chain.ask(ALICE, token, allowance(ALICE, BOB)), word(0));
+    assert_eq!(chain.ask(BOB, token, allowance(ALICE, BOB)), word(0));
+    assert_eq!(chain.ask(CAROL, token, allowance(ALICE, BOB)), None);
+    assert_eq!(chain.ask(CAROL, token, input("totalSupply()", &[])), word(1_000_000));
+    assert!(chain.ask(CAROL, token, input("owner()", &[])).is_none());
+    assert!(chain.ask(ALICE, token, input("owner()", &[])).is_some());
+    // Not on the list; and denied outside transactions.
+    assert_eq!(chain.ask(ALICE, token, input("symbol()", &[])), None);
+    assert_eq!(chain.ask(ALICE, token, transfer(BOB, 1)), None);
+}
+
+#[test]
+fn a_role_is_granted_and_taken_away() {
+    let mut chain = Chain::new();
+    let token = token(&mut chain);
+    let grants = vec![(CAROL, U256::from(1 << 7)), (BOB, U256::from(1 << 6))];
+    chain.rule(token, &Change { grants, ..token_rules() });
+    assert_eq!(chain.ask(CAROL, token, balance_of(ALICE)), word(1_000_000));
+    assert_eq!(chain.ask(BOB, token, balance_of(ALICE)), None, "another role");
+    chain.rule(token, &Change { grants: vec![(CAROL, U256::ZERO)], ..Change::default() });
+    assert_eq!(chain.ask(CAROL, token, balance_of(ALICE)), None);
+}
+
+#[test]
+fn short_calldata_names_nobody_and_is_padded_with_zeros() {
+    let mut chain = Chain::new();
+    let echo = chain.create(initcode(&hex!("600160005260206000f3")));
+    let rules = Change::default()
+        .function(B256::right_padding_from(&hex!("aabbcc00")), &[OWNER], &[])
+        .named("balanceOf(address)", &[argument(0)], &[])
+        .function(RECEIVE, &[OWNER], &[])
+        .function(FALLBACK, &[PUBLIC], &[]);
+    chain.rule(echo, &rules);
+    let asked = |who, input: &[u8]| chain.ask(who, echo, Bytes::copy_from_slice(input)).is_some();
+    // An argument that is not there, not all there, or not an address is nobody's.
+    let full = balance_of(BOB);
+    assert!(asked(BOB, &full));
+    for cut in [4, 5, 35] {
+        assert!(!asked(BOB, &full[..cut]), "{cut}");
+    }
+    let mut dirty = full.to_vec();
+    dirty[4] = 1;
+    assert!(!asked(BOB, &dirty));
+    // Three bytes may be taken for a selector that ends in zero: its rule holds, too.
+    assert!(!asked(BOB, &hex!("aabbcc")) && asked(ALICE, &hex!("aabbcc")));
+    assert!(!asked(BOB, &hex!("aabbcc00")));
+    // No calldata is `receive`, everything else `fallback`.
+    assert!(!asked(BOB, &[]) && asked(ALICE, &[]));
+    assert!(asked(BOB, &[1]) && asked(BOB, &hex!("01020304")));
+    // In transactions nobody was admitted to any of them.
+    assert!(!chain.send(BOB, echo, Bytes::from_static(&[1])));
+}
+
+#[test]
+fn no_contract_asks_in_somebody_elses_name() {
+    let mut chain = Chain::new();
+    let token = token(&mut chain);
+    chain.rule(token, &token_rules());
+    for opcode in [0xf1, 0xfa] {
+        // In a transaction the contract in between is who asks; in a query it has no rules that would let it run.
+        assert!(!chain.send(ALICE, forwarder(opcode), forwarded(token, &balance_of(ALICE))), "{opcode:x}");
+        assert!(chain.send(ALICE, forwarder(opcode), forwarded(token, &balance_of(forwarder(opcode)))));
+        assert!(!chain.send(ALICE, forwarder(opcode), forwarded(token, &input("totalSupply()", &[]))));
+        assert!(chain.send(ALICE, forwarder(opcode), forwarded(token, &input("name()", &[]))));
+        assert_eq!(chain.ask(ALICE, forwarder(opcode), forwarded(token, &input("name()", &[]))), None);
+    }
+    // Initcode asks as the contract that it makes; it answers whether it was answered.
+    let initcode = |asked: &Bytes| -> Bytes {
+        let size = u8::try_from(asked.len()).expect("a short question");
+        let mut code = vec![0x60, size, 0x60, 0, 0x5f, 0x39, 0x5f, 0x5f, 0x60, size, 0x5f, 0x73];
+        code.extend(token);
+        code.extend(hex!("5afa5f5260205ff3"));
+        code[3] = u8::try_from(code.len()).expect("short code");
+        [code.as_slice(), asked].concat().into()
+    };
+    let head = chain.head().height();
+    assert_eq!(chain.ask_at(head, ALICE, None, initcode(&balance_of(ALICE))), word(0), "refused inside");
+    assert_eq!(chain.ask_at(head, ALICE, None, initcode(&input("name()", &[]))), word(1), "public");
+}
+
+#[test]
+fn delegated_frames_check_what_is_listed_and_inherit_the_rest() {
+    let mut chain = Chain::new();
+    let token = token(&mut chain);
+    for opcode in [0xf4, 0xf2] {
+        let proxy = chain.create(initcode(&forwarder_code(opcode)));
+        let rules = Change::default().named("balanceOf(address)", &[argument(0)], &[argument(0)]).function(
+            FALLBACK,
+            &[PUBLIC],
+            &[PUBLIC],
+        );
+        chain.rule(proxy, &rules);
+        let asked = |who, input: &[u8]| chain.ask(who, proxy, forwarded(token, input));
+        // Not listed: the proxy was admitted, so what it delegates to is.
+        assert_eq!(asked(BOB, &input("totalSupply()", &[])), word(0), "{opcode:x}");
+        // Listed: packing it into another call changes nothing. CALLCODE asks as the contract itself.
+        let own = if opcode == 0xf4 { word(0) } else { None };
+        assert_eq!(asked(BOB, &balance_of(BOB)), own, "{opcode:x}");
+        assert_eq!(asked(BOB, &balance_of(ALICE)), None, "{opcode:x}");
+    }
+}
+
+#[test]
+fn a_contract_may_call_itself() {
+    let mut chain = Chain::new();
+    for opcode in [0xf1, 0xfa] {
+        let contract = chain.create(initcode(&forwarder_code(opcode)));
+        // Whom it calls in turn is a precompile: that copies what it is given.
+        let identity = Address::with_last_byte(4);
+        let rules = Change::default()
+            .function(B256::right_padding_from(&forwarded(contract, &[])[..4]), &[PUBLIC], &[])
+            .function(FALLBACK, &[OWNER], &[]);
+        chain.rule(contract, &rules);
+        // The EVM ignores what stands before an address, so this names another function.
+        let mut inner = forwarded(identity, b"said").to_vec();
+        inner[0] = 0xff;
+        let inner = Bytes::from(inner);
+        assert_eq!(chain.ask(BOB, contract, inner.clone()), None, "{opcode:x}: not from outside");
+        let itself = forwarded(contract, &inner);
+        assert_eq!(chain.ask(BOB, contract, itself), Some(Bytes::from_static(b"said")), "{opcode:x}");
+    }
+}
+
+#[test]
+fn denied_code_is_delegated_to_by_listed_proxies_only() {
+    let mut chain = Chain::new();
+    let token = token(&mut chain);
+    let delegates = |chain: &mut Chain| chain.send(BOB, forwarder(0xf4), forwarded(token, &input("name()", &[])));
+    assert!(delegates(&mut chain), "it has no rules yet");
+    chain.rule(token, &token_rules());
+    assert!(!delegates(&mut chain));
+    chain.rule(token, &Change { delegations: vec![(forwarder(0xf4), true)], ..Change::default() });
+    assert!(delegates(&mut chain));
+    chain.rule(token, &Change { delegations: vec![(forwarder(0xf4), false)], ..Change::default() });
+    assert!(!delegates(&mut chain));
+    chain.rule(token, &Change::default().facts([[0; 2], PUBLIC, [0; 2]]));
+    assert!(delegates(&mut chain));
+}
+
+#[test]
+fn code_and_balances_are_not_to_be_probed() {
+    let mut chain = Chain::new();
+    let token = token(&mut chain);
+    let probe = chain.create(initcode(&PROBE_CODE));
+    chain.rule(token, &token_rules());
+    chain.rule(probe, &Change::default().function(FALLBACK, &[PUBLIC], &[PUBLIC]));
+    let probed = |chain: &Chain, account: Address| {
+        chain.ask(BOB, probe, Bytes::copy_from_slice(account.into_word().as_slice())).expect("it answers")
+    };
+    let nothing = Bytes::from(vec![0; 128]);
+    for account in [ALICE, token, PROBE, VISIBILITY_ADDRESS, Address::repeat_byte(0x77)] {
+        assert_eq!(probed(&chain, account), nothing, "{account}");
+    }
+    assert_ne!(probed(&chain, probe), nothing, "itself");
+    chain.rule(token, &Change::default().facts([[0; 2], PUBLIC, [0; 2]]));
+    assert_ne!(probed(&chain, token), nothing);
+    let access = chain.access(&chain.view());
+    let stranger = Caller::Session([CAROL].into());
+    assert!(access.view(&Caller::Anonymous, Resource::Code(token)).is_visible());
+    assert!(!access.view(&stranger, Resource::Storage(token)).is_visible());
+    assert!(!access.view(&stranger, Resource::Account(token)).is_visible());
+    assert!(!access.view(&stranger, Resource::Code(PROBE)).is_visible(), "it has no rules");
+}
+
+#[test]
+fn refusals_cost_the_same_whatever_is_behind_them() {
+    let mut chain = Chain::new();
+    let token = token(&mut chain);
+    chain.rule(token, &token_rules());
+    chain.send(ALICE, token, transfer(BOB, 5));
+    let mut cost = |whose: Address| {
+        assert!(!chain.send(CAROL, forwarder(0xf1), forwarded(token, &balance_of(whose))));
+        chain.head().receipts[0].cumulative_gas_used()
+    };
+    // Of the same number of bytes that are not zero.
+    assert_eq!(cost(BOB), cost(Address::repeat_byte(0x77)));
+}
+
+#[test]
+fn rules_hold_from_the_next_block() {
+    let mut chain = Chain::new();
+    let token = token(&mut chain);
+    chain.rule(token, &token_rules());
+    let shut = Change::default().named("transfer(address,uint256)", &[], &[]);
+    let to = TxKind::Call;
+    let block = [(ALICE, to(VISIBILITY_ADDRESS), shut.input(token)), (ALICE, to(token), transfer(BOB, 1))];
+    assert_eq!(chain.mine(&block), [true, true]);
+    assert!(!chain.send(ALICE, token, transfer(BOB, 1)));
+}
+
+#[test]
+fn the_past_is_not_opened_and_can_be_closed() {
+    let mut chain = Chain::new();
+    let token = token(&mut chain);
+    chain.rule(token, &token_rules());
+    let before = chain.head().height();
+    let narrower = Change::default().named("balanceOf(address)", &[OWNER], &[]);
+    chain.rule(token, &narrower);
+    let narrow = chain.head().height();
+    assert_eq!(chain.ask_at(before, BOB, Some(token), balance_of(BOB)), None, "today's rule holds for the past");
+    let wider = Change::default().named("balanceOf(address)", &[PUBLIC], &[]);
+    chain.rule(token, &wider);
+    assert_eq!(chain.ask_at(before, BOB, Some(token), balance_of(BOB)), word(0));
+    assert_eq!(chain.ask_at(before, BOB, Some(token), balance_of(ALICE)), None, "the past's rule holds, too");
+    assert_eq!(chain.ask_at(narrow, BOB, Some(token), balance_of(BOB)), None);
+    assert_eq!(chain.ask(BOB, token, balance_of(ALICE)), word(1_000_000));
+}
+
+#[test]
+fn a_log_is_shown_if_its_blocks_rule_and_todays_allow_it() {
+    let mut chain = Chain::new();
+    let token = token(&mut chain);
+    let log = |chain: &mut Chain| {
+        assert!(chain.send(ALICE, token, transfer(BOB, 1)));
+        chain.head().header.number
+    };
+    let transfer = "Transfer(address,address,uint256)";
+    let unruled = log(&mut chain);
+    assert_eq!(chain.see_log(unruled), [ALICE, BOB], "without a rule it is the topics' accounts");
+    chain.rule(token, &Change::default().event(transfer, &[PUBLIC]));
+    let public = log(&mut chain);
+    assert_eq!(chain.see_log(public), [ALICE, BOB, CAROL]);
+    assert_eq!(chain.see_log(unruled), [ALICE, BOB], "a rule does not open the past");
+    chain.rule(token, &Change::default().event(transfer, &[argument(0x82)]));
+    let received = log(&mut chain);
+    for height in [unruled, public, received] {
+        assert_eq!(chain.see_log(height), [BOB], "{height}");
+    }
+    // The block that changes the rule still has the one before.
+    let change = Change::default().event(transfer, &[PUBLIC]).input(token);
+    let block =
+        [(ALICE, TxKind::Call(VISIBILITY_ADDRESS), change), (ALICE, TxKind::Call(token), self::transfer(BOB, 1))];
+    assert_eq!(chain.mine(&block), [true, true]);
+    let changing = chain.head().header.number;
+    assert_eq!(chain.see_log(changing), [BOB]);
+    assert_eq!(chain.see_log(received), [BOB]);
+    assert_eq!(chain.see_log(public), [ALICE, BOB, CAROL]);
+    chain.rule(token, &Change::default().event(transfer, &[]));
+    assert_eq!(chain.see_log(public), []);
+}
+
+#[test]
+fn only_who_created_it_sets_rules_and_only_until_they_are_frozen() {
+    let mut chain = Chain::new();
+    let token = token(&mut chain);
+    let change = token_rules().input(token);
+    assert!(!chain.send(BOB, VISIBILITY_ADDRESS, change.clone()), "nobody has claimed it");
+    let claim = |nonce: u64| input("claim(uint32)", &[U256::from(nonce).into()]);
+    assert!(chain.send(BOB, VISIBILITY_ADDRESS, claim(0)), "what Bob creates at his nonce 0 is another");
+    assert!(!chain.send(BOB, VISIBILITY_ADDRESS, change.clone()));
+    assert!(chain.send(ALICE, VISIBILITY_ADDRESS, claim(0)));
+    assert!(!chain.send(ALICE, VISIBILITY_ADDRESS, claim(0)), "once");
+    assert!(!chain.send(BOB, VISIBILITY_ADDRESS, change.clone()));
+    assert!(chain.send(ALICE, VISIBILITY_ADDRESS, change.clone()));
+    // Rules are their owner's to read.
+    let head = input("headOf(address)", &[token.into_word()]);
+    assert!(chain.ask(ALICE, VISIBILITY_ADDRESS, head.clone()).is_some());
+    // Any nonce: an address is claimed before there is anything at it.
+    for nonce in [1, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x1_0000, 0xff_ffff, 0x100_0000, u64::from(u32::MAX)] {
+        assert!(chain.send(CAROL, VISIBILITY_ADDRESS, claim(nonce)));
+        let bound = Change::default().input(CAROL.create(nonce));
+        assert!(chain.send(CAROL, VISIBILITY_ADDRESS, bound), "{nonce}");
+    }
+    let unknown = Change::default().function(FALLBACK, &[[6, 0]], &[]);
+    assert!(!chain.send(ALICE, VISIBILITY_ADDRESS, unknown.input(token)), "a term that nobody understands");
+    assert!(chain.send(ALICE, VISIBILITY_ADDRESS, input("freeze(address)", &[token.into_word()])));
+    assert!(!chain.send(ALICE, VISIBILITY_ADDRESS, change));
+}
+
+#[test]
+fn the_checked_in_code_is_what_the_source_compiles_to() {
+    let source = std::fs::read_to_string(repository().join("contracts/system/Visibility.sol")).expect("the source");
+    let request = json!({
+        "language": "Solidity",
+        "sources": { "Visibility.sol": { "content": source } },
+        "settings": {
+            "evmVersion": "osaka",
+            "optimizer": { "enabled": true, "runs": 200 },
+            "metadata": { "bytecodeHash": "none", "appendCBOR": false },
+            "outputSelection": { "*": { "*": ["evm.deployedBytecode.object"] } },
+        },
+    });
+    let mut compiler = Command::new(repository().join("scripts/solc-wrapper"))
+        .arg("--standard-json")
+        .env("CLOISTER_NODE_MODULES", node_modules())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the compiler starts");
+    let mut stdin = compiler.stdin.take().expect("it is piped");
+    stdin.write_all(request.to_string().as_bytes()).expect("the compiler reads");
+    drop(stdin);
+    let output = compiler.wait_with_output().expect("the compiler ends");
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("it answers JSON");
+    let code = &answer["contracts"]["Visibility.sol"]["Visibility"]["evm"]["deployedBytecode"]["object"];
+    assert_eq!(
+        code,
+        &json!(hex::encode(&VISIBILITY_CODE)),
+        "put it in crates/primitives/src/predeploys/visibility.hex"
+    );
+}
