@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 /// @title Who may see what of a contract, as data.
 /// @notice Maps an account, by its address, to rules: per function two (for queries and for frames of transactions), per
 /// event one, and one each for storage, code and balance. The node reads the rules from storage without running this
-/// code, so the layout below is part of the protocol; docs/policies.md describes it.
+/// code, so the layout below is part of the protocol; docs/guides/policies.md describes it.
 ///
 /// A rule is up to seven terms of two bytes, kind and operand, any of which admits; none of them denies everyone:
 /// 1 public, 2 session, 3 the viewer stands in an argument, 4 owner, 5 role. The operand of 3 is the number of a

@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Import(commands::import::Import),
     /// Check a data folder: open every block, follow the chain, recompute the state roots
     Verify(commands::verify::Verify),
+    /// Say who may see what of a contract on a confidential chain
+    Policy(commands::policy::PolicyCommand),
     /// Print a script that completes this command in a shell
     Completions(commands::completions::Completions),
 }
@@ -67,6 +69,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Node(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Verify(command) => command.run(),
+        Command::Policy(command) => command.run(),
         Command::Completions(command) => command.run(),
     }
 }

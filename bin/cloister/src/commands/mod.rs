@@ -5,5 +5,6 @@ pub(crate) mod completions;
 pub(crate) mod dev;
 pub(crate) mod import;
 pub(crate) mod node;
+pub(crate) mod policy;
 pub(crate) mod server;
 pub(crate) mod verify;

@@ -75,6 +75,7 @@ pub struct Execution {
     state_overrides: StateOverrides,
     block_overrides: BlockOverrides,
     gas_cap: u64,
+    refusal: fn() -> ErrorObjectOwned,
 }
 
 impl Execution {
@@ -104,7 +105,15 @@ impl Execution {
             state_overrides,
             block_overrides: BlockOverrides::default(),
             gas_cap: call.context.limits.call_gas,
+            refusal: not_authorized,
         })
+    }
+
+    /// Refuses what the caller may not ask as the transaction would fail: with a revert that says nothing.
+    #[must_use]
+    pub fn refusing_in_silence(mut self) -> Self {
+        self.refusal = || errors::reverted(&Bytes::new());
+        self
     }
 
     /// Adds what the call shall see differently.
@@ -143,10 +152,10 @@ impl Execution {
         work: impl FnOnce(&Executor, &StateView, &CallEnv<'_>, &CallRequest) -> Result<T, ExecutionError>,
     ) -> RpcResult<T> {
         let from = self.request.from.unwrap_or_default();
-        let view = self.state.call_view(from, self.request.to).ok_or_else(not_authorized)?;
+        let view = self.state.call_view(from, self.request.to).ok_or_else(self.refusal)?;
         let guard = self.state.guard();
         if !is_admitted(&*guard, &self.request) {
-            return Err(not_authorized());
+            return Err((self.refusal)());
         }
         let hashes = |height| self.block_hash(height);
         let env = CallEnv {
@@ -225,7 +234,11 @@ const NEXT: Option<BlockId> = Some(BlockId::Number(BlockNumberOrTag::Pending));
 /// # Errors
 /// As `eth_estimateGas`.
 pub async fn estimate(call: &MethodCall, request: CallRequest) -> RpcResult<u64> {
-    Execution::prepare(call, request, NEXT).await?.run(&call.context, Executor::estimate_gas).await
+    Execution::prepare(call, request, NEXT)
+        .await?
+        .refusing_in_silence()
+        .run(&call.context, Executor::estimate_gas)
+        .await
 }
 
 async fn estimate_gas(call: MethodCall) -> RpcResult<Quantity> {
@@ -234,6 +247,7 @@ async fn estimate_gas(call: MethodCall) -> RpcResult<Quantity> {
     Execution::prepare(&call, args.into_call_request()?, id.or(NEXT))
         .await?
         .with_overrides(state, block)?
+        .refusing_in_silence()
         .run(&call.context, Executor::estimate_gas)
         .await
         .map(Quantity::from)
