@@ -21,7 +21,7 @@ fn seal(criterion: &mut Criterion) {
         group.bench_function(format!("a block of {kib} KiB"), |bencher| {
             bencher.iter(|| {
                 let nonce = draw_nonce(&mut entropy);
-                let sealed = keys.seal_block(nonce, &aad, black_box(&record));
+                let sealed = keys.seal_block(nonce, &aad, black_box(record.clone()));
                 black_box(sealed).expect("a record of an allowed size")
             });
         });

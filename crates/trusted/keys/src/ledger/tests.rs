@@ -187,7 +187,7 @@ fn an_exhausted_key_seals_no_more_but_opens() {
 fn genuine_bytes_with_wrong_padding_are_named() {
     let keys = keys();
     let header = Header { class: SizeClass::new(0).unwrap(), epoch: EPOCH, incarnation: INCARNATION, nonce: NONCE };
-    let mut bytes = pad(&header, b"hello");
+    let mut bytes = pad(&header, b"hello".to_vec());
     bytes[HEADER_LEN + 5] = 1;
     let end = bytes.len() - TAG_LEN;
     let aad = Aad::new(keys.block.domain, &header.encode(), &block_at(1).position());
@@ -233,7 +233,7 @@ proptest! {
     #[test]
     fn round_trip(record in proptest::collection::vec(any::<u8>(), 0..5000), nonce: Nonce) {
         let keys = keys();
-        let sealed = keys.seal_block(nonce, &block_at(5), &record).unwrap();
+        let sealed = keys.seal_block(nonce, &block_at(5), record.clone()).unwrap();
         prop_assert_eq!(reopen(&keys, sealed.into_bytes()).unwrap(), record);
     }
 
@@ -244,7 +244,7 @@ proptest! {
         in_header in 0..HEADER_LEN * 8,
     ) {
         let keys = keys();
-        let bytes = keys.seal_block(NONCE, &block_at(5), &record).unwrap().into_bytes();
+        let bytes = keys.seal_block(NONCE, &block_at(5), record.clone()).unwrap().into_bytes();
         for bit in [anywhere.index(bytes.len() * 8), in_header] {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
@@ -259,7 +259,7 @@ proptest! {
         more in proptest::collection::vec(any::<u8>(), 1..2000),
     ) {
         let keys = keys();
-        let bytes = keys.seal_block(NONCE, &block_at(5), &record).unwrap().into_bytes();
+        let bytes = keys.seal_block(NONCE, &block_at(5), record.clone()).unwrap().into_bytes();
         let truncated = bytes[..cut.index(bytes.len())].to_vec();
         prop_assert!(
             matches!(reopen(&keys, truncated), Err(OpenError::Truncated { .. })),
@@ -298,7 +298,7 @@ fn measure_sealing() {
         let start = std::time::Instant::now();
         let mut last = Vec::new();
         for _ in 0..rounds {
-            last = keys.seal_block(NONCE, &block_at(5), &record).unwrap().into_bytes();
+            last = keys.seal_block(NONCE, &block_at(5), record.clone()).unwrap().into_bytes();
         }
         let seal = start.elapsed().as_secs_f64() / rounds as f64;
         let start = std::time::Instant::now();
