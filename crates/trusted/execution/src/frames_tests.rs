@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use alloy_evm::{Evm, EvmEnv, EvmFactory};
 use alloy_primitives::{Address, Bytes, Log, TxKind, U256, address, hex};
+use cloister_primitives::GasSchedule;
 use proptest::prelude::*;
 use revm::Inspector;
 use revm::context::result::ResultAndState;
