@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use alloy::sol_types::SolValue as _;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex, keccak256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
 use chain::{
     ALICE, BOB, CAROL, Chain, Change, FALLBACK, OWNER, PROBE, PROBE_CODE, PUBLIC, RECEIVE, SESSION, argument,
     balance_of, forwarded, forwarder, forwarder_code, initcode, input, role,
