@@ -118,7 +118,7 @@ fn what_the_pool_makes_of_a_transaction_is_not_told_to_strangers() {
     let distant = transfer(&mut poor, Address::repeat_byte(3), u64::MAX);
     assert_eq!(rpc.expect("eth_sendRawTransaction", send_params(&distant)), json!(keccak256(&distant)));
     // What no chain could take is named: that says nothing about this one.
-    assert_eq!(rpc.refuse("eth_sendRawTransaction", json!(["0x02ff"])).code, -32602);
+    assert_eq!(rpc.refuse("eth_sendRawTransaction", json!(["0x02ff"])).code, -32000);
     assert_eq!(rpc.expect("txpool_status", json!([])), json!({ "pending": "0x0", "queued": "0x0" }));
 }
 
