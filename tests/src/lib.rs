@@ -21,6 +21,7 @@ pub mod node;
 pub mod reference;
 pub mod requests;
 pub mod rpc;
+pub mod sign_in;
 pub mod source;
 pub mod tools;
 pub mod transactions;

@@ -80,12 +80,21 @@ impl WebSocket {
     ///
     /// # Errors
     /// If the handshake fails.
-    pub fn open_on(mut stream: TcpStream) -> io::Result<Self> {
+    pub fn open_on(stream: TcpStream) -> io::Result<Self> {
+        Self::open_with(stream, "/", &[])
+    }
+
+    /// Opens one on a connection, at a path and with further headers.
+    ///
+    /// # Errors
+    /// If the handshake fails; with the status line then.
+    pub fn open_with(mut stream: TcpStream, path: &str, headers: &[(&str, &str)]) -> io::Result<Self> {
         let address = stream.peer_addr()?;
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         // The key is any 16 bytes in base64; the answer's proof of it is not our concern.
         write!(
             stream,
-            "GET / HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\n{headers}Upgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )?;
         let mut stream = BufReader::new(stream);
@@ -216,6 +225,22 @@ impl WebSocket {
                 return message["params"]["result"].clone();
             }
             self.waiting.push(message);
+        }
+    }
+
+    /// Waits until `subscription` ends with an error: its `params.error`. What it told before is dropped.
+    ///
+    /// # Panics
+    /// If it does not end in time or the connection breaks.
+    pub fn notification_error(&mut self, subscription: &Value) -> String {
+        loop {
+            let message = if self.waiting.is_empty() { self.receive_json() } else { self.waiting.remove(0) };
+            assert_eq!(message["method"], "eth_subscription", "not a notification: {message}");
+            if let (true, Some(error)) =
+                (message["params"]["subscription"] == *subscription, message["params"]["error"].as_str())
+            {
+                return error.to_owned();
+            }
         }
     }
 

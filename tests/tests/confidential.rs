@@ -1,11 +1,14 @@
 //! A chain that keeps what happens on it from those it does not concern, over JSON-RPC.
 
-use alloy::consensus::TxEip1559;
-use alloy_primitives::{Address, U256, keccak256};
-use alloy_primitives::{Bytes, TxKind};
+use std::time::Duration;
+
+use alloy::consensus::{TxEip1559, TxEip7702};
+use alloy_primitives::{Address, Bytes, TxKind, U256, hex, keccak256};
 use cloister_tests::node::{CHAIN_ID, Node, NodeOptions, Target, eventually, run_cloister};
-use cloister_tests::rpc::{RpcClient, quantity};
-use cloister_tests::transactions::{Account, raw, send_params};
+use cloister_tests::rpc::{RpcClient, RpcError, quantity};
+use cloister_tests::sign_in::{call_as, sign_in, token};
+use cloister_tests::tools::artifact;
+use cloister_tests::transactions::{Account, authorize, raw, send_params, signer};
 use serde_json::{Value, json};
 
 fn options() -> NodeOptions {
@@ -33,7 +36,7 @@ fn head(rpc: &RpcClient) -> u64 {
 fn send(rpc: &RpcClient, transaction: &Bytes) -> Value {
     let before = head(rpc);
     let hash = rpc.expect("eth_sendRawTransaction", send_params(transaction));
-    eventually("a block", std::time::Duration::from_secs(20), || (head(rpc) > before).then_some(()));
+    eventually("a block", Duration::from_secs(20), || (head(rpc) > before).then_some(()));
     hash
 }
 
@@ -163,4 +166,210 @@ fn a_confidential_chain_outlives_its_process() {
     assert_eq!(node.rpc().expect("eth_getBlockByNumber", json!(["latest", false])), before);
     assert_eq!(node.rpc().expect("eth_getBalance", json!([alice.address(), "latest"])), "0x0");
     send(node.rpc(), &transfer(&mut alice, Address::repeat_byte(1), 1));
+    drop(node);
+    // Whoever holds the folder may say that nothing is confidential; the enclave's keys then are others.
+    let genesis = datadir.join("genesis.json");
+    let text = std::fs::read_to_string(&genesis).expect("the folder has its genesis");
+    let open = text.replace(r#""confidentiality": "on""#, r#""confidentiality": "off""#);
+    assert_ne!(open, text, "{text}");
+    std::fs::write(&genesis, open).expect("it can be written");
+    let opened = Node::try_start(Target::Dev, &NodeOptions { datadir: Some(datadir), ..NodeOptions::default() });
+    let failure = opened.expect_err("a ledger sealed as confidential is not opened as another");
+    assert!(failure.output.contains("wrong-key"), "{}", failure.output);
+}
+
+const TOKEN_GAS: u64 = 5_000_000;
+
+/// Deploys the example token; the block and the address that only its creator could look up.
+fn deploy(rpc: &RpcClient, account: &mut Account, code: Vec<u8>) -> Address {
+    let at = account.address().create(account.nonce);
+    let creation = TxEip1559 {
+        chain_id: CHAIN_ID,
+        nonce: account.nonce,
+        gas_limit: TOKEN_GAS,
+        to: TxKind::Create,
+        input: code.into(),
+        ..TxEip1559::default()
+    };
+    account.nonce += 1;
+    send(rpc, &raw(account.sign(creation)));
+    at
+}
+
+fn call_contract(rpc: &RpcClient, account: &mut Account, to: Address, input: Vec<u8>) -> Value {
+    let call = TxEip1559 {
+        chain_id: CHAIN_ID,
+        nonce: account.nonce,
+        gas_limit: 300_000,
+        to: TxKind::Call(to),
+        input: input.into(),
+        ..TxEip1559::default()
+    };
+    account.nonce += 1;
+    send(rpc, &raw(account.sign(call)))
+}
+
+fn words(selector: &str, words: &[U256]) -> Vec<u8> {
+    let mut input = keccak256(selector)[..4].to_vec();
+    input.extend(words.iter().flat_map(|word| word.to_be_bytes::<32>()));
+    input
+}
+
+fn word(address: Address) -> U256 {
+    address.into_word().into()
+}
+
+/// Sessions of three accounts on one node.
+struct Sessions {
+    node: Node,
+    tokens: [String; 3],
+}
+
+impl Sessions {
+    fn start() -> Self {
+        let node = Node::start(Target::Dev, &options());
+        let tokens = [0, 1, 2].map(|index| token(&sign_in(node.address(), &signer(index), None)));
+        Self { node, tokens }
+    }
+
+    fn ask(&self, who: usize, method: &str, params: Value) -> Result<Value, RpcError> {
+        call_as(self.node.address(), &self.tokens[who], method, &params)
+    }
+
+    fn expect(&self, who: usize, method: &str, params: Value) -> Value {
+        self.ask(who, method, params).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+}
+
+const ALICE: usize = 0;
+const BOB: usize = 1;
+const CAROL: usize = 2;
+
+#[test]
+fn participants_see_their_transfer_and_others_do_not() {
+    let sessions = Sessions::start();
+    let rpc = sessions.node.rpc();
+    let (mut alice, bob) = (Account::new(ALICE), Account::new(BOB));
+    let hash = send(rpc, &transfer(&mut alice, bob.address(), 1_000));
+    let transaction = |who| sessions.expect(who, "eth_getTransactionByHash", json!([hash]));
+    let receipt = |who| sessions.expect(who, "eth_getTransactionReceipt", json!([hash]));
+
+    assert_eq!(transaction(ALICE)["gas"], "0x186a0");
+    assert_eq!(receipt(ALICE)["gasUsed"], "0x5208");
+    assert_eq!(transaction(BOB)["value"], "0x3e8");
+    for (json, fields) in [
+        (transaction(BOB), ["gas", "nonce", "gasPrice"]),
+        (receipt(BOB), ["gasUsed", "cumulativeGasUsed", "effectiveGasPrice"]),
+    ] {
+        for field in fields {
+            assert_eq!(json[field], "0x0", "{field} is the sender's alone");
+        }
+    }
+    assert_eq!(receipt(BOB)["status"], "0x1");
+    assert_eq!(transaction(CAROL), Value::Null);
+    assert_eq!(receipt(CAROL), Value::Null);
+    let bodies = |who| sessions.expect(who, "eth_getBlockByNumber", json!(["latest", true]))["transactions"].clone();
+    assert_eq!([ALICE, BOB, CAROL].map(|who| bodies(who).as_array().map(Vec::len)), [Some(1), Some(1), Some(0)]);
+
+    let balance = |who, of: Address| sessions.expect(who, "eth_getBalance", json!([of, "latest"]));
+    assert_ne!(balance(BOB, bob.address()), "0x0");
+    assert_eq!(balance(ALICE, bob.address()), "0x0");
+    assert_eq!(sessions.expect(ALICE, "eth_getTransactionCount", json!([alice.address(), "latest"])), "0x1");
+    assert_eq!(sessions.expect(BOB, "eth_getTransactionCount", json!([alice.address(), "latest"])), "0x0");
+}
+
+#[test]
+fn a_token_on_the_ledger_shows_each_holder_his_own_transfers() {
+    let sessions = Sessions::start();
+    let rpc = sessions.node.rpc();
+    let (mut alice, bob, carol) = (Account::new(ALICE), Account::new(BOB), Account::new(CAROL));
+    let contract = deploy(rpc, &mut alice, token_initcode());
+    for to in [bob.address(), carol.address()] {
+        call_contract(rpc, &mut alice, contract, words("transfer(address,uint256)", &[word(to), U256::from(5)]));
+    }
+    let logs = |who| {
+        let logs = sessions.expect(who, "eth_getLogs", json!([{ "fromBlock": "0x0", "address": contract }]));
+        logs.as_array().cloned().unwrap_or_default()
+    };
+    let named = |logs: &[Value], account: Address| {
+        let topic = account.into_word().to_string();
+        logs.iter().all(|log| log["topics"].as_array().is_some_and(|topics| topics.contains(&json!(topic))))
+    };
+    assert!(logs(ALICE).len() >= 2);
+    let (of_bob, of_carol) = (logs(BOB), logs(CAROL));
+    assert_eq!((of_bob.len(), of_carol.len()), (1, 1), "one supplier cannot see the orders of another");
+    assert!(named(&of_bob, bob.address()) && named(&of_carol, carol.address()));
+    assert_eq!(rpc.expect("eth_getLogs", json!([{ "fromBlock": "0x0" }])), json!([]));
+
+    // The sender's receipt counts from numbers that say nothing of the block.
+    let mine = &logs(ALICE)[0];
+    let receipt = sessions.expect(ALICE, "eth_getTransactionReceipt", json!([mine["transactionHash"]]));
+    assert_eq!(receipt["cumulativeGasUsed"], receipt["gasUsed"]);
+    assert_eq!(receipt["logs"][0]["logIndex"], "0x0");
+
+    // Nobody may query it: there are no rules that say who may.
+    let balance_of_bob = format!("0x{}", hex::encode(words("balanceOf(address)", &[word(bob.address())])));
+    for who in [ALICE, BOB, CAROL] {
+        let error =
+            sessions.ask(who, "eth_call", json!([{ "to": contract, "data": balance_of_bob }])).expect_err("refused");
+        assert_eq!((error.code, error.data), (3, Some(json!("0xea8e4eb5"))));
+        let code = sessions.expect(who, "eth_getCode", json!([contract, "latest"]));
+        assert_eq!(code, "0x");
+        let error = sessions.ask(who, "eth_getStorageAt", json!([contract, "0x0", "latest"])).expect_err("refused");
+        assert_eq!(error.code, -32001);
+    }
+}
+
+#[test]
+fn a_call_as_ones_own_account_asks_nobody_else() {
+    let sessions = Sessions::start();
+    let rpc = sessions.node.rpc();
+    let mut carol = Account::new(CAROL);
+    // Answers 42 whoever asks: staticcall(gas, 42's address) and return what came back.
+    let answers = deploy(rpc, &mut carol, initcode(&hex!("602a5f5260205ff3")));
+    let mut asks = hex!("60205f5f5f73").to_vec();
+    asks.extend(answers);
+    asks.extend(hex!("5afa5060205ff3"));
+    let asks = deploy(rpc, &mut carol, initcode(&asks));
+    // Carol's account runs that code from now on (EIP-7702).
+    let authorization = authorize(&carol.signer, asks, carol.nonce + 1);
+    let delegation = TxEip7702 {
+        chain_id: CHAIN_ID,
+        nonce: carol.nonce,
+        gas_limit: 200_000,
+        to: carol.address(),
+        authorization_list: vec![authorization],
+        ..TxEip7702::default()
+    };
+    send(rpc, &raw(carol.sign(delegation)));
+    let call = json!([{ "to": carol.address(), "from": carol.address() }]);
+    let answer = sessions.expect(CAROL, "eth_call", call);
+    assert_eq!(answer, format!("0x{}", "00".repeat(32)), "what it called was refused");
+    let stranger = json!([{ "to": carol.address(), "from": carol.address() }]);
+    assert_eq!(sessions.ask(BOB, "eth_call", stranger).expect_err("not his account").code, 3);
+    let created = json!([{ "data": "0x602a5f5260205ff3" }]);
+    assert_eq!(sessions.ask(CAROL, "eth_call", created).expect_err("code of one's own may ask anybody").code, 3);
+    let overridden =
+        json!([{ "to": carol.address() }, "latest", { (carol.address().to_string()): { "balance": "0x1" } }]);
+    assert_eq!(sessions.ask(CAROL, "eth_call", overridden).expect_err("no overrides").code, -32602);
+}
+
+/// Creation code of a contract with this code.
+fn initcode(runtime: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(runtime.len()).expect("short code");
+    let mut code = vec![0x60, length];
+    code.extend(hex!("8060095f395ff3"));
+    code.extend(runtime);
+    code
+}
+
+/// Creation code of the example token, which gives its creator a million.
+fn token_initcode() -> Vec<u8> {
+    let mut code = artifact("Token").bytecode.to_vec();
+    let text = U256::from_be_slice(&[b"T".as_slice(), &[0; 31]].concat());
+    let [one, name_at, symbol_at] = [1, 0x60, 0xa0].map(U256::from);
+    for word in [name_at, symbol_at, U256::from(1_000_000), one, text, one, text] {
+        code.extend(word.to_be_bytes::<32>());
+    }
+    code
 }

@@ -1,8 +1,9 @@
 //! Random chains through the real core and through plain revm: no difference in roots, receipts, gas, headers, state or traces,
 //! over restarts, crashes and rewinds.
 //!
-//! About a minute in `make test`, longer by `make fuzz`, or until `FUZZ_TRANSACTIONS` are compared. `FUZZ_SEED` repeats a run. A case that fails is made small and written
-//! to `target/differential/`; moved to `tests/cases/differential/`, it is run with every test.
+//! About a minute in `make test`, longer by `make fuzz`, or until `FUZZ_TRANSACTIONS` are compared. `FUZZ_SEED` repeats a run. A
+//! case that fails is made small and written to `target/differential/`; moved to `tests/cases/differential/`, it is run with
+//! every test.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 

@@ -51,6 +51,16 @@ fn ethers_two_process() {
 }
 
 #[test]
+fn sign_in_dev() {
+    run_suite(Target::Dev, "sign-in", 5);
+}
+
+#[test]
+fn sign_in_two_process() {
+    run_suite(Target::TwoProcess, "sign-in", 5);
+}
+
+#[test]
 fn viem_dev() {
     run_suite(Target::Dev, "viem", 29);
 }

@@ -10,6 +10,7 @@ Examples:
   cloister dev --block-time 2 --datadir chain  a block every 2 seconds, kept in ./chain
   cloister import --genesis genesis.json --datadir chain chain.rlp
                                                execute and check a chain of Ethereum's, and keep it
+  cloister login --key env:KEY                 a session token for the account of a key
   cloister verify --datadir chain              check everything stored in ./chain
 
 Exit codes:
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Node(Box<commands::node::Node>),
     /// Import a chain of Ethereum's from files: execute every block and check all of it
     Import(commands::import::Import),
+    /// Sign in to a node with accounts; prints the token that requests carry from then on
+    Login(commands::login::Login),
     /// Check a data folder: open every block, follow the chain, recompute the state roots
     Verify(commands::verify::Verify),
     /// Say who may see what of a contract on a confidential chain
@@ -68,6 +71,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Dev(command) => command.run(),
         Command::Node(command) => command.run(),
         Command::Import(command) => command.run(),
+        Command::Login(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Policy(command) => command.run(),
         Command::Completions(command) => command.run(),

@@ -274,6 +274,7 @@ fn announce(announcement: &Announcement, ready: &Ready, spec: &ChainSpec, endpoi
                 hardfork: &hardfork,
                 base_fee,
                 gas_limit: genesis.gas_limit,
+                confidentiality: spec.confidentiality(),
                 pace: &announcement.pace.in_words(spec),
                 head: ready.head.0,
                 datadir,

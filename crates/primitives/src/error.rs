@@ -172,6 +172,16 @@ codes! {
     MethodNotFound = "method-not-found", -32601, "the method does not exist/is not available";
     /// Wrong parameters.
     InvalidParams = "invalid-params", -32602, "invalid params";
+    /// A session token that this network did not make, or that was altered.
+    SessionInvalid = "session-invalid", -32040, "the session token is not valid, sign in again";
+    /// A session token whose time is over, in committed block time.
+    SessionExpired = "session-expired", -32041, "the session has expired, sign in again";
+    /// A session token that was taken back.
+    SessionRevoked = "session-revoked", -32042, "the session was revoked, sign in again";
+    /// A session token in a URL, where genesis or the connection does not allow that.
+    PathTokenRefused = "path-token-refused", -32043, "session tokens are not accepted in the URL here, send an Authorization header";
+    /// A sign-in (EIP-4361) that proves nothing.
+    SignInRefused = "sign-in-refused", -32044, "sign-in refused";
     /// A fault of this program.
     Internal = "internal", -32603, "internal error";
     /// More of something than one client may use.

@@ -6,11 +6,11 @@ use alloy_consensus::{EMPTY_ROOT_HASH, Header, constants::EMPTY_WITHDRAWALS};
 use alloy_eips::eip1559::{BaseFeeParams, INITIAL_BASE_FEE};
 use alloy_eips::{eip7685::EMPTY_REQUESTS_HASH, eip7825::MAX_TX_GAS_LIMIT_OSAKA, eip7840::BlobParams};
 use alloy_hardforks::{EthereumHardfork, EthereumHardforks, ForkCondition};
-use alloy_primitives::{Address, B64, B256, Bytes, U256};
+use alloy_primitives::{Address, B64, B256, Bytes, U256, keccak256};
 
 use crate::forks::{ForkSchedule, HardforkName};
 use crate::genesis::{
-    ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError,
+    ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError, SignIn,
 };
 use crate::predeploys;
 
@@ -114,6 +114,23 @@ impl ChainSpec {
     #[must_use]
     pub const fn genesis(&self) -> &Genesis {
         &self.genesis
+    }
+
+    /// What the ledger's keys are bound to: the genesis block, and on a confidential chain all of its rules.
+    #[must_use]
+    pub fn ledger_binding(&self, genesis_hash: B256) -> B256 {
+        match self.confidentiality() {
+            Confidentiality::Off => genesis_hash,
+            Confidentiality::On => keccak256([genesis_hash.0, self.genesis.config.rules_digest().0].concat()),
+        }
+    }
+
+    /// Where clients sign in: what genesis says, or any site of the client's own machine on a development network
+    /// whose genesis says nothing. `None` where nobody can.
+    #[must_use]
+    pub fn sign_in(&self) -> Option<SignIn> {
+        let config = &self.genesis.config;
+        config.sign_in.clone().or_else(|| config.cloister.development.then(SignIn::development))
     }
 
     /// The schedule of forks.
@@ -337,6 +354,7 @@ impl DevChain {
                     development: true,
                     imported: false,
                 },
+                sign_in: None,
             },
             nonce: 0,
             timestamp: self.timestamp,

@@ -206,9 +206,8 @@ impl<'a> Run<'a> {
         let included = self.follow()?;
         for (transaction, reply) in sent.iter().zip(&replies) {
             if matches!(reply, Some(Ok(_))) && !included.contains(&transaction.hash) {
-                // One that was taken and is in no block must be one that cannot be: none is lost. But what was
-                // found to be invalid in a tail is forgotten, also if that tail is refused.
-                if self.case.refuse_tails_one_in.is_none() && self.reference.admits(self.around(), transaction) {
+                // One that was taken and is in no block must be one that cannot be: none is lost.
+                if self.reference.admits(self.around(), transaction) {
                     return Err(Difference::new("lost", format!("{transaction:?}")));
                 }
                 *self.tally.refused.entry("after admission").or_default() += 1;

@@ -4,6 +4,7 @@ pub(crate) mod chain;
 pub(crate) mod completions;
 pub(crate) mod dev;
 pub(crate) mod import;
+pub(crate) mod login;
 pub(crate) mod node;
 pub(crate) mod policy;
 pub(crate) mod server;

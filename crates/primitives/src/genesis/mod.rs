@@ -4,12 +4,16 @@ mod imported;
 mod json;
 mod parse;
 mod rules;
+mod rules_digest;
+mod sign_in;
 
 use std::collections::BTreeMap;
 
 use alloy_eips::eip7840::BlobParams;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, Bytes, U256};
+
+pub use sign_in::{SignIn, Site};
 
 use crate::forks::ForkSchedule;
 
@@ -83,6 +87,8 @@ pub struct ChainConfig {
     pub deposit_contract: Option<Address>,
     /// Our own extension.
     pub cloister: CloisterConfig,
+    /// `"signIn"` of our own extension: where clients sign in; `None` where genesis does not say.
+    pub sign_in: Option<SignIn>,
 }
 
 /// Whether a chain keeps what happens on it from those it does not concern.

@@ -7,6 +7,7 @@ use alloy_hardforks::{EthereumHardfork, ForkCondition, mainnet::MAINNET_PARIS_BL
 use alloy_primitives::{Address, U256};
 
 use super::json::{self, Field, Object, Warnings};
+use super::sign_in;
 use super::{
     ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError,
     MAX_GENESIS_ACCOUNTS, MAX_GENESIS_CODE_BYTES, MAX_GENESIS_EXTRA_DATA_BYTES,
@@ -118,9 +119,13 @@ fn chain_config(mut config: Object<'_>, warnings: &mut Warnings) -> Result<Chain
         None => BTreeMap::new(),
     };
     let deposit_contract = optional(config.take("depositContractAddress"), Field::address)?;
-    let cloister = match config.take("cloister") {
-        Some(field) => cloister(field.object()?, warnings)?,
-        None => CloisterConfig::default(),
+    let (cloister, sign_in) = match config.take("cloister") {
+        Some(field) => {
+            let mut object = field.object()?;
+            let sign_in = sign_in::take(&mut object, warnings)?;
+            (cloister(object, warnings)?, sign_in)
+        }
+        None => (CloisterConfig::default(), None),
     };
     for key in WITHOUT_EFFECT {
         config.take(key);
@@ -134,7 +139,7 @@ fn chain_config(mut config: Object<'_>, warnings: &mut Warnings) -> Result<Chain
         return Err(GenesisError::Unsupported { path: field.path, what: "a verkle state".to_owned() });
     }
     config.finish(warnings);
-    Ok(ChainConfig { chain_id, forks, blob_schedule, deposit_contract, cloister })
+    Ok(ChainConfig { chain_id, forks, blob_schedule, deposit_contract, cloister, sign_in })
 }
 
 fn fork_schedule(

@@ -36,6 +36,24 @@ pub enum Caller {
     Development,
 }
 
+impl Caller {
+    /// The accounts of a session, in the order in which they signed in; none for anybody else.
+    #[must_use]
+    pub fn accounts(&self) -> &[Address] {
+        match self {
+            Self::Session(accounts) => accounts,
+            Self::Anonymous | Self::Development => &[],
+        }
+    }
+
+    /// Who a call is made as: the account it names, or else the session's first. The zero address names nobody: Foundry
+    /// sends it where it was told of no sender.
+    #[must_use]
+    pub fn from_or_first(&self, given: Option<Address>) -> Option<Address> {
+        given.filter(|from| !from.is_zero()).or_else(|| self.accounts().first().copied())
+    }
+}
+
 /// Facts about a transaction that decide who participates in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransactionFacts {
@@ -193,6 +211,13 @@ impl Access {
         matches!(self.policy, Policy::Confidential)
     }
 
+    /// Whether `caller` may have a call made in the name of `from`: where answers depend on who asks, only an account
+    /// that signed in may be named, or nobody.
+    #[must_use]
+    pub fn may_call_as(&self, caller: &Caller, from: Address) -> bool {
+        !self.is_confidential() || from.is_zero() || caller.controls(from)
+    }
+
     /// Whether there is no log that `caller` may not see, so that an index over all logs may decide which blocks are
     /// read for a query of his. Otherwise what is read, and how long it takes, would tell where logs match that he may
     /// not see.
@@ -225,10 +250,7 @@ impl Caller {
     /// Whether the caller proved to control this account.
     #[must_use]
     pub fn controls(&self, account: Address) -> bool {
-        match self {
-            Self::Session(accounts) => accounts.contains(&account),
-            Self::Anonymous | Self::Development => false,
-        }
+        self.accounts().contains(&account)
     }
 }
 
@@ -327,10 +349,12 @@ mod tests {
         assert_eq!(access.view(&session(&[CAROL]), log(&topics)), Visibility::Absent, "the contract itself");
         assert_eq!(access.view(&Caller::Anonymous, log(&topics)), Visibility::Absent);
         // The first topic names the event, whatever it looks like; longer words are no addresses.
-        assert_eq!(access.view(&session(&[ALICE]), log(&[ALICE.into_word()])), Visibility::Absent);
+        let anonymous = [ALICE.into_word()];
+        assert_eq!(access.view(&session(&[ALICE]), log(&anonymous)), Visibility::Absent);
         let mut word = ALICE.into_word();
         word.0[0] = 1;
-        assert_eq!(access.view(&session(&[ALICE]), log(&[kind, word])), Visibility::Absent);
+        let other = [kind, word];
+        assert_eq!(access.view(&session(&[ALICE]), log(&other)), Visibility::Absent);
     }
 
     #[test]
@@ -357,6 +381,20 @@ mod tests {
             assert_eq!(access.view(&alice, resource), Visibility::Absent);
         }
         assert_eq!(access.view(&Caller::Anonymous, Resource::Header), Visibility::Full);
+    }
+
+    #[test]
+    fn a_call_without_sender_is_made_as_the_first_account_of_the_session() {
+        let [first, second, other] = [1, 2, 3].map(Address::repeat_byte);
+        let session = Caller::Session([first, second].into());
+        assert_eq!(session.from_or_first(None), Some(first));
+        assert_eq!(session.from_or_first(Some(Address::ZERO)), Some(first));
+        assert_eq!(session.from_or_first(Some(other)), Some(other));
+        assert_eq!(Caller::Anonymous.from_or_first(None), None);
+        assert_eq!(Caller::Development.from_or_first(Some(first)), Some(first));
+        assert!(Access::open(Development::Refused).may_call_as(&session, other));
+        let allowed = [second, other, Address::ZERO].map(|from| Access::confidential().may_call_as(&session, from));
+        assert_eq!(allowed, [true, false, true]);
     }
 
     #[test]

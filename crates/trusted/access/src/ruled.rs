@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::Address;
-use cloister_execution::{AccountFact, Admission, BlockRules, FrameFacts, FrameGuard, FrameKind, is_precompile};
+use cloister_execution::{AccountFact, Admission, BlockRules, FrameFacts, FrameGuard, is_precompile};
 use cloister_governance::{FunctionKey, FunctionRule, Operand, Policy, Rule, RuleTable, Term};
 use cloister_primitives::VISIBILITY_ADDRESS;
 use cloister_state::{StateError, StateView};
@@ -76,6 +76,8 @@ impl Ruled {
     fn without_rules(&self, frame: &FrameFacts<'_>, storage: Address) -> bool {
         match &self.purpose {
             Purpose::Block => true,
+            // The frame that started this one runs on the same storage, and was admitted.
+            Purpose::Query(_) if frame.kind.is_delegated() => true,
             Purpose::Query(accounts) => {
                 frame.depth == 0 && (storage == VISIBILITY_ADDRESS || accounts.contains(&storage))
             }
@@ -151,12 +153,11 @@ struct Ruling<'a> {
 impl Ruling<'_> {
     fn admits(&self, purpose: &Purpose) -> Result<bool, StateError> {
         let Self { frame, storage, .. } = self;
-        let delegated = match frame.kind {
-            FrameKind::CallCode | FrameKind::DelegateCall => true,
-            // Who calls himself has been admitted already.
-            FrameKind::Call | FrameKind::StaticCall if frame.depth > 0 && frame.caller == *storage => return Ok(true),
-            _ => false,
-        };
+        let delegated = frame.kind.is_delegated();
+        // Who calls himself has been admitted already.
+        if !delegated && frame.depth > 0 && frame.caller == *storage {
+            return Ok(true);
+        }
         // Code may read a selector out of fewer bytes: what is missing reads as zero.
         let mut selector = [0; 4];
         let given = frame.input.len().min(4);

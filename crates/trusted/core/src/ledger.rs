@@ -11,7 +11,7 @@ use std::{
 use alloy_primitives::{Address, B256};
 use cloister_access::{Access, Caller};
 use cloister_governance::RuleTable;
-use cloister_keys::LedgerKeys;
+use cloister_keys::{LedgerKeys, SessionKey};
 use cloister_primitives::{Block, ChainSpec, Height, Receipt};
 use cloister_state::{State, StateView};
 
@@ -181,6 +181,24 @@ impl Ledger {
     #[must_use]
     pub fn head(&self) -> Height {
         self.read().blocks.back().map_or(Height(0), |resident| resident.block.height())
+    }
+
+    /// Timestamp of the committed head, seconds since 1970; public.
+    #[must_use]
+    pub fn head_time_s(&self) -> u64 {
+        self.read().blocks.back().map_or(0, |resident| resident.block.header.timestamp)
+    }
+
+    /// The key that authenticates session tokens.
+    #[must_use]
+    pub fn session_key(&self) -> Arc<SessionKey> {
+        self.keys.session()
+    }
+
+    /// Whether callers see different things here.
+    #[must_use]
+    pub const fn is_confidential(&self) -> bool {
+        self.access.is_confidential()
     }
 
     /// Transactions in committed blocks since genesis.

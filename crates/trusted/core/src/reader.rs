@@ -186,6 +186,12 @@ impl<'a> Reader<'a> {
         self.ledger.access.view(self.caller, Resource::Pool { sender }).is_visible()
     }
 
+    /// Whether the caller may have a call made in the name of `from`.
+    #[must_use]
+    pub fn may_call_as(&self, from: Address) -> bool {
+        self.ledger.access.may_call_as(self.caller, from)
+    }
+
     /// Whether the development methods exist for the caller.
     #[must_use]
     pub fn sees_development(&self) -> bool {
@@ -285,6 +291,39 @@ impl SeenBlock {
         let transactions = self.block().transactions.get(..=index as usize)?;
         let resource = Resource::Trace(facts(transactions.last()?));
         self.access.view(&self.caller, resource).is_visible().then_some(transactions)
+    }
+
+    /// The logs of the transaction at an index that the caller may see and that are `wanted`, whether or not he may see
+    /// the transaction: who is named in a log need not have taken part in what led to it.
+    pub fn logs_where<'s>(
+        &'s self,
+        index: u32,
+        wanted: impl Fn(&Log) -> bool + 's,
+    ) -> impl Iterator<Item = SeenLog<'s>> + 's {
+        let receipt = self.block().receipts.get(index as usize);
+        let logs = receipt.map(|receipt| receipt.logs()).unwrap_or_default();
+        // Numbering walks the block: only where it is of use.
+        let first = if logs.iter().any(&wanted) { self.first_log_index(index) } else { 0 };
+        let height = self.height();
+        logs.iter()
+            .filter(move |log| {
+                let resource =
+                    Resource::Log { address: log.address, topics: log.topics(), data: &log.data.data, height };
+                self.access.view(&self.caller, resource).is_visible()
+            })
+            // On an open chain nothing is left out, so this counts all logs.
+            .zip(first..)
+            .filter(move |(log, _)| wanted(log))
+            .map(|(log, log_index)| SeenLog { log, log_index })
+    }
+
+    /// Number of a transaction's first log. Where not everybody sees all logs, numbers leave room for any that are not
+    /// shown: how many logs the transactions before this one have is not the caller's to know.
+    fn first_log_index(&self, index: u32) -> u64 {
+        if self.access.is_confidential() {
+            return u64::from(index) * LOG_NUMBERS_PER_TRANSACTION;
+        }
+        self.resident.first_log(index as usize)
     }
 
     /// The block as Ethereum encodes it, where everything in it is visible to the caller.
@@ -393,33 +432,9 @@ impl SeenTransaction {
         cumulative(index).saturating_sub(before)
     }
 
-    /// Number of the first log. Where not everybody sees all logs, numbers leave room for any that are not shown: how
-    /// many logs the transactions before this one have is not the caller's to know.
-    fn first_log_index(&self) -> u64 {
-        if self.block.access.is_confidential() {
-            return u64::from(self.index) * LOG_NUMBERS_PER_TRANSACTION;
-        }
-        self.block.resident.first_log(self.index as usize)
-    }
-
     /// The logs the caller may see.
     pub fn logs(&self) -> impl Iterator<Item = SeenLog<'_>> {
-        let receipts = &self.block.block().receipts;
-        let index = self.index as usize;
-        let height = self.block.height();
-        receipts
-            .get(index)
-            .map(|receipt| receipt.logs())
-            .unwrap_or_default()
-            .iter()
-            .filter(move |log| {
-                let resource =
-                    Resource::Log { address: log.address, topics: log.topics(), data: &log.data.data, height };
-                self.block.access.view(&self.block.caller, resource).is_visible()
-            })
-            // On an open chain nothing is left out, so this counts all logs.
-            .zip(self.first_log_index()..)
-            .map(|(log, log_index)| SeenLog { log, log_index })
+        self.block.logs_where(self.index, |_| true)
     }
 }
 

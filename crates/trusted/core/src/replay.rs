@@ -35,7 +35,8 @@ impl Origin {
             .map_err(|_| Fatal::new(HaltCode::WrongKey, "the sealing key is damaged"))?;
         let state = State::new(history);
         let genesis = genesis_record(&spec, &state)?;
-        let keys = Arc::new(LedgerKeys::derive(&platform_key, spec.chain_id(), genesis.block.hash, Epoch(0)));
+        let binding = spec.ledger_binding(genesis.block.hash);
+        let keys = Arc::new(LedgerKeys::derive(&platform_key, spec.chain_id(), binding, Epoch(0)));
         Ok(Self { spec, keys, state, genesis })
     }
 

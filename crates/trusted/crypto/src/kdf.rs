@@ -1,6 +1,6 @@
 //! HKDF-SHA256 (RFC 5869) and HMAC-SHA256 (RFC 2104).
 
-use aws_lc_rs::{hkdf, hmac};
+use aws_lc_rs::{constant_time::verify_slices_are_equal, hkdf, hmac};
 
 use crate::{CryptoError, Secret};
 
@@ -35,6 +35,12 @@ pub fn hkdf_sha256(salt: &[u8], ikm: &[u8], info: &[&[u8]], out: &mut [u8]) -> R
 #[must_use]
 pub fn hmac_sha256(key: &Key, parts: &[&[u8]]) -> [u8; 32] {
     hmac_with(key.expose(), parts)
+}
+
+/// Whether `mac` is the HMAC-SHA256 of the concatenation of `parts`; compares in constant time.
+#[must_use]
+pub fn is_hmac_sha256(key: &Key, parts: &[&[u8]], mac: &[u8]) -> bool {
+    verify_slices_are_equal(&hmac_sha256(key, parts), mac).is_ok()
 }
 
 pub(crate) fn hmac_with(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {

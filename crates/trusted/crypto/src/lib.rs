@@ -23,7 +23,7 @@ mod sip;
 pub use aead::{AeadKey, MAX_SEALS_PER_KEY, NONCE_LEN, Nonce, TAG_LEN, Tag};
 pub use entropy::{EntropySource, draw_nonce};
 pub use hash::{sha256, sha512};
-pub use kdf::{KEY_LEN, Key, hkdf_sha256, hmac_sha256};
+pub use kdf::{KEY_LEN, Key, hkdf_sha256, hmac_sha256, is_hmac_sha256};
 pub use secret::Secret;
 pub use sip::siphash_2_4;
 

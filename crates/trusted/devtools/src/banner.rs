@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use alloy_primitives::{B256, U256, utils::format_ether};
+use cloister_primitives::Confidentiality;
 
 use crate::accounts::{DERIVATION_PATH, DevAccounts};
 
@@ -25,6 +26,8 @@ pub struct Banner<'a> {
     pub base_fee: u64,
     /// Gas limit of a block.
     pub gas_limit: u64,
+    /// Whether callers see only what concerns them.
+    pub confidentiality: Confidentiality,
     /// How blocks are made, in words.
     pub pace: &'a str,
     /// Newest block at the start.
@@ -38,13 +41,25 @@ impl fmt::Display for Banner<'_> {
         writeln!(f, "Cloister {}: development node\n", env!("CARGO_PKG_VERSION"))?;
         self.accounts(f)?;
         self.chain(f)?;
-        self.next_steps(f)?;
-        writeln!(
-            f,
-            "This node protects nothing. Its keys are known to everyone, its state is readable by\n\
-             everyone who reaches the port, and its clock and balances can be changed at will.\n\
-             Never send anything of value to these accounts on any network.\n"
-        )
+        match self.confidentiality {
+            Confidentiality::Off => {
+                self.next_steps(f)?;
+                writeln!(
+                    f,
+                    "This node protects nothing. Its keys are known to everyone, its state is readable by\n\
+                     everyone who reaches the port, and its clock and balances can be changed at will."
+                )?;
+            }
+            Confidentiality::On => {
+                self.first_session(f)?;
+                writeln!(
+                    f,
+                    "This chain shows each caller what concerns him, so that what is built for it can be tried.\n\
+                     It protects nothing: its keys are known to everyone."
+                )?;
+            }
+        }
+        writeln!(f, "Never send anything of value to these accounts on any network.\n")
     }
 }
 
@@ -82,6 +97,21 @@ impl Banner<'_> {
         writeln!(f, "{table}")
     }
 
+    fn first_session(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = self.accounts.all().first();
+        let (key, address) =
+            first.map(|first| (first.private_key_hex(), first.address().to_checksum(None))).unwrap_or_default();
+        let url = format!("http://{}", self.endpoint);
+        writeln!(
+            f,
+            "What to type next\n  \
+             export KEY={key}\n  \
+             export ETH_RPC_HEADERS=\"Authorization: Bearer $(cloister login --url {url} --key env:KEY)\"\n  \
+             cast balance {address} --rpc-url {url}\n  \
+             env -u ETH_RPC_HEADERS cast balance {address} --rpc-url {url}   # what others see\n"
+        )
+    }
+
     fn next_steps(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let key = self.accounts.all().first().map(|account| account.private_key_hex()).unwrap_or_default();
         let url = format!("http://{}", self.endpoint);
@@ -115,6 +145,7 @@ mod tests {
             hardfork: "osaka",
             base_fee: 1_000_000_000,
             gas_limit: 30_000_000,
+            confidentiality: Confidentiality::Off,
             pace: "as soon as there is a transaction",
             head: 0,
             datadir: None,
@@ -135,6 +166,10 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part:?} is missing in\n{text}");
         }
+        banner.confidentiality = Confidentiality::On;
+        let confidential = banner.to_string();
+        assert!(confidential.contains("cloister login --url http://127.0.0.1:8545 --key env:KEY"), "{confidential}");
+        assert!(!confidential.contains("clock and balances"), "{confidential}");
         banner.datadir = Some("/tmp/chain");
         assert!(banner.to_string().contains("Chain kept in    /tmp/chain\n"));
     }

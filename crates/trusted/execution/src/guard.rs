@@ -69,6 +69,14 @@ pub enum FrameKind {
     Create2,
 }
 
+impl FrameKind {
+    /// Whether the frame runs another account's code on the storage of the frame that started it.
+    #[must_use]
+    pub const fn is_delegated(self) -> bool {
+        matches!(self, Self::CallCode | Self::DelegateCall)
+    }
+}
+
 /// What a guard may base its decision on.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameFacts<'a> {

@@ -67,7 +67,7 @@ pub use guard::{AccountFact, Admission, BlockRules, FrameFacts, FrameGuard, Fram
 pub use inspect::{Observed, Replay};
 pub use overrides::{AccountOverride, BlockOverrides, StateOverrides};
 pub use precompiles::Precompiles;
-pub use recover::{decode, impersonate, recover, recover_batch, recover_included, recover_transaction};
+pub use recover::{decode, impersonate, recover, recover_batch, recover_included, recover_signer, recover_transaction};
 pub use revert::{halt_message, revert_message, revert_reason};
 pub use rules::{check_block_size, check_header};
 pub use simulate::{

@@ -102,8 +102,8 @@ pub fn recover_included(
 /// Recovers the address that signed `digest`.
 ///
 /// # Errors
-/// [`Code::InvalidSender`].
-pub(crate) fn recover_signer(signature: &Signature, digest: B256) -> Result<Address, Rejected> {
+/// [`Code::InvalidSender`] if `s` is high (EIP-2) or no key fits the signature.
+pub fn recover_signer(signature: &Signature, digest: B256) -> Result<Address, Rejected> {
     if signature.s() > HALF_ORDER {
         return Err(invalid_signature());
     }

@@ -12,6 +12,7 @@ pub(crate) const META: &str = "cloister/ledger/meta";
 pub(crate) const LOGS: &str = "cloister/ledger/logs";
 pub(crate) const LOG_FINGERPRINT: &str = "cloister/ledger/logs/fingerprint";
 pub(crate) const COMMITMENT: &str = "cloister/ledger/commitment";
+pub(crate) const SESSION: &str = "cloister/ledger/session";
 pub(crate) const RECORD: &str = "cloister/record";
 
 /// HKDF-SHA256 over `label ‖ 0x00 ‖ context`. No label holds a zero byte, so the two cannot run into each other.
@@ -26,7 +27,7 @@ pub(crate) fn derive(parent: &Key, label: &str, context: &[u8]) -> Key {
 mod tests {
     use super::*;
 
-    const LABELS: [&str; 8] = [LEDGER, BLOCK, SNAPSHOT, META, LOGS, LOG_FINGERPRINT, COMMITMENT, RECORD];
+    const LABELS: [&str; 9] = [LEDGER, BLOCK, SNAPSHOT, META, LOGS, LOG_FINGERPRINT, COMMITMENT, SESSION, RECORD];
 
     #[test]
     fn labels_are_ascii_distinct_and_without_zero_bytes() {

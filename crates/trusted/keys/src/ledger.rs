@@ -1,15 +1,21 @@
 //! The keys of one epoch of one ledger, and what they seal.
 
 use core::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use alloy_primitives::B256;
 use cloister_crypto::{AeadKey, Key, MAX_SEALS_PER_KEY, NONCE_LEN, Nonce, TAG_LEN, hmac_sha256, siphash_2_4};
 use cloister_primitives::Height;
 
 use crate::blob::{BlockBlob, HEADER_LEN, Header, LogSectionBlob, MetaBlob, OVERHEAD, SnapshotChunk, pad, unpad};
-use crate::derive::{BLOCK, COMMITMENT, LEDGER, LOG_FINGERPRINT, LOGS, META, RECORD, SNAPSHOT, derive};
-use crate::{Epoch, Incarnation, MAX_PLAINTEXT_BYTES, OpenError, PlatformKey, SNAPSHOT_CHUNK_BYTES, Sealed, SizeClass};
+use crate::derive::{BLOCK, COMMITMENT, LEDGER, LOG_FINGERPRINT, LOGS, META, RECORD, SESSION, SNAPSHOT, derive};
+use crate::{
+    Epoch, Incarnation, MAX_PLAINTEXT_BYTES, OpenError, PlatformKey, SNAPSHOT_CHUNK_BYTES, Sealed, SessionKey,
+    SizeClass,
+};
 
 #[cfg(test)]
 mod tests;
@@ -93,6 +99,7 @@ pub struct LedgerKeys {
     logs: Family,
     log_fingerprint: Key,
     commitment: Key,
+    session: Arc<SessionKey>,
 }
 
 /// The parent of the record keys of one kind of record.
@@ -112,12 +119,13 @@ struct Aad {
 const AAD_MAX: usize = 18 + HEADER_LEN + 40;
 
 impl LedgerKeys {
-    /// Derives the keys of `epoch` for the chain with this id and genesis block.
+    /// Derives the keys of `epoch` for the chain with this id, bound to its genesis block, and to its rules where it is
+    /// confidential.
     #[must_use]
-    pub fn derive(platform: &PlatformKey, chain_id: u64, genesis_hash: B256, epoch: Epoch) -> Self {
+    pub fn derive(platform: &PlatformKey, chain_id: u64, binding: B256, epoch: Epoch) -> Self {
         let mut context = [0; 44];
         context[..8].copy_from_slice(&chain_id.to_be_bytes());
-        context[8..40].copy_from_slice(genesis_hash.as_slice());
+        context[8..40].copy_from_slice(binding.as_slice());
         context[40..].copy_from_slice(&epoch.0.to_be_bytes());
         let ledger = derive(platform.key(), LEDGER, &context);
         Self {
@@ -128,6 +136,7 @@ impl LedgerKeys {
             logs: Family::new(b"cloister/logs\0", derive(&ledger, LOGS, &[])),
             log_fingerprint: derive(&ledger, LOG_FINGERPRINT, &[]),
             commitment: derive(&ledger, COMMITMENT, &[]),
+            session: Arc::new(SessionKey::new(derive(&ledger, SESSION, &[]))),
         }
     }
 
@@ -135,6 +144,12 @@ impl LedgerKeys {
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// The key that authenticates session tokens.
+    #[must_use]
+    pub fn session(&self) -> Arc<SessionKey> {
+        self.session.clone()
     }
 
     /// Pads and seals a block's record, in place if it has [`SizeClass::sealed_bytes`] of room. `nonce` is fresh

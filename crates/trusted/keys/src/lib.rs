@@ -16,12 +16,14 @@ mod blob;
 mod derive;
 mod ledger;
 mod platform;
+mod session;
 mod size_class;
 
 pub use blob::{BlockBlob, FORMAT_VERSION, HEADER_LEN, LogSectionBlob, MetaBlob, OpenError, Sealed, SnapshotChunk};
 pub use cloister_crypto::{EntropySource, NONCE_LEN, Nonce, draw_nonce};
 pub use ledger::{BlockAad, LedgerKeys, LogSectionAad, MetaAad, SaltDomain, SealError, SnapshotAad};
 pub use platform::{KeyError, PlatformKey};
+pub use session::{SESSION_MAC_LEN, SessionKey};
 pub use size_class::{MAX_PLAINTEXT_BYTES, MAX_SEALED_BYTES, SNAPSHOT_CHUNK_BYTES, SizeClass};
 
 /// Length of an [`Incarnation`] in bytes.

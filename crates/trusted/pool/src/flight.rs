@@ -5,7 +5,7 @@ use cloister_execution::ValidTx;
 
 use crate::lane::{Entry, Place};
 use crate::pool::{LaneId, Ticket};
-use crate::{Pool, SenderState, SlotId, TakeLimits};
+use crate::{Pool, Refusal, SenderState, SlotId, TakeLimits};
 
 /// The least gas a transaction declares; less than this left over ends a block.
 const MIN_TRANSACTION_GAS: u64 = 21_000;
@@ -54,9 +54,32 @@ impl Pool {
         taken
     }
 
-    /// Reports the block that was built for a slot. What was included stays in flight, what the builder found to be invalid goes
-    /// away, and the rest of what was taken waits again, in its old order.
-    pub fn built(&mut self, slot: SlotId, included: &[TxHash], evicted: &[TxHash]) {
+    /// Reports what the builder of a slot refused, before [`built`](Self::built) reports the rest. Each stays until the slot
+    /// `judge` is committed: what could not be paid in its place may be affordable after that block, as its sender may be paid
+    /// further on in it, and what a lost slot made impossible is possible again. Without such a slot it goes away at once.
+    pub fn refused(&mut self, slot: SlotId, refused: &[(TxHash, Refusal)], judge: Option<SlotId>) {
+        for (hash, refusal) in refused {
+            let Some((id, nonce)) = self.locate(hash) else { continue };
+            let Some(entry) = self.lane(id).and_then(|lane| lane.get(nonce)) else { continue };
+            if entry.place != Place::Taken(slot) {
+                continue;
+            }
+            let ticket = Ticket { lane: id, nonce, arrival: entry.arrival };
+            let Some(judge) = judge else {
+                self.remove(id, nonce);
+                continue;
+            };
+            if let Some(lane) = self.lane_mut(id) {
+                lane.hold(nonce, Place::Refused(judge));
+            }
+            self.refresh(id);
+            self.refusals.entry(judge).or_default().push((ticket, *refusal));
+        }
+    }
+
+    /// Reports the block that was built for a slot. What was included stays in flight, and the rest of what was taken waits
+    /// again, in its old order.
+    pub fn built(&mut self, slot: SlotId, included: &[TxHash]) {
         let Some(taken) = self.slots.remove(&slot) else {
             return;
         };
@@ -68,19 +91,12 @@ impl Pool {
                 entry.place = Place::Included(slot);
             }
         }
-        for hash in evicted {
-            if let Some((id, nonce)) = self.locate(hash)
-                && self.lane(id).and_then(|lane| lane.get(nonce)).is_some_and(|entry| entry.place == Place::Taken(slot))
-            {
-                self.remove(id, nonce);
-            }
-        }
         let mut still = Vec::with_capacity(included.len());
         for ticket in taken {
             match self.place(ticket) {
                 Some(Place::Included(_)) => still.push(ticket),
-                Some(_) => self.give_back(ticket),
-                None => {}
+                Some(Place::Taken(_) | Place::Pooled) => self.give_back(ticket),
+                Some(Place::Refused(_)) | None => {}
             }
         }
         if !still.is_empty() {
@@ -91,7 +107,8 @@ impl Pool {
     /// Reports a committed block: `accounts` are those it changed, with their new states. Its transactions go away, and so does what
     /// has become impossible: used nonces, and waiting transactions that cost more than the sender has left.
     ///
-    /// Transactions taken for the slot of which [`built`](Self::built) said nothing wait again.
+    /// Transactions taken for the slot of which [`built`](Self::built) said nothing wait again. Those that were
+    /// [`refused`](Self::refused) until now wait again if they could be paid for in the state after this block.
     pub fn committed(&mut self, slot: SlotId, accounts: impl IntoIterator<Item = (Address, SenderState)>) {
         let taken = self.slots.remove(&slot).unwrap_or_default();
         for (address, state) in accounts {
@@ -108,13 +125,26 @@ impl Pool {
                 None => {}
             }
         }
+        for (ticket, refusal) in self.refusals.remove(&slot).unwrap_or_default() {
+            if refusal == Refusal::Unpaid && self.is_affordable(ticket) {
+                self.give_back(ticket);
+            } else if self.redeem(ticket).is_some() {
+                self.remove(ticket.lane, ticket.nonce);
+            }
+        }
     }
 
     /// Reports a slot that came to nothing: its transactions wait again, in their old order.
     pub fn rewound(&mut self, slot: SlotId) {
-        for ticket in self.slots.remove(&slot).unwrap_or_default() {
+        let refused = self.refusals.remove(&slot).unwrap_or_default().into_iter().map(|(ticket, _)| ticket);
+        for ticket in self.slots.remove(&slot).unwrap_or_default().into_iter().chain(refused) {
             self.give_back(ticket);
         }
+    }
+
+    fn is_affordable(&self, ticket: Ticket) -> bool {
+        let balance = self.lane(ticket.lane).map(|lane| lane.state.balance).unwrap_or_default();
+        self.redeem(ticket).is_some_and(|entry| entry.tx.cost() <= balance)
     }
 
     /// Transactions in flight for a slot, in the order they were taken.

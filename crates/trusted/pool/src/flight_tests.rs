@@ -73,7 +73,8 @@ fn what_a_block_leaves_out_waits_again_in_its_place() {
     let mut pool = two_lanes();
     take(&mut pool, 1, ALL);
     assert!(!pool.has_executable(0));
-    pool.built(SlotId(1), &hashes(&[(1, 0), (2, 0)]), &hashes(&[(2, 1)]));
+    pool.refused(SlotId(1), &[(draft(2, 1).hash(), Refusal::Invalid)], None);
+    pool.built(SlotId(1), &hashes(&[(1, 0), (2, 0)]));
     pool.check();
     assert_eq!(pool.in_slot(SlotId(1)), hashes(&[(1, 0), (2, 0)]));
     assert!(!pool.contains(&draft(2, 1).hash()), "evicted");
@@ -87,9 +88,9 @@ fn what_a_block_leaves_out_waits_again_in_its_place() {
 fn a_commit_takes_what_was_included() {
     let mut pool = two_lanes();
     take(&mut pool, 1, TakeLimits { max_transactions: 3, ..ALL });
-    pool.built(SlotId(1), &hashes(&[(1, 0), (2, 0), (1, 1)]), &[]);
+    pool.built(SlotId(1), &hashes(&[(1, 0), (2, 0), (1, 1)]));
     take(&mut pool, 2, TakeLimits { max_transactions: 1, ..ALL });
-    pool.built(SlotId(2), &hashes(&[(2, 1)]), &[]);
+    pool.built(SlotId(2), &hashes(&[(2, 1)]));
     pool.committed(SlotId(1), [(address(1), rich(2)), (address(2), rich(1)), (address(9), rich(0))]);
     pool.check();
     assert_eq!(pool.len(), 3);
@@ -105,7 +106,7 @@ fn a_lost_tail_is_taken_again_in_the_same_order() {
     let two = TakeLimits { max_transactions: 2, ..ALL };
     let first = take(&mut pool, 1, two);
     let second = take(&mut pool, 2, two);
-    pool.built(SlotId(1), &hashes(&first), &[]);
+    pool.built(SlotId(1), &hashes(&first));
     pool.rewound(SlotId(2));
     pool.rewound(SlotId(1));
     pool.rewound(SlotId(1));
@@ -138,7 +139,7 @@ fn a_commit_that_never_heard_of_the_build_loses_nothing() {
 fn an_included_transaction_goes_even_if_its_sender_is_not_reported() {
     let mut pool = two_lanes();
     take(&mut pool, 1, TakeLimits { max_transactions: 1, ..ALL });
-    pool.built(SlotId(1), &hashes(&[(1, 0)]), &[]);
+    pool.built(SlotId(1), &hashes(&[(1, 0)]));
     pool.committed(SlotId(1), []);
     pool.check();
     assert!(!pool.contains(&draft(1, 0).hash()));
@@ -185,11 +186,63 @@ fn reports_about_strangers_change_nothing() {
     take(&mut pool, 1, TakeLimits { max_transactions: 2, ..ALL });
     let stranger = draft(7, 7).hash();
     // Not in this slot: waiting, unknown.
-    pool.built(SlotId(5), &hashes(&[(1, 0)]), &hashes(&[(1, 0)]));
-    pool.built(SlotId(1), &[stranger, draft(1, 1).hash()], &[stranger, draft(2, 2).hash()]);
+    pool.refused(SlotId(5), &[(draft(1, 0).hash(), Refusal::Invalid)], None);
+    pool.built(SlotId(5), &hashes(&[(1, 0)]));
+    let refused = [stranger, draft(2, 2).hash()].map(|hash| (hash, Refusal::Invalid));
+    pool.refused(SlotId(1), &refused, Some(SlotId(1)));
+    pool.built(SlotId(1), &[stranger, draft(1, 1).hash()]);
     pool.committed(SlotId(5), []);
     pool.rewound(SlotId(6));
     pool.check();
     assert_eq!(pool.len(), 6);
     assert_eq!(add(&mut pool, draft(1, 0)), Err(PoolError::AlreadyKnown));
+}
+
+/// (1, 0), (1, 1) and (2, 0) taken for slot 1, which refuses (1, 1) and includes the others.
+fn with_one_refused(refusal: Refusal) -> Pool {
+    let mut pool = two_lanes();
+    take(&mut pool, 1, TakeLimits { max_transactions: 3, ..ALL });
+    pool.refused(SlotId(1), &[(draft(1, 1).hash(), refusal)], Some(SlotId(1)));
+    pool.built(SlotId(1), &hashes(&[(1, 0), (2, 0)]));
+    pool.check();
+    assert!(pool.contains(&draft(1, 1).hash()), "it is decided about later");
+    assert_eq!(take(&mut pool, 2, ALL), [(2, 1), (2, 2)], "neither it nor what follows on it is handed out meanwhile");
+    pool.check();
+    pool
+}
+
+#[test]
+fn what_could_not_be_paid_in_its_place_stays_if_the_block_leaves_its_sender_enough() {
+    let mut pool = with_one_refused(Refusal::Unpaid);
+    // A draft costs 30,000 gas at 100 wei.
+    pool.committed(SlotId(1), [(address(1), with_balance(1, 3_000_000)), (address(2), rich(1))]);
+    pool.check();
+    assert_eq!(take(&mut pool, 3, ALL), [(1, 1), (1, 2)]);
+}
+
+#[test]
+fn what_cannot_be_paid_after_its_block_either_goes() {
+    let mut pool = with_one_refused(Refusal::Unpaid);
+    pool.committed(SlotId(1), [(address(1), with_balance(1, 2_999_999)), (address(2), rich(1))]);
+    pool.check();
+    assert!(!pool.contains(&draft(1, 1).hash()));
+    assert_eq!(take(&mut pool, 3, ALL), []);
+}
+
+#[test]
+fn what_was_refused_for_other_reasons_goes_with_the_commit() {
+    let mut pool = with_one_refused(Refusal::Invalid);
+    pool.committed(SlotId(1), [(address(1), rich(1)), (address(2), rich(1))]);
+    pool.check();
+    assert!(!pool.contains(&draft(1, 1).hash()));
+    assert!(pool.contains(&draft(1, 2).hash()), "behind a gap now");
+}
+
+#[test]
+fn what_a_lost_slot_refused_waits_again() {
+    let mut pool = with_one_refused(Refusal::Invalid);
+    pool.rewound(SlotId(2));
+    pool.rewound(SlotId(1));
+    pool.check();
+    assert_eq!(take(&mut pool, 3, ALL), [(1, 0), (2, 0), (1, 1), (2, 1), (1, 2), (2, 2)]);
 }

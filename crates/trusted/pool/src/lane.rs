@@ -17,6 +17,8 @@ pub(crate) enum Place {
     Taken(SlotId),
     /// In a block that is not committed yet.
     Included(SlotId),
+    /// Refused by the builder in the place it had; the state after this slot's commit decides whether it stays.
+    Refused(SlotId),
 }
 
 /// What a transaction offers per gas, in wei.
@@ -52,7 +54,7 @@ pub(crate) struct Lane {
     max_cost: U256,
     /// First nonce from `state.nonce` on without an entry.
     end: u64,
-    /// First nonce from `state.nonce` on that is not in flight; there is an entry to take if it is below `end`.
+    /// First nonce from `state.nonce` on that is not in flight; there is an entry to take if one waits there.
     next: u64,
     /// What the indexes hold about this lane; kept by the pool.
     pub(crate) indexed_head: Option<Head>,
@@ -79,6 +81,11 @@ impl Price {
 impl Entry {
     pub(crate) const fn is_pooled(&self) -> bool {
         matches!(self.place, Place::Pooled)
+    }
+
+    /// Handed out or in a block: what follows on it may be handed out as well.
+    pub(crate) const fn is_in_flight(&self) -> bool {
+        matches!(self.place, Place::Taken(_) | Place::Included(_))
     }
 }
 
@@ -165,19 +172,24 @@ impl Lane {
         if nonce >= self.end {
             return None;
         }
-        let fits = self.entries.get_mut(&nonce).filter(|entry| entry.gas <= gas)?;
+        let fits = self.entries.get_mut(&nonce).filter(|entry| entry.is_pooled() && entry.gas <= gas)?;
         fits.place = Place::Taken(slot);
         self.next = nonce.saturating_add(1);
         if self.next < self.end {
-            self.next = run(&self.entries, self.next, |entry| !entry.is_pooled());
+            self.next = run(&self.entries, self.next, Entry::is_in_flight);
         }
         self.get(nonce)
     }
 
-    /// Makes an entry in flight wait again.
+    /// Makes an entry that is not waiting wait again.
     pub(crate) fn give_back(&mut self, nonce: u64) {
+        self.hold(nonce, Place::Pooled);
+    }
+
+    /// Takes an entry out of flight. Unless it waits, it is not handed out, and neither is what follows on it.
+    pub(crate) fn hold(&mut self, nonce: u64, place: Place) {
         if let Some(entry) = self.entries.get_mut(&nonce) {
-            entry.place = Place::Pooled;
+            entry.place = place;
             self.next = self.next.min(nonce).max(self.state.nonce);
         }
     }
@@ -225,7 +237,7 @@ impl Lane {
     /// Walks `end` and `next` over what has come to stand behind them.
     fn advance(&mut self) {
         self.end = run(&self.entries, self.end, |_| true);
-        self.next = run(&self.entries, self.next, |entry| !entry.is_pooled());
+        self.next = run(&self.entries, self.next, Entry::is_in_flight);
     }
 
     /// The entry to take next, as the index of heads sees it.
@@ -233,7 +245,7 @@ impl Lane {
         if self.next >= self.end {
             return None;
         }
-        let entry = self.entries.get(&self.next)?;
+        let entry = self.entries.get(&self.next).filter(|entry| entry.is_pooled())?;
         Some(Head { price: entry.price, arrival: entry.arrival })
     }
 

@@ -7,7 +7,8 @@
 //! committed block, and that slots are reported in the order of the chain.
 //!
 //! **Invariants.**
-//! - A transaction is in one place: pooled, or in flight for one slot. It leaves by commit, eviction, replacement or request.
+//! - A transaction is in one place: pooled, in flight for one slot, or refused until one slot is committed. It leaves by commit,
+//!   eviction, replacement or request.
 //! - What [`Pool::take`] gives is in nonce order for each sender and starts at the sender's next nonce.
 //! - Count and bytes stay within [`PoolLimits`]; one account cannot fill the pool.
 //! - The same calls give the same answers: hash maps are looked up, never walked.
@@ -43,6 +44,15 @@ use alloy_primitives::U256;
 /// A block that is being made: whatever number the caller gives it. Unique among the blocks not yet committed or rewound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotId(pub u64);
+
+/// Why a builder refused a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its sender had too little left where it stood in the block.
+    Unpaid,
+    /// It cannot be in a block on this state, whatever its sender has.
+    Invalid,
+}
 
 /// What the newest committed block says about a sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

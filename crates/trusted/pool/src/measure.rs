@@ -70,7 +70,7 @@ fn measure_a_hundred_thousand() {
             count += taken.len();
             let hashes: Vec<_> = taken.iter().map(ValidTx::hash).collect();
             let start = cpu();
-            pool.built(SlotId(slot), &hashes, &[]);
+            pool.built(SlotId(slot), &hashes);
             built += (cpu() - start).as_secs_f64();
             let states: Vec<(Address, SenderState)> =
                 taken.iter().map(|tx| (tx.sender(), rich(tx.nonce() + 1))).collect();

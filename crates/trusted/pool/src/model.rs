@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::lane::Place;
 use crate::testing::{Draft, address, draft, rich};
-use crate::{Pool, PoolError, PoolLimits, SlotId, TakeLimits};
+use crate::{Pool, PoolError, PoolLimits, Refusal, SlotId, TakeLimits};
 
 const LIMITS: PoolLimits =
     PoolLimits { per_account: 10, total: 20, total_bytes: 1 << 20, max_nonce_gap: 8, price_bump_percent: 10 };
@@ -51,6 +51,7 @@ struct Model {
     /// Slots in flight, oldest first; only the last may not be built yet.
     slots: Vec<(u64, Vec<TxHash>)>,
     unbuilt: bool,
+    refused: BTreeMap<u64, Vec<(TxHash, Refusal)>>,
     last_slot: u64,
     arrivals: u64,
 }
@@ -70,10 +71,11 @@ impl Model {
         let mut nonce = self.nonce(from);
         loop {
             let (hash, known) = self.at(from, nonce)?;
-            if known.place == Place::Pooled {
-                return Some((hash, known));
+            match known.place {
+                Place::Pooled => return Some((hash, known)),
+                Place::Refused(_) => return None,
+                Place::Taken(_) | Place::Included(_) => nonce += 1,
             }
-            nonce += 1;
         }
     }
 
@@ -93,10 +95,18 @@ impl Model {
         taken
     }
 
+    /// Takes out what this slot's end decides about.
+    fn refused_until(&mut self, slot: u64) -> Vec<(TxHash, Refusal)> {
+        self.refused.remove(&slot).unwrap_or_default()
+    }
+
     fn rewind_last(&mut self) -> Option<u64> {
         let (slot, hashes) = self.slots.pop()?;
         self.unbuilt = false;
         for hash in hashes {
+            self.known.get_mut(&hash).unwrap().place = Place::Pooled;
+        }
+        for (hash, _) in self.refused_until(slot) {
             self.known.get_mut(&hash).unwrap().place = Place::Pooled;
         }
         Some(slot)
@@ -131,12 +141,22 @@ fn built(pool: &mut Pool, model: &mut Model, included: usize, evicted: usize) {
     let (slot, taken) = model.slots.pop().unwrap();
     let (included, rest) = taken.split_at(included.min(taken.len()));
     let (evicted, rest) = rest.split_at(evicted.min(rest.len()));
-    pool.built(SlotId(slot), included, evicted);
+    let kind = |hash: &TxHash| if hash[0].is_multiple_of(2) { Refusal::Unpaid } else { Refusal::Invalid };
+    let refused: Vec<_> = evicted.iter().map(|hash| (*hash, kind(hash))).collect();
+    // As a core reports: the block itself decides, without one the newest before it.
+    let judge = if included.is_empty() { model.slots.last().map(|(slot, _)| *slot) } else { Some(slot) };
+    pool.refused(SlotId(slot), &refused, judge.map(SlotId));
+    pool.built(SlotId(slot), included);
     for hash in included {
         model.known.get_mut(hash).unwrap().place = Place::Included(SlotId(slot));
     }
-    for hash in evicted {
-        model.known.remove(hash);
+    for (hash, refusal) in refused {
+        let Some(judge) = judge else {
+            model.known.remove(&hash);
+            continue;
+        };
+        model.known.get_mut(&hash).unwrap().place = Place::Refused(SlotId(judge));
+        model.refused.entry(judge).or_default().push((hash, refusal));
     }
     for hash in rest {
         model.known.get_mut(hash).unwrap().place = Place::Pooled;
@@ -152,6 +172,12 @@ fn commit(pool: &mut Pool, model: &mut Model) {
     for hash in included {
         let known = model.known.remove(&hash).unwrap();
         *model.nonces.entry(known.draft.from).or_default() += 1;
+    }
+    for (hash, refusal) in model.refused_until(slot) {
+        match refusal {
+            Refusal::Unpaid => model.known.get_mut(&hash).unwrap().place = Place::Pooled,
+            Refusal::Invalid => drop(model.known.remove(&hash)),
+        }
     }
     let accounts = (1..5).map(|from| (address(from), rich(model.nonce(from))));
     pool.committed(SlotId(slot), accounts);

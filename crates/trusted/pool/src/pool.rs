@@ -9,7 +9,7 @@ use cloister_execution::ValidTx;
 use crate::heads::Heads;
 use crate::lane::{Entry, Lane};
 use crate::tails::Tails;
-use crate::{PoolLimits, SenderState, SlotId};
+use crate::{PoolLimits, Refusal, SenderState, SlotId};
 
 /// Number of a lane; used again once the lane is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +38,8 @@ pub struct Pool {
     pub(crate) tails: Tails,
     /// Transactions in flight, in the order they were taken.
     pub(crate) slots: BTreeMap<SlotId, Vec<Ticket>>,
+    /// Transactions that builders refused, by the slot whose commit decides about them.
+    pub(crate) refusals: BTreeMap<SlotId, Vec<(Ticket, Refusal)>>,
     arrivals: u64,
     bytes: usize,
     executable: usize,
@@ -56,6 +58,7 @@ impl Pool {
             heads: Heads::default(),
             tails: Tails::default(),
             slots: BTreeMap::new(),
+            refusals: BTreeMap::new(),
             arrivals: 0,
             bytes: 0,
             executable: 0,

@@ -118,16 +118,17 @@ impl Pool {
             assert!(!lane.is_empty(), "an empty lane is kept");
             let entries = lane.entries();
             let mut end = lane.state.nonce;
-            let mut next = None;
+            let (mut next, mut passable) = (None, true);
             let mut cost = U256::ZERO;
             for (nonce, entry) in entries {
                 assert_eq!(*nonce, entry.tx.nonce());
                 assert!(*nonce >= lane.state.nonce, "a used nonce is kept");
                 assert_eq!(self.get(&entry.tx.hash()), Some(&entry.tx));
                 if *nonce == end {
-                    if next.is_none() && entry.is_pooled() {
+                    if passable && entry.is_pooled() {
                         next = Some(*nonce);
                     }
+                    passable &= entry.is_in_flight();
                     end += 1;
                 }
                 cost += entry.tx.cost();

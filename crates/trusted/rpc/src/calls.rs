@@ -18,7 +18,7 @@ use cloister_execution::{
     Admission, BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, FrameFacts, FrameGuard,
     FrameKind, StateOverrides, halt_message, revert_message,
 };
-use cloister_primitives::{Code, Confidentiality, Height};
+use cloister_primitives::{Code, Height};
 use cloister_state::StateView;
 use jsonrpsee::{core::RegisterMethodError, types::ErrorObjectOwned};
 use serde::Serialize;
@@ -83,7 +83,11 @@ impl Execution {
     ///
     /// # Errors
     /// `header not found`, or that the block's state is no longer kept.
-    pub async fn prepare(call: &MethodCall, request: CallRequest, id: Option<BlockId>) -> RpcResult<Self> {
+    pub async fn prepare(call: &MethodCall, mut request: CallRequest, id: Option<BlockId>) -> RpcResult<Self> {
+        if request.from.is_some_and(|from| !call.reader().may_call_as(from)) {
+            return Err(not_authorized());
+        }
+        request.from = call.caller.from_or_first(request.from);
         let (block, state, state_overrides) = match call.pending(id).await? {
             Some(Pending { block, overrides }) => {
                 let parent = Height(block.height().0.saturating_sub(1));
@@ -125,7 +129,7 @@ impl Execution {
         state: Option<StateOverridesArg>,
         block: Option<BlockOverridesArg>,
     ) -> RpcResult<Self> {
-        if (state.is_some() || block.is_some()) && self.ledger.spec().confidentiality() == Confidentiality::On {
+        if (state.is_some() || block.is_some()) && self.ledger.is_confidential() {
             return Err(errors::invalid_params("overrides are refused on a confidential chain"));
         }
         if let Some(StateOverridesArg(asked)) = state {

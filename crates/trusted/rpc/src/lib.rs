@@ -39,13 +39,14 @@ pub mod reference;
 mod registry;
 pub mod send;
 mod served;
+mod session_end;
+pub mod signatures;
 mod simulate;
 mod subscriptions;
 mod transactions;
 #[cfg(test)]
 mod vectors;
 
-use cloister_primitives::Confidentiality;
 use jsonrpsee::core::RegisterMethodError;
 
 pub use backlog::Backlog;
@@ -55,6 +56,7 @@ pub use net::client_version;
 pub use reference::{Callers, ParamInfo, Schema, Signature};
 pub use registry::{MethodCall, MethodInfo, Registry};
 pub use served::{Answer, Handler, Served};
+pub use session_end::SessionEnd;
 
 /// The standard methods in a registry, to which `devtools` may add its own or replace some.
 ///
@@ -78,7 +80,7 @@ pub fn registry(context: RpcContext) -> Result<Registry, RegisterMethodError> {
     pool::register(&mut registry)?;
     debug::register(&mut registry)?;
     reference::register(&mut registry)?;
-    if registry.context().ledger.spec().confidentiality() == Confidentiality::On {
+    if registry.context().ledger.is_confidential() {
         registry.withhold(is_withheld);
     }
     Ok(registry)

@@ -2,7 +2,7 @@
 
 use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{Address, B256, Bloom, BloomInput, Log};
-use cloister_core::{SeenBlock, SeenTransaction};
+use cloister_core::SeenBlock;
 use cloister_primitives::{Code, Height};
 use jsonrpsee::core::RegisterMethodError;
 use serde::Deserialize;
@@ -146,19 +146,6 @@ impl LogFilter {
                 .all(|(alternatives, topic)| alternatives.is_empty() || alternatives.contains(topic))
     }
 
-    /// Adds the matching logs of one transaction.
-    fn collect(&self, seen: &SeenTransaction, found: &mut Vec<FoundLog>) {
-        let place = Place::new(seen.block(), seen.index());
-        let transaction_hash = seen.hash();
-        let matching = seen.logs().filter(|seen| self.matches(seen.log));
-        found.extend(matching.map(|seen| FoundLog {
-            log: seen.log.clone(),
-            log_index: seen.log_index,
-            place,
-            transaction_hash,
-        }));
-    }
-
     /// Addresses of which one must match; none where any does.
     pub(crate) fn addresses(&self) -> &[Address] {
         &self.addresses
@@ -182,12 +169,14 @@ impl LogFilter {
         if !self.may_match(&block.header().logs_bloom) {
             return;
         }
-        for seen in block.transactions() {
-            // Numbering a transaction's logs walks the block: only for those that may match.
-            let has_match = seen.receipt().is_some_and(|receipt| receipt.logs().iter().any(|log| self.matches(log)));
-            if has_match {
-                self.collect(&seen, found);
-            }
+        for (index, transaction_hash) in (0..).zip(block.transaction_hashes()) {
+            let matching = block.logs_where(index, |log| self.matches(log));
+            found.extend(matching.map(|seen| FoundLog {
+                log: seen.log.clone(),
+                log_index: seen.log_index,
+                place: Place::new(block, index),
+                transaction_hash,
+            }));
         }
     }
 }

@@ -44,7 +44,7 @@ async fn no(call: MethodCall) -> RpcResult<bool> {
 
 async fn accounts(call: MethodCall) -> RpcResult<Vec<Address>> {
     call.no_params()?;
-    Ok(Vec::new())
+    Ok(call.caller.accounts().to_vec())
 }
 
 async fn coinbase(call: MethodCall) -> RpcResult<Address> {
@@ -67,7 +67,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
     registry
         .method(info("eth_chainId", "-> quantity", "Chain id (EIP-155)."), chain_id)?
         .method(info("eth_syncing", "-> flag", "False: an answering node is in step."), no)?
-        .method(info("eth_accounts", "-> addresses", "Accounts the node signs for."), accounts)?
+        .method(info("eth_accounts", "-> addresses", "Accounts of the session."), accounts)?
         .method(info("eth_mining", "-> flag", "False: nothing is mined."), no)?
         .method(info("eth_hashrate", "-> quantity", "Zero: nothing is mined."), zero)?
         .method(info("eth_coinbase", "-> address", "Beneficiary of the newest block."), coinbase)?

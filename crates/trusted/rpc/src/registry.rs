@@ -13,7 +13,7 @@ use jsonrpsee::{
 use serde::Serialize;
 
 use crate::{
-    Backlog, Callers, RpcContext, Signature,
+    Backlog, Callers, RpcContext, SessionEnd, Signature,
     convert::{Text, Written},
     params::FromParams,
 };
@@ -162,7 +162,7 @@ impl Registry {
         handler: H,
     ) -> Result<&mut Self, RegisterMethodError>
     where
-        H: Fn(MethodCall, PendingSubscriptionSink, Backlog) -> F + Clone + Send + Sync + 'static,
+        H: Fn(MethodCall, PendingSubscriptionSink, Backlog, SessionEnd) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = jsonrpsee::core::SubscriptionResult> + Send + 'static,
     {
         self.module.register_subscription(
@@ -171,7 +171,8 @@ impl Registry {
             unsubscribe.name,
             move |params, sink, context, extensions| {
                 let backlog = extensions.get::<Backlog>().cloned().unwrap_or_default();
-                handler(MethodCall::new(context, caller(&extensions), params), sink, backlog)
+                let end = extensions.get::<SessionEnd>().cloned().unwrap_or_default();
+                handler(MethodCall::new(context, caller(&extensions), params), sink, backlog, end)
             },
         )?;
         self.context.reference.add(subscribe);

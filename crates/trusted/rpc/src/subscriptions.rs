@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    Backlog, MethodCall, MethodInfo, Registry,
+    Backlog, MethodCall, MethodInfo, Registry, SessionEnd,
     errors::{self, RpcResult},
     feeds::{Hearing, Subject},
     logs::LogFilter,
@@ -58,6 +58,8 @@ enum End {
     Gone,
     /// The client was too slow and is told so, if it still listens.
     TooSlow,
+    /// The session it was made in is over.
+    SessionOver,
 }
 
 fn topic(call: &MethodCall) -> RpcResult<Topic> {
@@ -98,7 +100,12 @@ async fn listen(call: &MethodCall) -> RpcResult<Source> {
     }
 }
 
-async fn subscribe(call: MethodCall, pending: PendingSubscriptionSink, backlog: Backlog) -> SubscriptionResult {
+async fn subscribe(
+    call: MethodCall,
+    pending: PendingSubscriptionSink,
+    backlog: Backlog,
+    session: SessionEnd,
+) -> SubscriptionResult {
     // Before the answer goes out.
     let source = match listen(&call).await {
         Ok(source) => source,
@@ -108,8 +115,9 @@ async fn subscribe(call: MethodCall, pending: PendingSubscriptionSink, backlog: 
         }
     };
     let subscription = Subscription { call, sink: pending.accept().await?, backlog };
-    match subscription.run(source).await {
+    match subscription.run(source, session).await {
         End::Gone => Ok(()),
+        End::SessionOver => Err(SubscriptionError::from("subscription closed: the session is over, sign in again")),
         End::TooSlow => Err(SubscriptionError::from("subscription closed: the client is too slow")),
     }
 }
@@ -122,7 +130,7 @@ struct Subscription {
 
 impl Subscription {
     /// Tells what comes until it ends.
-    async fn run(&self, source: Source) -> End {
+    async fn run(&self, source: Source, session: SessionEnd) -> End {
         let told = async {
             match source {
                 Source::Blocks(hearing) => self.blocks(hearing).await,
@@ -135,6 +143,7 @@ impl Subscription {
         };
         tokio::select! {
             () = self.sink.closed() => End::Gone,
+            () = session.ended() => End::SessionOver,
             end = told => end,
         }
     }

@@ -14,7 +14,10 @@ use jsonrpsee::{
     types::{ErrorObjectOwned, Id, Request},
 };
 
-use crate::stream::{ConnectionHandle, Load};
+use crate::{
+    auth::LiveSession,
+    stream::{ConnectionHandle, Load},
+};
 
 /// Polls all entries of a batch together, so that a hundred transactions in one batch are recovered,
 /// executed and persisted as one block and not as a hundred. Answers keep the batch's order.
@@ -65,10 +68,12 @@ pub(crate) fn method_not_found(name: &str) -> ErrorObjectOwned {
 impl<S: RpcServiceT<MethodResponse = MethodResponse> + 'static> Concurrent<S> {
     fn answer<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let name = request.method_name();
-        if self.names.contains(name) {
-            return Either::Right(self.inner.call(request));
-        }
-        let error = method_not_found(name);
+        let session = request.extensions.get::<LiveSession>().map_or(Ok(()), LiveSession::check);
+        let error = match session {
+            Ok(()) if self.names.contains(name) => return Either::Right(self.inner.call(request)),
+            Ok(()) => method_not_found(name),
+            Err(refusal) => refusal.error(),
+        };
         let response = MethodResponse::error(request.id, error);
         Either::Left(ready(response.with_extensions(request.extensions)))
     }

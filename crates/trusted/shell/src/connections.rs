@@ -5,12 +5,12 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use cloister_boundary::{ConnId, HaltCode, ToEnclave};
-use cloister_rpc::Served;
+use cloister_boundary::{ConnId, HaltCode, PeerOrigin, ToEnclave};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
     ShellConfig,
+    offered::Offered,
     outbound::Outbound,
     server::Server,
     stream::{ConnectionHandle, ConnectionStream},
@@ -47,7 +47,7 @@ const fn misbehaved<T>(detail: &'static str) -> Result<T, Misbehaviour> {
 }
 
 impl Connections {
-    pub(crate) fn new(outbound: Outbound, methods: watch::Receiver<Option<Served>>, config: &ShellConfig) -> Self {
+    pub(crate) fn new(outbound: Outbound, methods: watch::Receiver<Option<Offered>>, config: &ShellConfig) -> Self {
         let (finished, finishing) = mpsc::unbounded_channel();
         let server = Server::new(methods, config);
         Self(Mutex::new(Table { open: HashMap::new(), outbound, finished, finishing, server }))
@@ -61,7 +61,7 @@ impl Connections {
         // The table is never left half-written: its methods do not panic.
         let table = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match message {
-            ToEnclave::Open { conn, .. } => table().open(conn),
+            ToEnclave::Open { conn, peer } => table().open(conn, peer),
             ToEnclave::Data { conn, bytes } => table().data(conn, bytes),
             ToEnclave::Closed { conn } => table().closed(conn),
             ToEnclave::Credit { conn, bytes } => table().credit(conn, bytes),
@@ -84,7 +84,7 @@ impl Table {
         }
     }
 
-    fn open(&mut self, conn: ConnId) -> Result<(), Misbehaviour> {
+    fn open(&mut self, conn: ConnId, peer: PeerOrigin) -> Result<(), Misbehaviour> {
         self.sweep();
         if self.open.contains_key(&conn) {
             return misbehaved("the host opened a connection twice");
@@ -92,7 +92,7 @@ impl Table {
         let handle = ConnectionHandle::default();
         let stream = ConnectionStream::new(conn, handle.clone(), self.outbound.clone(), self.finished.clone());
         self.open.insert(conn, Connection { handle, ended: false, finished: false });
-        self.server.serve(stream);
+        self.server.serve(stream, peer);
         Ok(())
     }
 

@@ -8,17 +8,22 @@ use std::{
     },
 };
 
+use cloister_access::Caller;
 use cloister_boundary::{Detail, FromEnclave, ToEnclave};
 use cloister_core::{
     Core, CoreEffect, CoreError, CoreMessage, CoreOptions, Event, Opened, RequestId, Response, Tick, WorkId,
     work::WorkResult,
 };
-use cloister_crypto::EntropySource;
-use cloister_primitives::Confidentiality;
-use cloister_rpc::{CoreHandle, Envelope, RpcContext, Served};
+use cloister_rpc::{CoreHandle, Envelope, RpcContext};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::{ShellConfig, outbound::Outbound, workers::Workers};
+use crate::{
+    ShellConfig,
+    entropy::PlatformEntropy,
+    offered::{self, HostTime, Offered},
+    outbound::Outbound,
+    workers::Workers,
+};
 
 /// Events a slow subscriber may fall behind before it loses some.
 const EVENT_BACKLOG: usize = 4_096;
@@ -41,22 +46,12 @@ pub(crate) enum CoreInput {
 
 type Reply = oneshot::Sender<Result<Response, CoreError>>;
 
-/// Fresh randomness of the platform: never from the host, never stored.
-struct PlatformEntropy;
-
-impl EntropySource for PlatformEntropy {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        // Without entropy nothing can be sealed safely: stopping at once is the only right answer.
-        getrandom::fill(bytes).expect("the platform gives entropy");
-    }
-}
-
 /// Starts the thread; it ends when the core halts or all senders are gone.
 pub(crate) fn spawn(
     options: CoreOptions,
     config: ShellConfig,
     outbound: Outbound,
-    methods: watch::Sender<Option<Served>>,
+    methods: watch::Sender<Option<Offered>>,
 ) -> mpsc::UnboundedSender<CoreInput> {
     let (inputs, receiver) = mpsc::unbounded_channel();
     let (requests, queue) = mpsc::channel(REQUEST_QUEUE);
@@ -71,6 +66,7 @@ pub(crate) fn spawn(
         core: Core::new(options),
         entropy: PlatformEntropy,
         now: Tick::default(),
+        host_time: HostTime::default(),
         deadline_ms: None,
         replies: HashMap::new(),
         next_request: 0,
@@ -122,6 +118,7 @@ struct CoreThread {
     core: Core,
     entropy: PlatformEntropy,
     now: Tick,
+    host_time: HostTime,
     deadline_ms: Option<u64>,
     replies: HashMap<RequestId, Reply>,
     next_request: u64,
@@ -130,7 +127,7 @@ struct CoreThread {
     outbound: Outbound,
     events: broadcast::Sender<Event>,
     requests: mpsc::Sender<Envelope>,
-    methods: watch::Sender<Option<Served>>,
+    methods: watch::Sender<Option<Offered>>,
     config: Option<ShellConfig>,
 }
 
@@ -162,6 +159,7 @@ impl CoreThread {
             }
             _ => {}
         }
+        self.host_time.set_ms(self.now.now_ms);
         CoreMessage::Host(message)
     }
 
@@ -230,16 +228,19 @@ impl CoreThread {
             self.events.clone(),
             config.rpc,
         );
-        let is_open = context.ledger.spec().confidentiality() == Confidentiality::Off;
         let Ok(base) = cloister_rpc::methods(context.clone()) else {
             tracing::error!("two methods have the same name");
             return;
         };
-        let extension = config.extension.filter(|_| is_open);
-        let methods = match extension.and_then(|extension| extension(context)) {
+        let auth = offered::auth(&context, self.host_time.clone());
+        let is_confidential = context.ledger.is_confidential();
+        // Where answers depend on who asks, nobody is anybody by default.
+        let nobody = if is_confidential { Caller::Anonymous } else { config.default_caller };
+        let extension = config.extension.filter(|_| !is_confidential);
+        let served = match extension.and_then(|extension| extension(context)) {
             Some(extended) => extended.over(&base),
             None => base,
         };
-        let _ = self.methods.send(Some(methods));
+        let _ = self.methods.send(Some(Offered { served, auth, nobody }));
     }
 }

@@ -27,6 +27,7 @@ use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::{
+    auth::Refusal,
     batch::{BatchBounds, method_not_found},
     server::allow_origins,
 };
@@ -86,8 +87,18 @@ fn is_json(headers: &HeaderMap) -> bool {
         .any(|known| essence.eq_ignore_ascii_case(known))
 }
 
-fn json(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
+pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
     response(status, body, HeaderValue::from_static("application/json; charset=utf-8"))
+}
+
+/// Refuses a request for who its sender is, or is not.
+pub(crate) fn refused(refusal: Refusal) -> Response<Full<Bytes>> {
+    let mut response = json(refusal.status(), failure(NO_ID, &refusal.error()));
+    if refusal.status() == StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {

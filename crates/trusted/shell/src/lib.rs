@@ -16,13 +16,16 @@
 //! [`Extension`], so that the measured binary does not link them). TLS ends here once payloads are
 //! confidential.
 
+mod auth;
 mod batch;
 mod connections;
 mod core_thread;
+mod entropy;
 mod frames;
 mod hardening;
 mod http;
 mod import;
+mod offered;
 mod options;
 mod outbound;
 mod server;
@@ -43,6 +46,7 @@ pub use server::ServerLimits;
 
 use connections::Connections;
 use core_thread::CoreInput;
+use offered::Offered;
 use outbound::Outbound;
 
 /// Adds methods to those of `rpc`; one with a name that exists replaces it.
@@ -125,7 +129,7 @@ pub async fn run(link: EnclaveLink, config: ShellConfig) -> HaltCode {
 struct Enclave {
     outbound: Outbound,
     core: Option<mpsc::UnboundedSender<CoreInput>>,
-    methods_sender: watch::Sender<Option<Served>>,
+    methods_sender: watch::Sender<Option<Offered>>,
     config: Option<ShellConfig>,
 }
 

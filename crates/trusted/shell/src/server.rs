@@ -1,9 +1,14 @@
 //! HTTP and WebSocket on one byte stream.
 
-use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use cloister_access::Caller;
-use cloister_rpc::{HexIdProvider, Served};
+use cloister_boundary::PeerOrigin;
+use cloister_rpc::HexIdProvider;
 use http_body_util::{Either as EitherBody, Full};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
@@ -20,8 +25,10 @@ use tokio::sync::watch;
 
 use crate::{
     ShellConfig,
+    auth::{self, Auth, Budget, Endpoint, LiveSession, Presented, Session},
     batch::{BatchBounds, Concurrent},
     http::{self, HttpBounds},
+    offered::Offered,
     stream::{ConnectionHandle, ConnectionStream},
 };
 
@@ -61,8 +68,7 @@ impl Default for ServerLimits {
 /// What every connection is served with.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
-    methods: watch::Receiver<Option<Served>>,
-    caller: Caller,
+    methods: watch::Receiver<Option<Offered>>,
     limits: ServerLimits,
     stop: StopHandle,
     // Dropped with the shell: that is what tells open WebSockets to end.
@@ -73,15 +79,9 @@ pub(crate) struct Server {
 type Body = EitherBody<HttpBody, Full<Bytes>>;
 
 impl Server {
-    pub(crate) fn new(methods: watch::Receiver<Option<Served>>, config: &ShellConfig) -> Self {
+    pub(crate) fn new(methods: watch::Receiver<Option<Offered>>, config: &ShellConfig) -> Self {
         let (stop, running) = stop_channel();
-        Self {
-            methods,
-            caller: config.default_caller.clone(),
-            limits: config.server.clone(),
-            stop,
-            _running: Arc::new(running),
-        }
+        Self { methods, limits: config.server.clone(), stop, _running: Arc::new(running) }
     }
 
     fn json_rpc_config(&self) -> ServerConfig {
@@ -100,26 +100,26 @@ impl Server {
     }
 
     /// Serves one connection to its end.
-    pub(crate) fn serve(&self, stream: ConnectionStream) {
+    pub(crate) fn serve(&self, stream: ConnectionStream, peer: PeerOrigin) {
         let mut server = self.clone();
         tokio::spawn(async move {
             // Clients that come before the chain is loaded wait here.
-            let served = match server.methods.wait_for(Option::is_some).await {
-                Ok(served) => served.clone(),
+            let offered = match server.methods.wait_for(Option::is_some).await {
+                Ok(offered) => offered.clone(),
                 Err(_) => return,
             };
-            if let Some(served) = served {
-                server.serve_with(stream, served).await;
+            if let Some(offered) = offered {
+                server.serve_with(stream, peer, offered).await;
             }
         });
     }
 
-    async fn serve_with(self, stream: ConnectionStream, served: Served) {
+    async fn serve_with(self, stream: ConnectionStream, peer: PeerOrigin, offered: Offered) {
         let batch = BatchBounds {
             requests: self.limits.batch_requests as usize,
             response_bytes: self.limits.response_bytes as usize,
         };
-        let names: Arc<HashSet<_>> = Arc::new(served.methods().method_names().collect());
+        let names: Arc<HashSet<_>> = Arc::new(offered.served.methods().method_names().collect());
         let handle = stream.handle().clone();
         let layer = {
             let handle = handle.clone();
@@ -130,12 +130,13 @@ impl Server {
             .set_config(self.json_rpc_config())
             .set_rpc_middleware(layer)
             .to_service_builder()
-            .build(served.methods().clone(), self.stop.clone());
+            .build(offered.served.methods().clone(), self.stop.clone());
         let request_time = Duration::from_secs(self.limits.request_s);
         let connection = Arc::new(Connection {
-            served,
+            offered,
             handle,
-            caller: self.caller,
+            peer,
+            sign_ins: Mutex::new(Auth::connection_budget()),
             bounds: HttpBounds { request_bytes: self.limits.request_bytes, batch },
         });
         let service = service_fn(move |request: Request<Incoming>| {
@@ -160,27 +161,68 @@ impl Server {
 
 /// What the requests of one connection share.
 struct Connection {
-    served: Served,
+    offered: Offered,
     handle: ConnectionHandle,
-    caller: Caller,
+    peer: PeerOrigin,
+    /// Requests about signing in that it may still make.
+    sign_ins: Mutex<Budget>,
     bounds: HttpBounds,
 }
 
 impl Connection {
     /// Answers a request, with jsonrpsee's service where it asks to become a WebSocket.
-    async fn answer<S>(&self, mut request: Request<Incoming>, upgrade: Option<S>) -> Response<Body>
+    async fn answer<S>(&self, request: Request<Incoming>, upgrade: Option<S>) -> Response<Body>
     where
         S: tower::Service<Request<Incoming>, Response = Response<HttpBody>>,
     {
-        if let Some(answer) = answer_without_body(&request) {
+        let presented = Presented::in_path(request.uri().path());
+        let endpoint = Endpoint::at(presented.path);
+        if let Some(answer) = answer_without_body(&request, endpoint) {
             return answer;
         }
-        let Some(mut websockets) = upgrade else {
-            let response = http::answer(&self.served, &self.caller, self.bounds, request).await;
-            return response.map(EitherBody::Right);
+        let auth = &self.offered.auth;
+        let session = match endpoint.map_or(Ok(()), |_| auth.admit(&self.sign_ins)) {
+            Ok(()) => presented.session(request.headers(), auth, self.peer),
+            Err(refusal) => Err(refusal),
         };
-        request.extensions_mut().insert(self.caller.clone());
-        request.extensions_mut().insert(self.handle.backlog().clone());
+        let session = match session {
+            Ok(session) => session,
+            Err(refusal) => return http::refused(refusal).map(EitherBody::Right),
+        };
+        match (endpoint, upgrade) {
+            (Some(endpoint), _) => auth::answer(auth, endpoint, session.as_ref(), request).await.map(EitherBody::Right),
+            (None, Some(websockets)) => self.upgrade(request, session, websockets).await,
+            (None, None) => {
+                let caller = session.map_or_else(|| self.offered.nobody.clone(), |session| session.caller());
+                let response = http::answer(&self.offered.served, &caller, self.bounds, request).await;
+                response.map(EitherBody::Right)
+            }
+        }
+    }
+
+    /// Makes a WebSocket of the connection. Its caller is who asked for it, for as long as the session lasts.
+    async fn upgrade<S>(
+        &self,
+        mut request: Request<Incoming>,
+        session: Option<Session>,
+        mut websockets: S,
+    ) -> Response<Body>
+    where
+        S: tower::Service<Request<Incoming>, Response = Response<HttpBody>>,
+    {
+        let extensions = request.extensions_mut();
+        match session {
+            Some(session) => {
+                extensions.insert(session.caller());
+                let live = LiveSession::new(self.offered.auth.clone(), Arc::new(session));
+                extensions.insert(live.follow());
+                extensions.insert(live);
+            }
+            None => {
+                extensions.insert(self.offered.nobody.clone());
+            }
+        }
+        extensions.insert(self.handle.backlog().clone());
         let mut response = match websockets.call(request).await {
             Ok(response) => response.map(EitherBody::Left),
             Err(_) => empty(StatusCode::BAD_REQUEST),
@@ -194,12 +236,12 @@ impl Connection {
 }
 
 /// Pre-flight requests of browsers, and requests that only ask whether anyone is there.
-fn answer_without_body(request: &Request<Incoming>) -> Option<Response<Body>> {
+fn answer_without_body(request: &Request<Incoming>, endpoint: Option<Endpoint>) -> Option<Response<Body>> {
     let upgrade = request.headers().contains_key(header::UPGRADE);
     let status = match *request.method() {
         Method::OPTIONS => StatusCode::NO_CONTENT,
         // geth and Besu answer a plain GET with 200 and nothing, which health checks rely on.
-        Method::GET | Method::HEAD if !upgrade => StatusCode::OK,
+        Method::GET | Method::HEAD if !upgrade && endpoint.is_none() => StatusCode::OK,
         _ => return None,
     };
     let mut response = empty(status);
@@ -216,9 +258,9 @@ fn empty(status: StatusCode) -> Response<Body> {
 /// Pages of any origin may ask: a development node has nothing to hide, and a confidential one asks
 /// for a token that no page has by itself.
 pub(crate) fn allow_origins(headers: &mut HeaderMap) {
-    let any = HeaderValue::from_static("*");
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any.clone());
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, any);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    // The asterisk does not stand for Authorization (Fetch, "CORS non-wildcard request-header name").
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*, Authorization"));
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
 }
 

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
+use cloister_access::Caller;
 use cloister_boundary::{ConnId, FromEnclave};
-use cloister_rpc::Handler;
+use cloister_rpc::{Handler, Served};
 use jsonrpsee::Methods;
 use tokio::sync::mpsc;
 
@@ -18,7 +19,7 @@ struct Client {
     handle: ConnectionHandle,
     sent: mpsc::UnboundedReceiver<FromEnclave>,
     // A server without these would end.
-    _methods: watch::Sender<Option<Served>>,
+    _methods: watch::Sender<Option<Offered>>,
     _finished: mpsc::UnboundedReceiver<ConnId>,
 }
 
@@ -28,12 +29,13 @@ impl Client {
             Box::pin(async move { Ok(serde_json::to_vec(&params.one::<String>()?).unwrap_or_default()) })
         });
         let served = Served::new(Methods::new(), BTreeMap::from([("echo", echo)]));
-        let (methods_sender, methods) = watch::channel(Some(served));
+        let offered = Offered { served, auth: auth::tests::auth(), nobody: Caller::Anonymous };
+        let (methods_sender, methods) = watch::channel(Some(offered));
         let server = Server::new(methods, &ShellConfig { server: limits, ..ShellConfig::default() });
         let handle = ConnectionHandle::default();
         let (outbound, sent) = Outbound::to_test();
         let (finished, finishing) = mpsc::unbounded_channel();
-        server.serve(ConnectionStream::new(ConnId(1), handle.clone(), outbound, finished));
+        server.serve(ConnectionStream::new(ConnId(1), handle.clone(), outbound, finished), PeerOrigin::Loopback);
         Self { handle, sent, _methods: methods_sender, _finished: finishing }
     }
 

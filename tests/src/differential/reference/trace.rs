@@ -52,8 +52,19 @@ impl Reference<'_> {
             tx_hash: Some(transaction.hash),
         };
         let mut inspector = watched.inspector;
-        inspector
-            .get_result(Some(context), &transaction.environment, &block, &result, &mut world)
-            .map_err(|error| error.to_string())
+        let trace = inspector.get_result(Some(context), &transaction.environment, &block, &result, &mut world);
+        trace.map(as_geth_shows_it).map_err(|error| error.to_string())
     }
+}
+
+/// revm's inspector writes down what geth leaves out: memory and return data where there is none, a refund of zero.
+fn as_geth_shows_it(mut trace: GethTrace) -> GethTrace {
+    if let GethTrace::Default(frame) = &mut trace {
+        for log in &mut frame.struct_logs {
+            log.memory.take_if(|memory| memory.is_empty());
+            log.return_data.take_if(|data| data.is_empty());
+            log.refund_counter.take_if(|refund| *refund == 0);
+        }
+    }
+    trace
 }

@@ -7,8 +7,8 @@ use cloister_boundary::HaltCode;
 use cloister_execution::{BlockAttributes, Salts, ValidTx};
 use cloister_keys::SaltDomain;
 use cloister_ordering::{Effect, Empty, Input, Slot};
-use cloister_pool::{SenderState, SlotId, TakeLimits};
-use cloister_primitives::{Block, Confidentiality, Height};
+use cloister_pool::{Refusal, SenderState, SlotId, TakeLimits};
+use cloister_primitives::{Block, Code, Confidentiality, Height, Rejected};
 use cloister_state::StateDelta;
 
 use super::{Errand, Running, storage::Purpose};
@@ -39,6 +39,8 @@ struct Speculative {
     delta: Arc<StateDelta>,
     /// Changes made outside of blocks on top of the parent.
     patches: StateDelta,
+    /// Transactions that were refused on this state or the parent's: they go or stay once it is committed.
+    evicted: Vec<(B256, Rejected)>,
 }
 
 /// The blocks between the committed head and the newest one built.
@@ -144,7 +146,7 @@ impl Running {
         let limits = self.take_limits(&parent, &attributes);
         let candidates = self.pool.take(SlotId(slot.attempt), limits);
         if candidates.is_empty() && empty == Empty::Skip {
-            self.pool.built(SlotId(slot.attempt), &[], &[]);
+            self.pool.built(SlotId(slot.attempt), &[]);
             self.inputs.push_back(Input::Nothing(slot));
             return;
         }
@@ -247,23 +249,29 @@ impl Running {
             .flat_map(|(block, _)| block.transactions.iter())
             .map(|transaction| *transaction.tx_hash())
             .collect();
-        let evicted: Vec<_> = outcome.evicted.iter().map(|(hash, _)| *hash).collect();
-        self.pool.built(SlotId(slot.attempt), &included, &evicted);
-        for (hash, rejected) in outcome.evicted {
-            self.answer_dropped(&hash, &rejected, step);
-        }
+        let evicted = outcome.evicted;
+        let any_evicted = !evicted.is_empty();
+        // The state that decides about them is that of the block they were refused in, or of the newest one below it.
+        let judge = outcome.block.as_ref().map(|_| slot).or_else(|| self.pipeline.tail.back().map(|entry| entry.slot));
+        let refused: Vec<_> = evicted.iter().map(|(hash, rejected)| (*hash, refusal(rejected))).collect();
+        self.pool.refused(SlotId(slot.attempt), &refused, judge.map(|judge| SlotId(judge.attempt)));
+        self.pool.built(SlotId(slot.attempt), &included);
         match outcome.block {
             Some((block, delta)) => {
                 let parent = block.height().parent().unwrap_or(Height::GENESIS);
                 let patches = self.development.patches.at(parent);
                 self.development.consumed(block.header.timestamp, step.now_ms);
-                self.pipeline.tail.push_back(Speculative { slot, block, delta, patches });
+                self.pipeline.tail.push_back(Speculative { slot, block, delta, patches, evicted });
                 self.inputs.push_back(Input::Built(slot));
                 self.demand(step.now_ms);
             }
             None => {
+                match self.pipeline.tail.back_mut() {
+                    Some(newest) => newest.evicted.extend(evicted),
+                    None => self.answer_evicted(evicted, step),
+                }
                 self.inputs.push_back(Input::Nothing(slot));
-                if !evicted.is_empty() {
+                if any_evicted {
                     self.demand(step.now_ms);
                 }
             }
@@ -275,6 +283,15 @@ impl Running {
         }
         self.imports_go_on(step);
         Ok(())
+    }
+
+    /// Tells who waits for transactions that have left the pool why they did.
+    fn answer_evicted(&mut self, evicted: Vec<(B256, Rejected)>, step: &mut Step<'_>) {
+        for (hash, rejected) in evicted {
+            if !self.pool.contains(&hash) {
+                self.answer_dropped(&hash, &rejected, step);
+            }
+        }
     }
 
     /// Tells the engine that there is something to build, if there is.
@@ -349,6 +366,7 @@ impl Running {
         self.ledger.push(resident.clone());
         self.ledger.state.set_committed(height);
         self.settle_pool(entry.slot, &entry.delta);
+        self.answer_evicted(entry.evicted, step);
         // The block may have raised the nonce of an account that sent nothing in it (EIP-7702).
         self.demand(step.now_ms);
         self.answer_waiting(&block, step);
@@ -370,5 +388,12 @@ impl Running {
             (account.address, state)
         });
         self.pool.committed(SlotId(slot.attempt), changed);
+    }
+}
+
+fn refusal(rejected: &Rejected) -> Refusal {
+    match rejected.code() {
+        Code::InsufficientFunds => Refusal::Unpaid,
+        _ => Refusal::Invalid,
     }
 }

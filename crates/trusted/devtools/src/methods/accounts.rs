@@ -48,6 +48,15 @@ async fn list(dev: Arc<Dev>, call: MethodCall) -> RpcResult<Vec<Address>> {
     Ok(dev.accounts.all().iter().map(DevAccount::address).collect())
 }
 
+/// Those that the node has keys of, for the developer; a session has its own.
+async fn accounts(dev: Arc<Dev>, call: MethodCall) -> RpcResult<Vec<Address>> {
+    if call.reader().sees_development() {
+        return list(dev, call).await;
+    }
+    call.no_params()?;
+    Ok(call.caller.accounts().to_vec())
+}
+
 async fn eth_sign(dev: Arc<Dev>, call: MethodCall) -> RpcResult<Bytes> {
     let (address, message) = call.params::<(Address, Bytes)>()?;
     dev.sign(&address, &personal_hash(&message))
@@ -82,9 +91,11 @@ async fn sign_transaction(dev: Arc<Dev>, call: MethodCall) -> RpcResult<SignedTr
 
 pub(super) fn register(table: &mut Table<'_>) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
-    for name in ["eth_accounts", "eth_requestAccounts"] {
-        table.method(info(name, "", "Accounts the node signs for."), list)?;
-    }
+    let dev = table.dev.clone();
+    table.registry.method(info("eth_accounts", "-> addresses", "Accounts of the session."), move |call| {
+        accounts(dev.clone(), call)
+    })?;
+    table.method(info("eth_requestAccounts", "", "Accounts the node signs for."), list)?;
     for name in ["eth_signTypedData", "eth_signTypedData_v3", "eth_signTypedData_v4"] {
         let about = "Signs typed data (EIP-712).";
         table.method(info(name, "address, typed data", about), sign_typed_data)?;

@@ -83,6 +83,18 @@ fn salts_are_those_of_the_documentation() {
 }
 
 #[test]
+fn session_macs_are_those_of_the_documentation() {
+    let mac = keys().session().mac(&[b"he", b"llo"]);
+    assert_eq!(hex::encode(mac), "2b09027ced0244b318ea560f622eb1f2202e48528f443b5252be85af0ffae05a");
+    assert!(keys().session().verify(&[b"hello"], &mac));
+    assert!(!keys().session().verify(&[b"hellO"], &mac));
+    assert!(!keys().session().verify(&[b"hello"], &mac[..31]));
+    for other in [keys_of(CHAIN + 1, EPOCH), keys_of(CHAIN, Epoch(3))] {
+        assert!(!other.session().verify(&[b"hello"], &mac));
+    }
+}
+
+#[test]
 fn everything_opens_where_it_was_sealed() {
     let keys = keys();
     let block = keys.seal_block(NONCE, &block_at(5), b"block").unwrap();

@@ -4,8 +4,8 @@ use alloy_primitives::{B256, Log};
 use serde::{Serialize, Serializer};
 
 use super::{
-    Place,
-    text::{Hex, Object, Text, Written, write_list},
+    HexBytes, Place,
+    text::{Object, Text, Written, write_list},
 };
 
 /// A log of a committed transaction.
@@ -25,7 +25,7 @@ impl Text for LogJson<'_> {
     fn write(&self, out: &mut Vec<u8>) {
         let mut json = Object::begin(out);
         json.bytes("address", self.log.address);
-        write_list(json.name("topics"), self.log.topics().iter().map(|topic| Hex(topic.as_slice())));
+        write_list(json.name("topics"), self.log.topics().iter().map(|topic| HexBytes(topic.as_slice())));
         json.bytes("data", &self.log.data.data);
         json.quantity("blockNumber", self.place.block_number);
         json.bytes("transactionHash", self.transaction_hash);

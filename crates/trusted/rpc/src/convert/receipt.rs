@@ -7,8 +7,8 @@ use cloister_core::{SeenLog, SeenTransaction};
 use cloister_primitives::{ChainSpec, Receipt, RecoveredTransaction};
 
 use super::{
-    LogJson, Place, Quantity,
-    text::{Hex, Object, Text, write_list},
+    HexBytes, LogJson, Place, Quantity,
+    text::{Object, Text, write_list},
 };
 
 /// About what a receipt without logs takes, most of it its bloom filter.
@@ -117,7 +117,7 @@ impl Text for Fields<'_> {
         }
         json.bytes("blockHash", place.block_hash);
         json.quantity("blockNumber", place.block_number);
-        json.field("contractAddress", self.contract_address().as_ref().map(|address| Hex(address.as_slice())));
+        json.field("contractAddress", self.contract_address().as_ref().map(|address| HexBytes(address.as_slice())));
         json.field("cumulativeGasUsed", self.own(self.cumulative_gas_used));
         json.field("effectiveGasPrice", self.own(transaction.effective_gas_price(place.base_fee)));
         json.bytes("from", transaction.signer());
@@ -129,7 +129,7 @@ impl Text for Fields<'_> {
             // Before Byzantium.
             Eip658Value::PostState(root) => json.bytes("root", root),
         }
-        json.field("to", transaction.to().as_ref().map(|address| Hex(address.as_slice())));
+        json.field("to", transaction.to().as_ref().map(|address| HexBytes(address.as_slice())));
         json.bytes("transactionHash", hash);
         json.quantity("transactionIndex", u64::from(place.index));
         json.field("type", Quantity(transaction.ty().into()));

@@ -7,7 +7,7 @@ use alloy_primitives::{B256, hex};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::Quantity;
+use super::{HexBytes, Quantity};
 
 /// What writes itself as JSON text.
 pub(crate) trait Text {
@@ -62,10 +62,7 @@ impl<T: Text> Serialize for Written<T> {
     }
 }
 
-/// Bytes as `0x` and two digits each.
-pub(super) struct Hex<'a>(pub(super) &'a [u8]);
-
-impl Text for Hex<'_> {
+impl Text for HexBytes<'_> {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\"0x");
         let start = out.len();
@@ -78,7 +75,7 @@ impl Text for Hex<'_> {
 
 impl Text for B256 {
     fn write(&self, out: &mut Vec<u8>) {
-        Hex(self.as_slice()).write(out);
+        HexBytes(self.as_slice()).write(out);
     }
 }
 
@@ -120,7 +117,7 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn bytes(&mut self, name: &'static str, bytes: impl AsRef<[u8]>) {
-        self.field(name, Hex(bytes.as_ref()));
+        self.field(name, HexBytes(bytes.as_ref()));
     }
 
     /// Ends the object, which has at least one field.

@@ -1,0 +1,81 @@
+//! A private key and its account.
+
+use core::fmt;
+
+use alloy_primitives::{Address, Bytes, eip191_hash_message, hex, keccak256};
+use secp256k1::{Message, SecretKey, ecdsa::RecoverableSignature};
+
+use crate::ClientError;
+
+/// An account whose key the client holds.
+#[derive(Clone)]
+pub struct Account {
+    key: SecretKey,
+    address: Address,
+}
+
+/// Shows the address, no key.
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Account {
+    /// The account of a private key in hexadecimal, with or without `0x`, white space around it ignored.
+    ///
+    /// # Errors
+    /// [`ClientError::Key`].
+    pub fn from_hex(key: &str) -> Result<Self, ClientError> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(key.trim(), &mut bytes).map_err(|_| ClientError::Key)?;
+        let key = SecretKey::from_secret_bytes(bytes).map_err(|_| ClientError::Key)?;
+        let public = secp256k1::PublicKey::from_secret_key(&key).serialize_uncompressed();
+        let address = Address::from_slice(&keccak256(&public[1..])[12..]);
+        Ok(Self { key, address })
+    }
+
+    /// Its address.
+    #[must_use]
+    pub const fn address(&self) -> Address {
+        self.address
+    }
+
+    /// Signs a personal message (EIP-191, version 0x45).
+    pub(crate) fn sign(&self, message: &str) -> Bytes {
+        let digest = Message::from_digest(eip191_hash_message(message).0);
+        let signature = RecoverableSignature::sign_ecdsa_recoverable(digest, &self.key);
+        let (recovery, compact) = signature.serialize_compact();
+        let mut bytes = compact.to_vec();
+        bytes.push(27 + recovery.to_u8());
+        bytes.into()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// First test account of Hardhat and anvil; the signature is that of `cast wallet sign hello`.
+    const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+
+    #[test]
+    fn addresses_and_signatures_are_those_of_cast() {
+        let account = Account::from_hex(&format!(" {KEY}\n")).unwrap();
+        assert_eq!(account.address().to_string(), "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
+        assert_eq!(
+            account.sign("hello").to_string(),
+            "0xf16ea9a3478698f695fd1401bfe27e9e4a7e8e3da94aa72b021125e31fa899cc573c48ea3fe1d4ab61a9db10c19032026e3ed2dbccba5a178235ac27f94504311c"
+        );
+    }
+
+    #[test]
+    fn wrong_keys_are_refused_and_no_key_is_shown() {
+        for wrong in ["", "0x", "ab", &"0".repeat(64), &"f".repeat(64), &format!("{KEY}00")] {
+            assert!(matches!(Account::from_hex(wrong), Err(ClientError::Key)), "{wrong}");
+        }
+        let shown = format!("{:?}", Account::from_hex(KEY).unwrap());
+        assert!(!shown.contains("ac0974"), "{shown}");
+    }
+}

@@ -1,0 +1,50 @@
+//! Why a client could not do what it was asked to.
+
+use thiserror::Error;
+
+/// Why a client could not do what it was asked to.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The URL of the node is not one.
+    #[error("{url:?} is no URL of a node; expected one like http://127.0.0.1:8545")]
+    Url {
+        /// What was given.
+        url: String,
+    },
+    /// The URL asks for TLS.
+    #[error("{url} asks for TLS, which this client does not speak yet")]
+    Tls {
+        /// What was given.
+        url: String,
+    },
+    /// A private key is not one. What was given is not repeated.
+    #[error("a private key is 32 bytes in hexadecimal, and not zero")]
+    Key,
+    /// Nobody answers.
+    #[error("no answer from {authority}: {reason}")]
+    NoAnswer {
+        /// Whom was asked.
+        authority: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// What answers is no node of this kind.
+    #[error("{authority} answers, but not as a Cloister node does")]
+    NotANode {
+        /// Who answers.
+        authority: String,
+    },
+    /// The node refuses.
+    #[error("the node refuses: {message} ({reason})")]
+    Refused {
+        /// Its JSON-RPC error code.
+        code: i64,
+        /// Its words.
+        message: String,
+        /// The stable name of the reason.
+        reason: String,
+    },
+    /// The clock of this machine shows a time that cannot be written down.
+    #[error("this machine's clock shows no time that a message can carry")]
+    Clock,
+}
