@@ -74,6 +74,13 @@ fn a_stranger_sees_headers_and_hashes_and_of_the_rest_as_much_as_of_what_never_w
         let [seen, expected] = asked.map(|params| rpc.call(method, params));
         assert_eq!(format!("{seen:?}"), format!("{expected:?}"), "{method} tells what exists");
     }
+    let refused = rpc.refuse("eth_call", json!([{ "to": rich }, "latest"]));
+    assert_eq!(
+        (refused.code, refused.data),
+        (3, Some(json!(Bytes::copy_from_slice(&keccak256("NotAuthorized()")[..4]))))
+    );
+    let refused = rpc.refuse("eth_estimateGas", json!([{ "to": rich }]));
+    assert_eq!((refused.code, refused.data), (3, Some(json!("0x"))));
 }
 
 #[test]

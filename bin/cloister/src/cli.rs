@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Seal(commands::seal::Seal),
     /// Check a data folder: open every block, follow the chain, recompute the state roots
     Verify(commands::verify::Verify),
+    /// Say who may see what of a contract on a confidential chain
+    Policy(commands::policy::PolicyCommand),
     /// Print a script that completes this command in a shell
     Completions(commands::completions::Completions),
 }
@@ -75,6 +77,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Login(command) => command.run(),
         Command::Seal(command) => command.run(),
         Command::Verify(command) => command.run(),
+        Command::Policy(command) => command.run(),
         Command::Completions(command) => command.run(),
     }
 }

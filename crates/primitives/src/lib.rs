@@ -35,7 +35,7 @@ pub use genesis::{
 pub use ids::{Height, Seq};
 pub use predeploys::{
     DETERMINISTIC_DEPLOYER_ADDRESS, DETERMINISTIC_DEPLOYER_CODE, MULTICALL3_ADDRESS, MULTICALL3_CODE,
-    development_contracts, system_contracts,
+    VISIBILITY_ADDRESS, VISIBILITY_CODE, confidential_contracts, development_contracts, system_contracts,
 };
 pub use spec::{
     BaseFeePolicy, ChainSpec, DEFAULT_MAX_CODE_SIZE_BYTES, DEFAULT_MAX_TRANSACTIONS_PER_BLOCK, DEVELOPMENT_CHAIN_ID,

@@ -329,6 +329,11 @@ impl DevChain {
                 alloc.entry(address).or_insert(account);
             }
         }
+        if is_confidential {
+            for (address, account) in predeploys::confidential_contracts() {
+                alloc.entry(address).or_insert(account);
+            }
+        }
         for (address, account) in predeploys::development_contracts() {
             alloc.entry(address).or_insert(account);
         }

@@ -25,7 +25,7 @@ export function browserFiles() {
   const resolve = (name) => join(dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), "esm");
   const folders = { "/seal/": join(here, "seal-built/dist") };
   const imports = { "@cloister/seal": "/seal/index.js" };
-  for (const name of ["@hpke/core", "@hpke/common", "@hpke/dhkem-x25519", "@hpke/hybridkem-x-wing"]) {
+  for (const name of ["@hpke/core", "@hpke/common", "@hpke/dhkem-x25519", "@hpke/hybridkem-x-wing", "mlkem"]) {
     folders[`/${name}/`] = resolve(name);
     imports[name] = `/${name}/mod.js`;
   }

@@ -6,6 +6,7 @@ pub(crate) mod dev;
 pub(crate) mod import;
 pub(crate) mod login;
 pub(crate) mod node;
+pub(crate) mod policy;
 pub(crate) mod seal;
 pub(crate) mod server;
 pub(crate) mod verify;

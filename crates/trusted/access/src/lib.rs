@@ -8,15 +8,22 @@
 //!
 //! **Invariants.** The decision is taken from facts named in the resource alone, before any lookup
 //! whose time or outcome depends on whether the resource exists. No read path has another way to
-//! data: the readers in `core` hand out nothing that has not passed here.
+//! data: the readers in `core` hand out nothing that has not passed here. For frames inside the EVM it is [`Ruled`]
+//! that decides, by the same rules.
 //!
-//! **Not here.** Signing in, policies' storage, and the rules for frames inside the EVM (those are a
-//! `FrameGuard` of `execution`).
+//! **Not here.** Signing in, and policies' storage.
+
+mod facts;
+mod ruled;
 
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
+use cloister_execution::{FrameGuard, Open};
+use cloister_governance::RuleTable;
 use cloister_primitives::Height;
+
+pub use ruled::{Ruled, RulesInForce};
 
 /// Who asks. Established once per connection or request by the shell, never by the request's body.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +78,8 @@ pub enum Resource<'a> {
         address: Address,
         /// Its topics.
         topics: &'a [B256],
+        /// Its data.
+        data: &'a [u8],
         /// The block it stands in.
         height: Height,
     },
@@ -129,11 +138,24 @@ enum Policy {
     Confidential,
 }
 
+/// Rules that contracts have.
+#[derive(Clone, Debug, Default)]
+enum Tables {
+    /// None has any.
+    #[default]
+    None,
+    /// What all of these allow. The first one is of today.
+    All(Vec<Arc<RuleTable>>),
+    /// They cannot be read: nothing is shown that a rule could be about.
+    Unreadable,
+}
+
 /// The choke point.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     policy: Policy,
     development: Development,
+    tables: Tables,
 }
 
 /// Whether the development namespaces exist on this network.
@@ -150,14 +172,37 @@ impl Access {
     /// Rules of a chain whose confidentiality is off.
     #[must_use]
     pub const fn open(development: Development) -> Self {
-        Self { policy: Policy::Open, development }
+        Self { policy: Policy::Open, development, tables: Tables::None }
     }
 
     /// Rules of a chain whose confidentiality is on. It has no development methods: they would show, or change,
     /// everything.
     #[must_use]
     pub const fn confidential() -> Self {
-        Self { policy: Policy::Confidential, development: Development::Refused }
+        Self { policy: Policy::Confidential, development: Development::Refused, tables: Tables::None }
+    }
+
+    /// The same, with contracts' own rules, which all must allow what is shown: those of today first, and those of the
+    /// height that is asked about. `None` where they cannot be read.
+    #[must_use]
+    pub fn with_rules(mut self, tables: Option<Vec<Arc<RuleTable>>>) -> Self {
+        self.tables = tables.map_or(Tables::Unreadable, Tables::All);
+        self
+    }
+
+    /// What decides about the frames of a call that [`Resource::Call`] lets `caller` make.
+    #[must_use]
+    pub fn guard(&self, caller: &Caller) -> Arc<dyn FrameGuard> {
+        let tables = match (self.policy, &self.tables) {
+            (Policy::Open, _) => return Arc::new(Open),
+            (Policy::Confidential, Tables::All(tables)) => tables.clone(),
+            (Policy::Confidential, Tables::None | Tables::Unreadable) => Vec::new(),
+        };
+        let accounts = match caller {
+            Caller::Session(accounts) => accounts.clone(),
+            Caller::Anonymous | Caller::Development => Arc::default(),
+        };
+        Arc::new(Ruled::query(tables, accounts))
     }
 
     /// Whether there is anything that some may see and others not.
@@ -193,7 +238,10 @@ impl Access {
                 _ => Visibility::Absent,
             },
             (Policy::Open, _) => Visibility::Full,
-            (Policy::Confidential, resource) => concerning(caller, resource),
+            (Policy::Confidential, resource) => match facts::by_rules(&self.tables, caller, resource) {
+                Some(visibility) => visibility,
+                None => concerning(caller, resource),
+            },
         }
     }
 }
@@ -217,9 +265,8 @@ fn concerning(caller: &Caller, resource: Resource<'_>) -> Visibility {
             if concerned { Visibility::Full } else { Visibility::Absent }
         }
         Resource::Account(account) | Resource::Code(account) => if_controlled(account),
-        // Code that nobody is known to be allowed to ask may ask others in his name: only accounts of the caller's own.
-        Resource::Call { from, to } if to.is_some_and(|to| caller.controls(to)) => if_controlled(from),
-        Resource::Call { .. } => Visibility::Absent,
+        // Contracts' rules decide about each of its frames, the first one included.
+        Resource::Call { from, .. } => if_controlled(from),
         Resource::Pool { sender } => if_controlled(sender),
         // What runs on the way to a result, and what a proof's neighbours hash to, concerns others too.
         Resource::Storage(_) | Resource::Proof(_) | Resource::Trace(_) | Resource::Development => Visibility::Absent,
@@ -293,7 +340,7 @@ mod tests {
     #[test]
     fn logs_concern_the_accounts_in_their_indexed_topics() {
         fn log(topics: &[B256]) -> Resource<'_> {
-            Resource::Log { address: CAROL, topics, height: Height(3) }
+            Resource::Log { address: CAROL, topics, data: &[], height: Height(3) }
         }
         let access = Access::confidential();
         let kind = B256::repeat_byte(7);
@@ -319,6 +366,8 @@ mod tests {
             Resource::Code(ALICE),
             Resource::Pool { sender: ALICE },
             Resource::Call { from: ALICE, to: Some(ALICE) },
+            Resource::Call { from: ALICE, to: Some(BOB) },
+            Resource::Call { from: ALICE, to: None },
         ] {
             assert_eq!(access.view(&alice, resource), Visibility::Full);
             for other in [&bob, &Caller::Anonymous] {
@@ -326,14 +375,9 @@ mod tests {
             }
         }
         let facts = TransactionFacts { sender: ALICE, recipient: None };
-        for resource in [
-            Resource::Call { from: ALICE, to: Some(BOB) },
-            Resource::Call { from: ALICE, to: None },
-            Resource::Storage(ALICE),
-            Resource::Proof(ALICE),
-            Resource::Trace(facts),
-            Resource::Development,
-        ] {
+        for resource in
+            [Resource::Storage(ALICE), Resource::Proof(ALICE), Resource::Trace(facts), Resource::Development]
+        {
             assert_eq!(access.view(&alice, resource), Visibility::Absent);
         }
         assert_eq!(access.view(&Caller::Anonymous, Resource::Header), Visibility::Full);

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use cloister_access::{Access, Development};
+use cloister_access::{Access, Development, RulesInForce};
 use cloister_boundary::{FromEnclave, HaltCode, ReadId, StartInfo, StoredSnapshot, ToEnclave};
-use cloister_execution::{Executor, Open, TopOnly};
+use cloister_execution::{Executor, Open};
 use cloister_primitives::{ChainSpec, Confidentiality, Height};
 
 use crate::{
@@ -220,6 +220,6 @@ fn executor(spec: &Arc<ChainSpec>) -> Executor {
     let executor = Executor::new(spec.clone(), Arc::new(Open));
     match spec.confidentiality() {
         Confidentiality::Off => executor,
-        Confidentiality::On => executor.with_query_guard(Arc::new(TopOnly)),
+        Confidentiality::On => executor.with_block_rules(Arc::new(RulesInForce)),
     }
 }

@@ -10,9 +10,10 @@ use std::{
 
 use alloy_primitives::{Address, B256};
 use cloister_access::{Access, Caller};
+use cloister_governance::RuleTable;
 use cloister_keys::{LedgerKeys, SessionKey};
 use cloister_primitives::{Block, ChainSpec, Height, Receipt};
-use cloister_state::State;
+use cloister_state::{State, StateView};
 
 use crate::{
     Reader, StoredBlock,
@@ -157,6 +158,17 @@ impl Ledger {
     #[must_use]
     pub fn reader<'a>(&'a self, caller: &'a Caller) -> Reader<'a> {
         Reader::new(self, caller)
+    }
+
+    /// Who may see what by the rules of today, and of the height that this view shows if there is one.
+    pub(crate) fn access(&self, asked: Option<&StateView>) -> Access {
+        if !self.access.is_confidential() {
+            return self.access.clone();
+        }
+        let table = |view| Arc::new(RuleTable::new(view));
+        let today = self.state.view(self.head()).ok();
+        let tables = today.map(|today| std::iter::once(today).chain(asked.cloned()).map(table).collect());
+        self.access.clone().with_rules(tables)
     }
 
     /// The chain's rules.

@@ -1,9 +1,12 @@
 //! The only way out of the ledger: every value handed out has passed [`Access::view`].
 
+use std::sync::Arc;
+
 use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256};
 use cloister_access::{Access, Caller, Resource, TransactionFacts, Visibility};
+use cloister_execution::FrameGuard;
 use cloister_primitives::{Block, Commitments, Height, Receipt, RecoveredTransaction};
 use cloister_state::{Account, AccountProof, StateError, StateView};
 
@@ -158,11 +161,7 @@ impl<'a> Reader<'a> {
         if height > self.ledger.head() {
             return Err(StateError::NotYetApplied { height });
         }
-        Ok(SeenState {
-            view: self.ledger.state.view(height)?,
-            access: self.ledger.access.clone(),
-            caller: self.caller.clone(),
-        })
+        Ok(self.see_state(self.ledger.state.view(height)?))
     }
 
     /// The oldest height whose state is resident; public.
@@ -174,7 +173,11 @@ impl<'a> Reader<'a> {
     /// A state that was rebuilt from the sealed log.
     #[must_use]
     pub fn replayed(&self, replayed: ReplayedState) -> SeenState {
-        SeenState { view: replayed.0, access: self.ledger.access.clone(), caller: self.caller.clone() }
+        self.see_state(replayed.0)
+    }
+
+    fn see_state(&self, view: StateView) -> SeenState {
+        SeenState { access: self.ledger.access(Some(&view)), view, caller: self.caller.clone() }
     }
 
     /// Whether the caller may see pending transactions of `sender`.
@@ -196,7 +199,7 @@ impl<'a> Reader<'a> {
     }
 
     fn see(&self, resident: Resident) -> SeenBlock {
-        SeenBlock { resident, access: self.ledger.access.clone(), caller: self.caller.clone() }
+        SeenBlock { resident, access: self.ledger.access(None), caller: self.caller.clone() }
     }
 }
 
@@ -304,7 +307,8 @@ impl SeenBlock {
         let height = self.height();
         logs.iter()
             .filter(move |log| {
-                let resource = Resource::Log { address: log.address, topics: log.topics(), height };
+                let resource =
+                    Resource::Log { address: log.address, topics: log.topics(), data: &log.data.data, height };
                 self.access.view(&self.caller, resource).is_visible()
             })
             // On an open chain nothing is left out, so this counts all logs.
@@ -505,6 +509,12 @@ impl SeenState {
     #[must_use]
     pub fn call_view(&self, from: Address, to: Option<Address>) -> Option<&StateView> {
         self.sees(Resource::Call { from, to }).then_some(&self.view)
+    }
+
+    /// What decides about the frames of calls on [`Self::call_view`].
+    #[must_use]
+    pub fn guard(&self) -> Arc<dyn FrameGuard> {
+        self.access.guard(&self.caller)
     }
 
     /// The view that a transaction or a call is traced on. `None` where the caller may not see it traced.

@@ -26,7 +26,7 @@ use crate::delta::state_delta;
 use crate::environment::{ExecutorSpec, block_environment};
 use crate::error::ExecutionError;
 use crate::evm::{CloisterEvm, CloisterEvmFactory, EvmContext};
-use crate::guard::FrameGuard;
+use crate::guard::{BlockRules, FrameGuard};
 use crate::receipt::Receipts;
 use crate::transaction::{rejection, transaction_environment};
 use crate::validate::ValidTx;
@@ -36,8 +36,8 @@ use crate::validate::ValidTx;
 pub struct Executor {
     pub(crate) spec: Arc<ChainSpec>,
     pub(crate) factory: CloisterEvmFactory,
-    /// For calls, which are part of no block.
-    pub(crate) queries: CloisterEvmFactory,
+    /// Whose guard the frames of blocks ask, where that is not the same for all blocks.
+    rules: Option<Arc<dyn BlockRules>>,
     pub(crate) codes: Arc<CodeCache>,
 }
 
@@ -83,15 +83,22 @@ impl Executor {
     #[must_use]
     pub fn new(spec: Arc<ChainSpec>, guard: Arc<dyn FrameGuard>) -> Self {
         let factory = CloisterEvmFactory::new(guard, spec.gas_schedule());
-        let queries = factory.clone();
-        Self { spec, factory, queries, codes: Arc::default() }
+        Self { spec, factory, rules: None, codes: Arc::default() }
     }
 
-    /// The same executor, with another guard for frames of calls, which are part of no block.
+    /// The same executor, with rules of blocks that each block's parent state holds.
     #[must_use]
-    pub fn with_query_guard(mut self, guard: Arc<dyn FrameGuard>) -> Self {
-        self.queries = CloisterEvmFactory::new(guard, self.spec.gas_schedule());
+    pub fn with_block_rules(mut self, rules: Arc<dyn BlockRules>) -> Self {
+        self.rules = Some(rules);
         self
+    }
+
+    /// Makes EVMs for the block after the one that `parent` is the state of.
+    pub(crate) fn on(&self, parent: &StateView) -> CloisterEvmFactory {
+        match &self.rules {
+            Some(rules) => self.factory.guarded_by(rules.guard(parent)),
+            None => self.factory.clone(),
+        }
     }
 
     /// The chain.
@@ -234,7 +241,7 @@ impl Executor {
         hashes: &'a dyn BlockHashes,
     ) -> Result<Blocks<'a, NoOpInspector>, ExecutionError> {
         let evm =
-            self.factory.create_evm(self.block_database(view, hashes, header), block_environment(&self.spec, header));
+            self.on(view).create_evm(self.block_database(view, hashes, header), block_environment(&self.spec, header));
         self.start_with(evm, header, body)
     }
 

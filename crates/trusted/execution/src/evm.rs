@@ -3,11 +3,12 @@
 use core::fmt;
 use std::sync::Arc;
 
-use alloy_evm::{Database, Evm, EvmEnv, EvmFactory, eth::EthEvmContext};
+use alloy_evm::{Database, Evm, EvmEnv, EvmFactory};
 use alloy_primitives::{Address, Bytes};
 use revm::context::result::{EVMError, ExecutionResult, HaltReason, ResultAndState};
 use revm::context::{
-    BlockEnv, CfgEnv, Context, ContextTr, DBErrorMarker, Evm as RevmEvm, FrameStack, JournalTr, TxEnv,
+    BlockEnv, CfgEnv, Context, ContextError, ContextTr, DBErrorMarker, Evm as RevmEvm, FrameStack, Journal, JournalTr,
+    TxEnv,
 };
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::handler::evm::{ContextDbError, FrameInitResult};
@@ -32,9 +33,10 @@ use crate::flat_gas;
 use crate::frames::run_without_steps;
 use crate::guard::{Admission, FrameFacts, FrameGuard, FrameKind};
 use crate::precompiles::{Moves, Precompiles};
+use crate::unseen;
 
 /// What inspectors see of an execution on a database `DB`.
-pub type EvmContext<DB> = EthEvmContext<DB>;
+pub type EvmContext<DB> = Context<BlockEnv, TxEnv, CfgEnv, DB, Journal<DB>, Arc<dyn FrameGuard>>;
 
 pub(crate) type Inner<DB, I> =
     RevmEvm<EvmContext<DB>, I, EthInstructions<EthInterpreter, EvmContext<DB>>, Precompiles, EthFrame>;
@@ -42,7 +44,6 @@ pub(crate) type Inner<DB, I> =
 /// An EVM that asks a [`FrameGuard`] before every frame.
 pub struct CloisterEvm<DB: Database, I> {
     inner: Inner<DB, I>,
-    guard: Arc<dyn FrameGuard>,
     inspects: bool,
     detail: Detail,
 }
@@ -61,7 +62,7 @@ pub enum Detail {
 impl<DB: Database, I> fmt::Debug for CloisterEvm<DB, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CloisterEvm")
-            .field("guard", &self.guard)
+            .field("guard", &self.inner.ctx.chain)
             .field("inspects", &self.inspects)
             .finish_non_exhaustive()
     }
@@ -74,10 +75,16 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
         if factory.gas_schedule == GasSchedule::Flat {
             flat_gas::charge(&mut env.cfg_env, &mut instructions);
         }
-        let context = Context::mainnet().with_db(db).with_cfg(env.cfg_env).with_block(env.block_env);
+        if factory.guard.conceals() {
+            unseen::conceal(&mut instructions);
+        }
+        let context = Context::mainnet()
+            .with_chain(Arc::clone(&factory.guard))
+            .with_db(db)
+            .with_cfg(env.cfg_env)
+            .with_block(env.block_env);
         Self {
             inner: RevmEvm::new_with_inspector(context, inspector, instructions, Precompiles::new(spec)),
-            guard: factory.guard.clone(),
             inspects: false,
             detail: Detail::default(),
         }
@@ -109,18 +116,18 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
         self.inner.precompiles.set_moves(moves);
     }
 
-    fn admits(&self, init: &FrameInit) -> bool {
+    fn admission(&self, init: &FrameInit) -> Admission {
         let context = &self.inner.ctx;
-        let admission = match &init.frame_input {
+        let origin = context.tx.caller;
+        match &init.frame_input {
             FrameInput::Call(inputs) => {
                 let input = inputs.input.as_bytes(context);
-                self.guard.admit(&call_facts(inputs, init.depth, &input))
+                context.chain.admit(&call_facts(inputs, origin, init.depth, &input))
             }
-            FrameInput::Create(inputs) => self.guard.admit(&create_facts(inputs, init.depth)),
+            FrameInput::Create(inputs) => context.chain.admit(&create_facts(inputs, origin, init.depth)),
             // revm never starts an empty frame.
             FrameInput::Empty => Admission::Refused,
-        };
-        admission == Admission::Admitted
+        }
     }
 
     /// The outcome of a frame that never ran: a revert with empty data and all gas unspent.
@@ -150,7 +157,10 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
     }
 }
 
-fn call_facts<'a>(inputs: &CallInputs, depth: usize, input: &'a [u8]) -> FrameFacts<'a> {
+/// Why an execution failed that nobody could tell whether to allow.
+pub(crate) const UNREADABLE_RULES: &str = "the rules of a contract could not be read";
+
+fn call_facts<'a>(inputs: &CallInputs, origin: Address, depth: usize, input: &'a [u8]) -> FrameFacts<'a> {
     FrameFacts {
         kind: match inputs.scheme {
             CallScheme::Call => FrameKind::Call,
@@ -160,6 +170,7 @@ fn call_facts<'a>(inputs: &CallInputs, depth: usize, input: &'a [u8]) -> FrameFa
         },
         depth,
         caller: inputs.caller,
+        origin,
         storage_address: Some(inputs.target_address),
         code_address: Some(inputs.bytecode_address),
         value: inputs.value.get(),
@@ -168,7 +179,7 @@ fn call_facts<'a>(inputs: &CallInputs, depth: usize, input: &'a [u8]) -> FrameFa
     }
 }
 
-fn create_facts(inputs: &CreateInputs, depth: usize) -> FrameFacts<'_> {
+fn create_facts(inputs: &CreateInputs, origin: Address, depth: usize) -> FrameFacts<'_> {
     FrameFacts {
         kind: match inputs.scheme() {
             CreateScheme::Create2 { .. } => FrameKind::Create2,
@@ -176,6 +187,7 @@ fn create_facts(inputs: &CreateInputs, depth: usize) -> FrameFacts<'_> {
         },
         depth,
         caller: inputs.caller(),
+        origin,
         storage_address: None,
         code_address: None,
         value: inputs.value(),
@@ -204,8 +216,10 @@ impl<DB: Database, I> EvmTr for CloisterEvm<DB, I> {
         &mut self,
         init: FrameInit,
     ) -> Result<FrameInitResult<'_, Self::Frame>, ContextDbError<Self::Context>> {
-        if !self.admits(&init) {
-            return self.refuse(init).map(ItemOrResult::Result);
+        match self.admission(&init) {
+            Admission::Admitted => {}
+            Admission::Refused => return self.refuse(init).map(ItemOrResult::Result),
+            Admission::Unknown => return Err(ContextError::Custom(UNREADABLE_RULES.to_owned())),
         }
         match self.collision(&init)? {
             Some(outcome) => Ok(ItemOrResult::Result(outcome)),
@@ -337,6 +351,12 @@ impl CloisterEvmFactory {
     #[must_use]
     pub const fn new(guard: Arc<dyn FrameGuard>, gas_schedule: GasSchedule) -> Self {
         Self { guard, gas_schedule }
+    }
+
+    /// The same, of EVMs that ask another guard.
+    #[must_use]
+    pub fn guarded_by(&self, guard: Arc<dyn FrameGuard>) -> Self {
+        Self { guard, ..self.clone() }
     }
 }
 

@@ -171,6 +171,7 @@ fn the_open_guard_admits() {
         kind: FrameKind::Call,
         depth: 0,
         caller: CALLER,
+        origin: CALLER,
         storage_address: None,
         code_address: None,
         value: U256::ZERO,

@@ -1,8 +1,10 @@
 //! The frame guard: asked before every frame, whatever starts it.
 
 use core::fmt;
+use std::sync::Arc;
 
 use alloy_primitives::{Address, U256};
+use cloister_state::StateView;
 
 /// Decides whether a frame may run.
 ///
@@ -12,6 +14,31 @@ use alloy_primitives::{Address, U256};
 pub trait FrameGuard: Send + Sync + fmt::Debug {
     /// Decides about one frame.
     fn admit(&self, frame: &FrameFacts<'_>) -> Admission;
+
+    /// Whether there is anything that [`Self::show`] does not show.
+    fn conceals(&self) -> bool {
+        false
+    }
+
+    /// Decides whether code that runs as `viewer` sees what is true of an account, or nothing.
+    fn show(&self, _viewer: Address, _fact: AccountFact) -> Admission {
+        Admission::Admitted
+    }
+}
+
+/// Where the guard of a block's frames comes from, whose rules are part of the state.
+pub trait BlockRules: Send + Sync + fmt::Debug {
+    /// The guard of the block after the one that `parent` is the state of.
+    fn guard(&self, parent: &StateView) -> Arc<dyn FrameGuard>;
+}
+
+/// What instructions tell of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountFact {
+    /// BALANCE.
+    Balance(Address),
+    /// EXTCODESIZE, EXTCODECOPY and EXTCODEHASH.
+    Code(Address),
 }
 
 /// What a guard decided.
@@ -21,6 +48,8 @@ pub enum Admission {
     Admitted,
     /// The frame reverts before it starts.
     Refused,
+    /// The rules could not be read: the whole execution fails.
+    Unknown,
 }
 
 /// How a frame came to be.
@@ -40,6 +69,14 @@ pub enum FrameKind {
     Create2,
 }
 
+impl FrameKind {
+    /// Whether the frame runs another account's code on the storage of the frame that started it.
+    #[must_use]
+    pub const fn is_delegated(self) -> bool {
+        matches!(self, Self::CallCode | Self::DelegateCall)
+    }
+}
+
 /// What a guard may base its decision on.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameFacts<'a> {
@@ -49,6 +86,8 @@ pub struct FrameFacts<'a> {
     pub depth: usize,
     /// The frame's `msg.sender`.
     pub caller: Address,
+    /// `tx.origin`: who signed the transaction, or is said to make the call.
+    pub origin: Address,
     /// Whose storage the frame works on; `None` for a creation, whose address is not known yet.
     pub storage_address: Option<Address>,
     /// Whose code the frame runs; differs from `storage_address` in DELEGATECALL and CALLCODE.
@@ -61,20 +100,9 @@ pub struct FrameFacts<'a> {
     pub input: &'a [u8],
 }
 
-/// The guard of queries on a confidential chain without rules: what a call's top frame may be has been decided
-/// before, and nothing that it calls is anybody's to ask.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TopOnly;
-
-impl FrameGuard for TopOnly {
-    fn admit(&self, frame: &FrameFacts<'_>) -> Admission {
-        let is_precompile = frame.code_address.is_some_and(|address| is_precompile(&address));
-        if frame.depth == 0 || is_precompile { Admission::Admitted } else { Admission::Refused }
-    }
-}
-
 /// Precompiles compute from what they are given and nothing else.
-fn is_precompile(address: &Address) -> bool {
+#[must_use]
+pub fn is_precompile(address: &Address) -> bool {
     // 0x01 to 0x11, and 0x0100 (EIP-7951).
     let word = U256::from_be_slice(address.as_slice());
     (U256::from(1)..=U256::from(0x11)).contains(&word) || word == U256::from(0x100)
@@ -95,22 +123,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_rules_a_query_reaches_precompiles_and_nobody_else() {
-        let frame = |depth, code_address| FrameFacts {
-            kind: FrameKind::StaticCall,
-            depth,
-            caller: Address::ZERO,
-            storage_address: Some(code_address),
-            code_address: Some(code_address),
-            value: U256::ZERO,
-            is_static: true,
-            input: &[],
-        };
-        let contract = Address::repeat_byte(7);
-        assert_eq!(TopOnly.admit(&frame(0, contract)), Admission::Admitted);
-        assert_eq!(TopOnly.admit(&frame(1, contract)), Admission::Refused);
-        assert_eq!(TopOnly.admit(&frame(1, Address::with_last_byte(1))), Admission::Admitted);
-        assert_eq!(TopOnly.admit(&frame(1, Address::with_last_byte(0x12))), Admission::Refused);
-        assert_eq!(TopOnly.admit(&frame(1, Address::ZERO)), Admission::Refused);
+    fn precompiles_are_at_their_addresses_and_nowhere_else() {
+        for number in [1, 0x11] {
+            assert!(is_precompile(&Address::with_last_byte(number)));
+        }
+        for other in [Address::ZERO, Address::with_last_byte(0x12), Address::repeat_byte(1)] {
+            assert!(!is_precompile(&other));
+        }
     }
 }

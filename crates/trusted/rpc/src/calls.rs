@@ -15,8 +15,8 @@ use alloy_primitives::{B256, Bytes, keccak256};
 use cloister_access::Caller;
 use cloister_core::{Ledger, SeenBlock, SeenState};
 use cloister_execution::{
-    BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, StateOverrides, halt_message,
-    revert_message,
+    Admission, BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, FrameFacts, FrameGuard,
+    FrameKind, StateOverrides, halt_message, revert_message,
 };
 use cloister_primitives::{Code, Height};
 use cloister_state::StateView;
@@ -75,6 +75,7 @@ pub struct Execution {
     state_overrides: StateOverrides,
     block_overrides: BlockOverrides,
     gas_cap: u64,
+    refusal: fn() -> ErrorObjectOwned,
 }
 
 impl Execution {
@@ -108,7 +109,15 @@ impl Execution {
             state_overrides,
             block_overrides: BlockOverrides::default(),
             gas_cap: call.context.limits.call_gas,
+            refusal: not_authorized,
         })
+    }
+
+    /// Refuses what the caller may not ask as the transaction would fail: with a revert that says nothing.
+    #[must_use]
+    pub fn refusing_in_silence(mut self) -> Self {
+        self.refusal = || errors::reverted(&Bytes::new());
+        self
     }
 
     /// Adds what the call shall see differently.
@@ -147,13 +156,18 @@ impl Execution {
         work: impl FnOnce(&Executor, &StateView, &CallEnv<'_>, &CallRequest) -> Result<T, ExecutionError>,
     ) -> RpcResult<T> {
         let from = self.request.from.unwrap_or_default();
-        let view = self.state.call_view(from, self.request.to).ok_or_else(not_authorized)?;
+        let view = self.state.call_view(from, self.request.to).ok_or_else(self.refusal)?;
+        let guard = self.state.guard();
+        if !is_admitted(&*guard, &self.request) {
+            return Err((self.refusal)());
+        }
         let hashes = |height| self.block_hash(height);
         let env = CallEnv {
             header: self.block.header(),
             hashes: &hashes,
             state_overrides: &self.state_overrides,
             block_overrides: &self.block_overrides,
+            guard: &guard,
             gas_cap: self.gas_cap,
         };
         work(&self.executor, view, &env, &self.request).map_err(|error| self.error(&error))
@@ -181,6 +195,24 @@ pub(crate) fn block_hash(ledger: &Ledger, caller: &Caller, height: u64) -> Optio
     ledger.reader(caller).hash_at(Height(height))
 }
 
+/// Whether a call's first frame may run: who may not make the call is told so, instead of that it reverted.
+fn is_admitted(guard: &dyn FrameGuard, request: &CallRequest) -> bool {
+    let Some(to) = request.to else { return true };
+    let from = request.from.unwrap_or_default();
+    let frame = FrameFacts {
+        kind: FrameKind::Call,
+        depth: 0,
+        caller: from,
+        origin: from,
+        storage_address: Some(to),
+        code_address: Some(to),
+        value: request.value.unwrap_or_default(),
+        is_static: false,
+        input: &request.input,
+    };
+    guard.admit(&frame) == Admission::Admitted
+}
+
 /// A call that policy refuses looks like a revert with the custom error `NotAuthorized()`.
 pub(crate) fn not_authorized() -> ErrorObjectOwned {
     let selector = &keccak256("NotAuthorized()")[..4];
@@ -206,7 +238,11 @@ const NEXT: Option<BlockId> = Some(BlockId::Number(BlockNumberOrTag::Pending));
 /// # Errors
 /// As `eth_estimateGas`.
 pub async fn estimate(call: &MethodCall, request: CallRequest) -> RpcResult<u64> {
-    Execution::prepare(call, request, NEXT).await?.run(&call.context, Executor::estimate_gas).await
+    Execution::prepare(call, request, NEXT)
+        .await?
+        .refusing_in_silence()
+        .run(&call.context, Executor::estimate_gas)
+        .await
 }
 
 async fn estimate_gas(call: MethodCall) -> RpcResult<Quantity> {
@@ -215,6 +251,7 @@ async fn estimate_gas(call: MethodCall) -> RpcResult<Quantity> {
     Execution::prepare(&call, args.into_call_request()?, id.or(NEXT))
         .await?
         .with_overrides(state, block)?
+        .refusing_in_silence()
         .run(&call.context, Executor::estimate_gas)
         .await
         .map(Quantity::from)
