@@ -11,7 +11,7 @@ use alloy_evm::eth::{EthBlockExecutionCtx, EthBlockExecutor, EthTxResult};
 use alloy_evm::{Evm as _, EvmFactory as _};
 use alloy_primitives::{Address, Bytes, Log};
 use cloister_primitives::{
-    ChainSpec, Code, Confidentiality, EthereumHardfork, RecoveredTransaction, Rejected, Transaction,
+    ChainSpec, Code, Confidentiality, EthereumHardfork, Protection, RecoveredTransaction, Rejected, Transaction,
 };
 use cloister_state::StateView;
 use revm::Inspector;
@@ -146,7 +146,10 @@ impl Executor {
                             (taken, RecordBytes::of(&candidate, used, logged))
                         }
                         // Which transactions are in a block says nothing about what those before them did.
-                        Confidentiality::On => (gas, RecordBytes::at_most(&candidate)),
+                        Confidentiality::On if Protection::DeclaredGas.holds() => {
+                            (gas, RecordBytes::at_most(&candidate))
+                        }
+                        Confidentiality::On => (used, RecordBytes::of(&candidate, used, logged)),
                     };
                     gas_left -= taken;
                     blob_gas_left -= blob_gas;

@@ -25,7 +25,7 @@ use revm::interpreter::{
 use revm::primitives::hardfork::SpecId;
 use revm::{Inspector, MainContext};
 
-use cloister_primitives::GasSchedule;
+use cloister_primitives::{GasSchedule, Protection};
 
 use crate::collision::uncreated;
 use crate::flat_gas;
@@ -71,7 +71,7 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
     fn new(db: DB, mut env: EvmEnv, inspector: I, factory: &CloisterEvmFactory) -> Self {
         let spec = env.cfg_env.spec;
         let mut instructions = EthInstructions::new_mainnet_with_spec(spec);
-        if factory.gas_schedule == GasSchedule::Flat {
+        if factory.gas_schedule == GasSchedule::Flat && Protection::FlatGas.holds() {
             flat_gas::charge(&mut env.cfg_env, &mut instructions);
         }
         let context = Context::mainnet().with_db(db).with_cfg(env.cfg_env).with_block(env.block_env);
