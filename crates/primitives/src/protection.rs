@@ -55,6 +55,10 @@ pub enum Protection {
     DeclaredGas,
     /// Transactions are in a block in the order of their arrival, not of their fees.
     ArrivalOrder,
+    /// Nobody has in his balance what others paid for gas.
+    TipsUnpaid,
+    /// What cannot be executed in its place is in the block as a failure.
+    FailuresIncluded,
     /// Records are padded to size classes.
     Padding,
     /// Records are encrypted.
@@ -63,7 +67,7 @@ pub enum Protection {
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Participation,
         Self::Redaction,
         Self::LogFiltering,
@@ -85,6 +89,8 @@ impl Protection {
         Self::FlatGas,
         Self::DeclaredGas,
         Self::ArrivalOrder,
+        Self::TipsUnpaid,
+        Self::FailuresIncluded,
         Self::Padding,
         Self::Sealing,
     ];

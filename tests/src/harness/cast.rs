@@ -1,9 +1,10 @@
 //! Who takes part: parties with secrets, and those from whom they are kept.
 
 use alloy::consensus::SignableTransaction;
+use alloy::eips::eip7702::{Authorization, SignedAuthorization};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
-use alloy_primitives::{Address, Signature};
+use alloy_primitives::{Address, Signature, U256};
 use cloister_access::Caller;
 
 use crate::transactions::signer;
@@ -43,8 +44,7 @@ pub(super) const PARTIES: [Who; 4] = [Who::Alice, Who::Bob, Who::Carol, Who::Dav
 
 impl Who {
     /// All accounts.
-    pub const ALL: [Self; 7] =
-        [Self::Alice, Self::Bob, Self::Carol, Self::Dave, Self::Rita, Self::Eve, Self::Mallory];
+    pub const ALL: [Self; 7] = [Self::Alice, Self::Bob, Self::Carol, Self::Dave, Self::Rita, Self::Eve, Self::Mallory];
 
     /// Its key.
     pub(super) fn signer(self) -> PrivateKeySigner {
@@ -71,6 +71,13 @@ impl Who {
         transaction.into_signed(signature)
     }
 
+    /// Lets its account run the code at `code`.
+    pub(super) fn delegate(self, chain_id: u64, code: Address, nonce: u64) -> SignedAuthorization {
+        let authorization = Authorization { chain_id: U256::from(chain_id), address: code, nonce };
+        let signature = self.signer().sign_hash_sync(&authorization.signature_hash()).expect("a local key signs");
+        authorization.into_signed(signature)
+    }
+
     /// Wei at the start.
     pub(super) const fn balance(self) -> u128 {
         match self {
@@ -82,12 +89,8 @@ impl Who {
 
 impl Observer {
     /// Everyone but the host who asks questions.
-    pub(super) const ASKING: [Self; 4] = [
-        Self::Anonymous,
-        Self::Session(Who::Eve),
-        Self::Session(Who::Mallory),
-        Self::Session(Who::Rita),
-    ];
+    pub(super) const ASKING: [Self; 4] =
+        [Self::Anonymous, Self::Session(Who::Eve), Self::Session(Who::Mallory), Self::Session(Who::Rita)];
 
     /// Who asks, as the methods know it.
     pub(super) fn caller(self) -> Caller {

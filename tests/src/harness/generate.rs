@@ -36,8 +36,13 @@ struct Generator<'a> {
 pub fn workload(seed: u64, included: &Included) -> Workload {
     let mut random = Random::new(seed);
     let rita_observes = random.below(4) == 0;
-    let fresh = (0..FRESH).map(|_| Address::from_slice(&[random.next().to_be_bytes(), random.next().to_be_bytes(),
-        random.next().to_be_bytes()].concat()[..20])).collect();
+    let fresh = (0..FRESH)
+        .map(|_| {
+            Address::from_slice(
+                &[random.next().to_be_bytes(), random.next().to_be_bytes(), random.next().to_be_bytes()].concat()[..20],
+            )
+        })
+        .collect();
     let snapshot_every_blocks = if random.below(12) == 0 { 2 } else { 1_024 };
     let mut generator = Generator { random, included, rita_observes, fresh };
     let steps = generator.steps();
@@ -74,6 +79,9 @@ impl Generator<'_> {
         if self.one_in(6) {
             self.handed_on(&mut steps);
         }
+        if self.one_in(6) {
+            self.drained(&mut steps);
+        }
         steps
     }
 
@@ -109,6 +117,32 @@ impl Generator<'_> {
         steps.insert(0, Step::Batch(vec![Item::Secret(spends(Who::Dave), spends(Who::Carol))]));
         let sent = Sent::transfer(Who::Dave, Who::Carol.address(), 2 * Who::Dave.balance());
         steps.push(Step::Batch(vec![Item::Relayed { sent, nonce: 0 }]));
+    }
+
+    /// An account that lets others spend its money is emptied in one world, before a transaction of its own that was
+    /// taken when it could still be paid.
+    fn drained(&mut self, steps: &mut Vec<Step>) {
+        let delegates =
+            Sent { kind: Kind::Delegation, gas: 100_000, ..Sent::transfer(Who::Carol, Who::Carol.address(), 0) };
+        steps.push(Step::Batch(vec![Item::Secret(Box::new(delegates.clone()), Box::new(delegates))]));
+        let to = U256::from_be_bytes(self.fresh[0].into_word().0);
+        let spends = |value: u128| {
+            let input = code::call(ask::PAY, to, U256::from(value));
+            Box::new(Sent { input, gas: CALL_GAS, ..Sent::transfer(Who::Bob, Who::Carol.address(), 0) })
+        };
+        let all = Who::Carol.balance() / 100 * 99;
+        let mut worlds = [spends(all), spends(1)];
+        if self.one_in(2) {
+            worlds.swap(0, 1);
+        }
+        let [first, second] = worlds;
+        let own = Box::new(Sent::transfer(Who::Carol, self.fresh[1], Who::Carol.balance() / 10));
+        let public = self.public();
+        steps.push(Step::Batch(vec![
+            Item::Secret(first, second),
+            Item::Secret(own.clone(), own),
+            Item::Public(public),
+        ]));
     }
 
     /// An account that secrets are about.
@@ -227,7 +261,10 @@ impl Generator<'_> {
     fn public(&mut self) -> Sent {
         let from = self.pick(&[Who::Eve, Who::Mallory]);
         if self.one_in(3) {
-            return Sent { tip: u128::from(self.random.next() % 2_000_000_000), ..Sent::transfer(from, from.address(), 1) };
+            return Sent {
+                tip: u128::from(self.random.next() % 2_000_000_000),
+                ..Sent::transfer(from, from.address(), 1)
+            };
         }
         let asks = if self.included.findings.contains(&Finding::ContractsReadOthers) && self.one_in(2) {
             probe::LOOK

@@ -124,7 +124,6 @@ impl Oracle {
         Ok(names)
     }
 
-
     /// A sealed record as an ideal cipher would show it: its clear header and its length, if it is genuine.
     pub(super) fn sealed(&self, record: &Record, first_chunk: Option<[u8; 16]>) -> String {
         match record {
@@ -170,7 +169,6 @@ fn shown(sealed: &[u8], opens: bool) -> String {
     let rest = if opens { "sealed".to_owned() } else { hex::encode(&sealed[clear.len()..]) };
     format!("{} bytes {} {rest}", sealed.len(), hex::encode(clear))
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -120,8 +120,7 @@ fn invalid(first: &Run, second: &Run) -> Option<Invalid> {
     let keys = first.declassified.keys().chain(second.declassified.keys());
     let moved = keys.filter(|key| first.declassified.get(*key) != second.declassified.get(*key));
     // A record of more transactions is longer: the count comes first.
-    let counts_differ =
-        moved.clone().any(|(fact, _)| *fact == Declassified::TransactionCount) && taken_alike;
+    let counts_differ = moved.clone().any(|(fact, _)| *fact == Declassified::TransactionCount) && taken_alike;
     if counts_differ {
         return None;
     }
@@ -141,7 +140,8 @@ fn difference(observer: Observer, first: &[Seen], second: &[Seen], cryptography:
         if same {
             return None;
         }
-        let about = if one.about == other.about { one.about.clone() } else { format!("{} / {}", one.about, other.about) };
+        let about =
+            if one.about == other.about { one.about.clone() } else { format!("{} / {}", one.about, other.about) };
         let at = one.bytes.bytes().zip(other.bytes.bytes()).take_while(|(one, other)| one == other).count();
         let excerpt = |text: &str| {
             let start = at.saturating_sub(60);
@@ -152,7 +152,8 @@ fn difference(observer: Observer, first: &[Seen], second: &[Seen], cryptography:
 }
 
 fn run(workload: &Workload, world: World, entropy_seed: u64) -> Result<Run, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|error| error.to_string())?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|error| error.to_string())?;
     runtime.block_on(async {
         let mut running = Running::start(workload, world, entropy_seed).await?;
         for step in &workload.steps {
@@ -396,7 +397,9 @@ fn host_view(told: &[FromEnclave], oracle: &Oracle) -> Vec<Seen> {
                         }
                         format!("chunk {index} of the snapshot of {snapshot}")
                     }
-                    Record::SnapshotDone { snapshot, chunks } => format!("{chunks} chunks of the snapshot of {snapshot}"),
+                    Record::SnapshotDone { snapshot, chunks } => {
+                        format!("{chunks} chunks of the snapshot of {snapshot}")
+                    }
                     Record::DropSnapshot { snapshot } => format!("no snapshot of {snapshot} any more"),
                     Record::LogSection { last, .. } => format!("log section up to {last}"),
                     Record::Truncate { last } => format!("nothing above {last} any more"),

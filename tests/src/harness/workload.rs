@@ -1,6 +1,6 @@
 //! What is run in both worlds.
 
-use alloy::consensus::{TxEip1559, TxEip2930, TxLegacy};
+use alloy::consensus::{TxEip1559, TxEip2930, TxEip7702, TxLegacy};
 use alloy::eips::eip2930::AccessList;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use serde_json::{Map, Value, json};
@@ -46,6 +46,8 @@ pub enum Kind {
     AccessList,
     /// EIP-1559.
     DynamicFee,
+    /// EIP-7702: the sender's own account runs the code of the parties' contract from now on.
+    Delegation,
 }
 
 /// A transaction before it is signed.
@@ -138,6 +140,18 @@ impl Sent {
         let to = self.to.map_or(TxKind::Create, TxKind::Call);
         let (gas_limit, value, input) = (self.gas, U256::from(self.value), self.input.clone());
         match self.kind {
+            Kind::Delegation => raw(self.from.sign(TxEip7702 {
+                chain_id: CHAIN_ID,
+                nonce,
+                gas_limit,
+                max_fee_per_gas: 2 * self.tip,
+                max_priority_fee_per_gas: self.tip,
+                to: self.to.unwrap_or_default(),
+                value,
+                access_list: AccessList::default(),
+                authorization_list: vec![self.from.delegate(CHAIN_ID, code::LEDGER, nonce + 1)],
+                input,
+            })),
             Kind::Legacy => raw(self.from.sign(TxLegacy {
                 chain_id: Some(CHAIN_ID),
                 nonce,

@@ -27,6 +27,7 @@ use crate::environment::{ExecutorSpec, block_environment};
 use crate::error::ExecutionError;
 use crate::evm::{CloisterEvm, CloisterEvmFactory, EvmContext};
 use crate::guard::FrameGuard;
+use crate::handler::Conduct;
 use crate::receipt::Receipts;
 use crate::transaction::{rejection, transaction_environment};
 use crate::validate::ValidTx;
@@ -82,9 +83,12 @@ impl Executor {
     /// An executor of the chain `spec` whose frames `guard` admits.
     #[must_use]
     pub fn new(spec: Arc<ChainSpec>, guard: Arc<dyn FrameGuard>) -> Self {
-        let factory = CloisterEvmFactory::new(guard, spec.gas_schedule());
-        let queries = factory.clone();
-        Self { spec, factory, queries, codes: Arc::default() }
+        let queries = CloisterEvmFactory::new(guard, spec.gas_schedule());
+        let conduct = match spec.confidentiality() {
+            Confidentiality::On if Protection::TipsUnpaid.holds() => Conduct::Confidential,
+            Confidentiality::On | Confidentiality::Off => Conduct::Ethereum,
+        };
+        Self { spec, factory: queries.clone().with_conduct(conduct), queries, codes: Arc::default() }
     }
 
     /// The same executor, with another guard for frames of calls, which are part of no block.
