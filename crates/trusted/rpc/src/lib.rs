@@ -48,6 +48,7 @@ mod transactions;
 #[cfg(test)]
 mod vectors;
 
+use cloister_primitives::Protection;
 use jsonrpsee::core::RegisterMethodError;
 
 pub use backlog::Backlog;
@@ -82,7 +83,7 @@ pub fn registry(context: RpcContext) -> Result<Registry, RegisterMethodError> {
     pool::register(&mut registry)?;
     debug::register(&mut registry)?;
     reference::register(&mut registry)?;
-    if registry.context().ledger.is_confidential() {
+    if registry.context().ledger.is_confidential() && Protection::WithheldMethods.holds() {
         registry.withhold(is_withheld);
     }
     Ok(registry)

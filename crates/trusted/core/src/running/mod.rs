@@ -23,8 +23,8 @@ use cloister_boundary::{FromEnclave, HaltCode, PublicStatus, StoredSnapshot, ToE
 use cloister_execution::Executor;
 use cloister_keys::{Incarnation, LedgerKeys, SealingKeys, draw_incarnation};
 use cloister_ordering::{Input, Ordering, Pace, Refusing, Solo};
-use cloister_pool::Pool;
-use cloister_primitives::{Block, ChainSpec, Height};
+use cloister_pool::{Order, Pool};
+use cloister_primitives::{Block, ChainSpec, Confidentiality, Height, Protection};
 
 use crate::{
     BlockRecord, CoreEffect, CoreMessage, CoreOptions, Fatal, Ledger, RequestId, Response, WorkId,
@@ -103,6 +103,14 @@ pub(crate) struct Running {
     stopping: bool,
 }
 
+/// On a confidential chain what others pay is nobody's to learn from where his own transaction stands.
+fn order(spec: &ChainSpec) -> Order {
+    match spec.confidentiality() {
+        Confidentiality::On if Protection::ArrivalOrder.holds() => Order::Arrival,
+        Confidentiality::On | Confidentiality::Off => Order::Price,
+    }
+}
+
 impl Running {
     pub(crate) fn start(parts: Parts, fresh: Option<BlockRecord>, step: &mut Step<'_>) -> Result<Self, Fatal> {
         let head = parts.ledger.head();
@@ -118,7 +126,7 @@ impl Running {
         };
         let incarnation = draw_incarnation(step.entropy);
         let mut running = Self {
-            pool: Pool::new(parts.options.pool),
+            pool: Pool::new(parts.options.pool).ordered(order(&parts.spec)),
             ordering,
             inputs: VecDeque::from([Input::SetPace(pace)]),
             pipeline: Pipeline::default(),
