@@ -63,6 +63,11 @@ fn sign_in_two_process() {
 }
 
 #[test]
+fn signed_queries_dev() {
+    run_suite(Target::Dev, "signed-query", 4);
+}
+
+#[test]
 fn viem_dev() {
     run_suite(Target::Dev, "viem", 29);
 }

@@ -10,6 +10,7 @@ Examples:
   cloister dev --block-time 2 --datadir chain  a block every 2 seconds, kept in ./chain
   cloister import --genesis genesis.json --datadir chain chain.rlp
                                                execute and check a chain of Ethereum's, and keep it
+  cloister gateway --url URL --key env:KEY     tools use http://127.0.0.1:8545, signed in
   cloister login --key env:KEY                 a session token for the account of a key
   cast mktx … | cloister seal --send           send a transaction that only the node's enclave can read
   cloister verify --datadir chain              check everything stored in ./chain
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Import(commands::import::Import),
     /// Sign in to a node with accounts; prints the token that requests carry from then on
     Login(commands::login::Login),
+    /// Serve unmodified tools on this machine with a node that one has to sign in to
+    Gateway(commands::gateway::GatewayArgs),
     /// Seal signed transactions, so that only the enclave of a node can read them
     Seal(commands::seal::Seal),
     /// Check a data folder: open every block, follow the chain, recompute the state roots
@@ -75,6 +78,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Node(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Login(command) => command.run(),
+        Command::Gateway(command) => command.run(),
         Command::Seal(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Policy(command) => command.run(),

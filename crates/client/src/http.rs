@@ -56,6 +56,11 @@ impl NodeUrl {
         &self.authority
     }
 
+    /// What is connected to.
+    pub(crate) fn socket(&self) -> (&str, u16) {
+        (&self.host, self.port)
+    }
+
     /// The URL with a token in its path, for tools that cannot send headers.
     #[must_use]
     pub fn with_token(&self, token: &str) -> String {
@@ -98,8 +103,7 @@ impl NodeUrl {
     }
 
     async fn exchange(&self, path: &str, token: Option<&str>, body: &Value) -> Result<(bool, Bytes), ClientError> {
-        let stream =
-            TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| self.no_answer(error))?;
+        let stream = TcpStream::connect(self.socket()).await.map_err(|error| self.no_answer(error))?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.no_answer(error))?;
         let driver = tokio::spawn(connection);

@@ -3,6 +3,7 @@
 pub(crate) mod chain;
 pub(crate) mod completions;
 pub(crate) mod dev;
+pub(crate) mod gateway;
 pub(crate) mod import;
 pub(crate) mod login;
 pub(crate) mod node;

@@ -42,6 +42,7 @@ pub mod send;
 mod served;
 mod session_end;
 pub mod signatures;
+mod signed_query;
 mod simulate;
 mod subscriptions;
 mod transactions;
@@ -75,6 +76,7 @@ pub fn registry(context: RpcContext) -> Result<Registry, RegisterMethodError> {
     simulate::register(&mut registry)?;
     send::register(&mut registry)?;
     sealing::register(&mut registry)?;
+    signed_query::register(&mut registry)?;
     fees::register(&mut registry)?;
     config::register(&mut registry)?;
     logs::register(&mut registry)?;

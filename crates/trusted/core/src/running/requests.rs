@@ -72,7 +72,7 @@ impl Running {
     fn recover(&mut self, submitted: &mut Vec<Submitted>, recovering: &mut Vec<Recovering>, step: &mut Step<'_>) {
         let errand = Errand::Recover(core::mem::take(recovering));
         let submitted = core::mem::take(submitted);
-        let genesis_hash = self.genesis_hash();
+        let genesis_hash = self.ledger.genesis_hash();
         self.recovering += 1;
         self.send_work(Work::Recover { submitted, spec: self.spec.clone(), genesis_hash }, errand, step);
     }

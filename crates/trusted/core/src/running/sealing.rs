@@ -1,8 +1,6 @@
 //! The keys that clients seal transactions for.
 
-use alloy_primitives::B256;
 use cloister_keys::SealingKeys;
-use cloister_primitives::Height;
 
 use super::Running;
 use crate::{machine::Step, message::SealingOffer};
@@ -27,11 +25,7 @@ impl Running {
             expires_in_ms: keys.until_ms.saturating_sub(step.now_ms),
             keys,
             chain_id: self.spec.chain_id(),
-            genesis_hash: self.genesis_hash(),
+            genesis_hash: self.ledger.genesis_hash(),
         }
-    }
-
-    pub(super) fn genesis_hash(&self) -> B256 {
-        self.ledger.hash_at(Height::GENESIS).unwrap_or_default()
     }
 }
