@@ -33,6 +33,7 @@ mod flat_gas;
 mod frames;
 mod genesis;
 mod guard;
+mod inquiry;
 mod inspect;
 mod overrides;
 mod precompiles;
@@ -63,7 +64,7 @@ pub use database::{BlockDatabase, BlockHashes, CallDatabase, NoBlockHashes, View
 pub use error::ExecutionError;
 pub use evm::{CloisterEvm, CloisterEvmFactory, Detail, EvmContext};
 pub use genesis::{genesis_block, genesis_delta};
-pub use guard::{AccountFact, Admission, BlockRules, FrameFacts, FrameGuard, FrameKind, Open, is_precompile};
+pub use guard::{AccountFact, Admission, BlockRules, FrameFacts, FrameGuard, FrameKind, Inquiry, Open, is_precompile};
 pub use inspect::{Observed, Replay};
 pub use overrides::{AccountOverride, BlockOverrides, StateOverrides};
 pub use precompiles::Precompiles;

@@ -71,7 +71,8 @@ fn sees<DB: Database>(asked: &mut Asked<'_, DB>, fact: fn(Address) -> AccountFac
     let account = Address::from_word((*top).into());
     match asked.host.chain.show(asked.interpreter.input.target_address(), fact(account)) {
         Admission::Admitted => Ok(true),
-        Admission::Refused => Ok(false),
+        // What an account has is nothing to ask anybody about.
+        Admission::Refused | Admission::Asks(_) => Ok(false),
         Admission::Unknown => {
             asked.host.error = Err(ContextError::Custom(UNREADABLE_RULES.to_owned()));
             Err(InstructionResult::FatalExternalError)
