@@ -35,8 +35,12 @@ pub struct Ledger {
 
 impl Ledger {
     pub fn start(target: Target) -> Self {
-        let options = NodeOptions { extra: vec!["--confidential".into()], ..NodeOptions::default() };
-        let node = Node::start(target, &options);
+        Self::with(target, vec!["--confidential".into()])
+    }
+
+    /// With these arguments, of a confidential chain.
+    pub fn with(target: Target, extra: Vec<String>) -> Self {
+        let node = Node::start(target, &NodeOptions { extra, ..NodeOptions::default() });
         let tokens = EVERYBODY.map(|who| token(&sign_in(node.address(), &signer(who), None)));
         Self { node, accounts: EVERYBODY.map(Account::new), tokens }
     }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use alloy::sol_types::SolValue as _;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
-use cloister_primitives::MULTICALL3_ADDRESS;
-use cloister_tests::node::{Target, run_cloister};
+use cloister_primitives::{MULTICALL3_ADDRESS, VISIBILITY_ADDRESS};
+use cloister_tests::node::{CHAIN_ID, Target, run_cloister};
+use cloister_tests::repository;
 use cloister_tests::sign_in::exchange;
 use cloister_tests::tools::{Workspace, compiled_contracts, test_artifact, test_artifact_path};
 use serde_json::{Value, json};
@@ -37,24 +38,32 @@ enum Way {
     Proxy,
 }
 
-fn create(ledger: &mut Ledger, way: Way, contract: &str, file: &str) -> Address {
+/// Creates a contract with the policy of a file, and has Alice set it up; the proxy does that in its constructor.
+fn create(ledger: &mut Ledger, way: Way, contract: &str, file: &str, setup: Bytes) -> Address {
     match way {
-        Way::Plain => ledger.create(code(contract), file, &interface(contract)),
+        Way::Plain => {
+            let created = ledger.create(code(contract), file, &interface(contract));
+            assert!(ledger.run(ALICE, created, setup));
+            created
+        }
         Way::Proxy => {
             let implementation = ledger.deploy(code(contract));
-            let proxy = with_arguments(&code("Proxy"), (implementation, Bytes::new()).abi_encode_params());
+            let proxy = with_arguments(&code("Proxy"), (implementation, setup).abi_encode_params());
             ledger.create(proxy, file, &interface(contract))
         }
     }
 }
 
+/// What gives all coins to an account.
+fn initialize(holder: Address, supply: u64) -> Bytes {
+    input("initialize(address,uint256)", &[holder.into_word(), number(supply)])
+}
+
 /// Allowances, balances and transfers of an ERC-20 are told those that they are about, and the auditor.
 fn erc20(way: Way, contract: &str) -> (Ledger, Address) {
     let mut ledger = Ledger::start(Target::Dev);
-    let coin = create(&mut ledger, way, contract, "erc20.json");
     let (alice, bob) = (ledger.address(ALICE), ledger.address(BOB));
-    let initialize = input("initialize(address,uint256)", &[alice.into_word(), number(1_000)]);
-    assert!(ledger.run(ALICE, coin, initialize));
+    let coin = create(&mut ledger, way, contract, "erc20.json", initialize(alice, 1_000));
     assert!(ledger.run(ALICE, coin, transfer(bob, 5)));
 
     assert_eq!(ledger.ask(BOB, coin, &balance_of(bob)), word(5));
@@ -117,7 +126,7 @@ fn an_erc20_by_itself() {
     let checked = run_cloister(&[
         "policy",
         "check",
-        path(&cloister_tests::repository().join("contracts/policies/erc20.json")),
+        path(&repository().join("contracts/policies/erc20.json")),
         "--abi",
         path(&interface("Coin")),
     ]);
@@ -197,9 +206,9 @@ fn permits(ledger: &mut Ledger, coin: Address) {
 
 fn erc721(way: Way) {
     let mut ledger = Ledger::start(Target::Dev);
-    let deeds = create(&mut ledger, way, "Deeds", "erc721.json");
     let (alice, bob, carol) = (ledger.address(ALICE), ledger.address(BOB), ledger.address(CAROL));
-    assert!(ledger.run(ALICE, deeds, input("mint(address,uint256)", &[bob.into_word(), number(7)])));
+    let mint = input("mint(address,uint256)", &[bob.into_word(), number(7)]);
+    let deeds = create(&mut ledger, way, "Deeds", "erc721.json", mint);
     assert_eq!(ledger.answered(deeds, &balance_of(bob)), [BOB, AUDITOR]);
     for asked in ["ownerOf(uint256)", "getApproved(uint256)", "tokenURI(uint256)"] {
         assert_eq!(ledger.answered(deeds, &input(asked, &[number(7)])), [AUDITOR], "{asked}");
@@ -229,9 +238,9 @@ fn an_erc721_behind_a_proxy() {
 
 fn erc1155(way: Way) {
     let mut ledger = Ledger::start(Target::Dev);
-    let parts = create(&mut ledger, way, "Parts", "erc1155.json");
     let (alice, bob, carol) = (ledger.address(ALICE), ledger.address(BOB), ledger.address(CAROL));
-    assert!(ledger.run(ALICE, parts, input("mint(address,uint256,uint256)", &[bob.into_word(), number(7), number(4)])));
+    let mint = input("mint(address,uint256,uint256)", &[bob.into_word(), number(7), number(4)]);
+    let parts = create(&mut ledger, way, "Parts", "erc1155.json", mint);
     let balance = |of: Address| input("balanceOf(address,uint256)", &[of.into_word(), number(7)]);
     assert_eq!(ledger.ask(BOB, parts, &balance(bob)), word(4));
     assert_eq!(ledger.answered(parts, &balance(bob)), [BOB, AUDITOR]);
@@ -265,14 +274,13 @@ fn an_erc1155_behind_a_proxy() {
 #[test]
 fn coins_are_swapped_through_a_router() {
     let mut ledger = Ledger::start(Target::Dev);
-    let coins = [(); 2].map(|()| create(&mut ledger, Way::Plain, "Coin", "erc20.json"));
-    let pair = ledger.deploy(with_arguments(&code("Pair"), (coins[0], coins[1]).abi_encode_params()));
-    let router = ledger.deploy(code("Router"));
     let bob = ledger.address(BOB);
-    for (coin, holder) in coins.into_iter().zip([bob, pair]) {
-        let initialize = input("initialize(address,uint256)", &[holder.into_word(), number(1_000)]);
-        assert!(ledger.run(ALICE, coin, initialize));
-    }
+    // Alice's transactions until then: a policy, a coin and its set-up, twice.
+    let pair = ledger.address(ALICE).create(6);
+    let coins =
+        [bob, pair].map(|holder| create(&mut ledger, Way::Plain, "Coin", "erc20.json", initialize(holder, 1_000)));
+    assert_eq!(ledger.deploy(with_arguments(&code("Pair"), (coins[0], coins[1]).abi_encode_params())), pair);
+    let router = ledger.deploy(code("Router"));
     assert!(ledger.run(BOB, coins[0], input("approve(address,uint256)", &[router.into_word(), number(300)])));
     let swap = input("swap(address,address,uint256)", &[pair.into_word(), coins[0].into_word(), number(300)]);
     let receipt = ledger.send(BOB, TxKind::Call(router), swap.clone());
@@ -291,9 +299,8 @@ fn coins_are_swapped_through_a_router() {
 #[test]
 fn viem_asks_in_batches() {
     let mut ledger = Ledger::start(Target::TwoProcess);
-    let coin = create(&mut ledger, Way::Plain, "Coin", "erc20.json");
     let bob = ledger.address(BOB);
-    assert!(ledger.run(ALICE, coin, input("initialize(address,uint256)", &[bob.into_word(), number(5)])));
+    let coin = create(&mut ledger, Way::Plain, "Coin", "erc20.json", initialize(bob, 5));
     let workspace = Workspace::of_suite("js");
     let program = workspace.tool("node");
     let program = program
@@ -309,4 +316,35 @@ fn viem_asks_in_batches() {
     let by_contract = json!({ "requests": ["eth_call"], "to": format!("{MULTICALL3_ADDRESS:#x}"), "said": told });
     let without = json!({ "requests": ["eth_call"], "to": null, "said": told });
     assert_eq!(said, json!([by_contract, without]));
+}
+
+#[test]
+fn a_genesis_file_need_not_list_the_contract_of_rules() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("genesis.json");
+    let example = repository().join("genesis/development.json");
+    let text = std::fs::read_to_string(example).expect("an example genesis");
+    let mut genesis: Value = serde_json::from_str(&text).expect("an example is JSON");
+    genesis["config"]["chainId"] = json!(CHAIN_ID);
+    genesis["config"]["cloister"]["confidentiality"] = json!("on");
+    genesis["config"]["cloister"]["baseFee"] = json!({ "fixed": "0x0" });
+    genesis["baseFeePerGas"] = json!("0x0");
+    let listed = genesis["alloc"].as_object_mut().expect("an allocation");
+    assert!(listed.remove(&MULTICALL3_ADDRESS.to_string()).is_some());
+    let mut write = |changed: &dyn Fn(&mut Value)| {
+        changed(&mut genesis);
+        std::fs::write(&file, genesis.to_string()).expect("a file");
+        vec!["--genesis".to_owned(), path(&file).to_owned()]
+    };
+    let mut ledger = Ledger::with(Target::TwoProcess, write(&|_| ()));
+    let bob = ledger.address(BOB);
+    let coin = create(&mut ledger, Way::Plain, "Coin", "erc20.json", initialize(bob, 5));
+    assert_eq!(ledger.answered(coin, &balance_of(bob)), [BOB, AUDITOR]);
+    assert!(ledger.ask(BOB, MULTICALL3_ADDRESS, &input("getBlockNumber()", &[])).is_some());
+    // Other rules than those that the node reads there can be none.
+    let other = write(&|genesis| {
+        genesis["alloc"][VISIBILITY_ADDRESS.to_string()] = json!({ "balance": "0x0", "code": "0x00" });
+    });
+    let refused = run_cloister(&["dev", &other[0], &other[1], "--port", "0"]).expect_err("the file contradicts itself");
+    assert!(refused.output.contains("a confidential chain has a contract of its own at this address"), "{refused:?}");
 }
