@@ -48,10 +48,9 @@ fn extcodehash<DB: Database>(asked: Asked<'_, DB>) -> InstructionExecResult {
 
 /// Zero where there is no code, which EIP-1052 says of accounts that are not there.
 fn extcodehash_of_code<DB: Database>(asked: Asked<'_, DB>) -> InstructionExecResult {
-    let Asked { host, interpreter } = asked;
-    host::extcodehash(InstructionContext { host: &mut *host, interpreter: &mut *interpreter })?;
-    let top = interpreter.stack.top().ok_or(InstructionResult::StackUnderflow)?;
-    if *top == KECCAK256_EMPTY.into() {
+    host::extcodehash(InstructionContext { host: &mut *asked.host, interpreter: &mut *asked.interpreter })?;
+    let top = asked.interpreter.stack.top().ok_or(InstructionResult::StackUnderflow)?;
+    if *top == U256::from_be_bytes(KECCAK256_EMPTY.0) {
         *top = U256::ZERO;
     }
     Ok(())
