@@ -22,12 +22,14 @@ contract Coin is ERC20, Initializable, UUPSUpgradeable {
 }
 
 /// With permits and batches.
-contract PermitCoin is ERC20Permit, Multicall, Initializable {
+contract PermitCoin is ERC20Permit, Multicall, Initializable, UUPSUpgradeable {
     constructor() ERC20("Coin", "COIN") ERC20Permit("Coin") {}
 
     function initialize(address to, uint256 supply) external initializer {
         _mint(to, supply);
     }
+
+    function _authorizeUpgrade(address) internal override {}
 }
 
 contract Deeds is ERC721, Multicall, Initializable, UUPSUpgradeable {
