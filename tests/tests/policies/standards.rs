@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use alloy::sol_types::SolValue as _;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
-use cloister_primitives::{MULTICALL3_ADDRESS, VISIBILITY_ADDRESS};
+use cloister_primitives::{DETERMINISTIC_DEPLOYER_ADDRESS, MULTICALL3_ADDRESS, VISIBILITY_ADDRESS};
 use cloister_tests::node::{CHAIN_ID, Target, run_cloister};
 use cloister_tests::repository;
 use cloister_tests::sign_in::exchange;
@@ -347,4 +347,60 @@ fn a_genesis_file_need_not_list_the_contract_of_rules() {
     });
     let refused = run_cloister(&["dev", &other[0], &other[1], "--port", "0"]).expect_err("the file contradicts itself");
     assert!(refused.output.contains("a confidential chain has a contract of its own at this address"), "{refused:?}");
+}
+
+#[test]
+fn what_a_public_deployer_creates_is_whose_the_salt_says() {
+    let mut ledger = Ledger::start(Target::Dev);
+    let (alice, bob) = (ledger.address(ALICE), ledger.address(BOB));
+    let mut salt = B256::with_last_byte(1);
+    salt[..20].copy_from_slice(alice.as_slice());
+    let initcode_hash = keccak256(code("Coin"));
+    let coin = DETERMINISTIC_DEPLOYER_ADDRESS.create2(salt, initcode_hash);
+    let deployer = DETERMINISTIC_DEPLOYER_ADDRESS.to_string();
+    let (salt_text, hash_text) = (salt.to_string(), initcode_hash.to_string());
+    let created = ["--deployer", &deployer, "--salt", &salt_text, "--initcode-hash", &hash_text];
+    ledger.apply("erc20.json", &interface("Coin"), coin, &created);
+    let deployment: Bytes = [salt.as_slice(), &code("Coin")].concat().into();
+    assert!(ledger.run(BOB, DETERMINISTIC_DEPLOYER_ADDRESS, deployment));
+    assert!(ledger.run(BOB, coin, initialize(bob, 5)));
+    assert_eq!(ledger.answered(coin, &balance_of(bob)), [BOB]);
+    // Whose address does not follow from what is said is told so before anything is sent.
+    let file = repository().join("contracts/policies/erc20.json");
+    let contract = alice.to_string();
+    let abi = interface("Coin");
+    let arguments = ["policy", "apply", path(&file), "--abi", path(&abi), "--contract", &contract];
+    let refused = run_cloister(&[&arguments[..], &created].concat()).expect_err("another address");
+    assert!(
+        refused.output.contains(&format!("creates {coin} with this salt and initcode, not {alice}")),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_file_that_is_refused_is_refused_with_line_and_reason() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("policy.json");
+    let abi = interface("Coin");
+    let check = |text: &str| {
+        std::fs::write(&file, text).expect("a file");
+        run_cloister(&["policy", "check", path(&file), "--abi", path(&abi)])
+    };
+    for (text, reason) in [
+        (
+            "{\n\"functions\": {\n\"balanceOf\": { \"query\": \"caller == holder\" } } }",
+            "line 3: functions.balanceOf.query: there is no parameter `holder`",
+        ),
+        ("{\n\"events\": {\n\n\"Sent\": \"public\" } }", "line 4: the contract's interface has no `Sent`"),
+        ("{\n\"functions\": {", "line 2: not JSON"),
+    ] {
+        let refused = check(text).expect_err(reason);
+        assert!(refused.output.contains(&format!("policy.json: {reason}")), "{refused:?}");
+    }
+    let warned = check("{ \"functions\": { \"transfer\": { \"execute\": \"deny\" } } }").expect("it is a policy");
+    assert!(warned.contains("he locks himself out"), "{warned}");
+    assert!(
+        warned.contains("nobody, the owner included, can run transfer(address,uint256) in a transaction"),
+        "{warned}"
+    );
 }
