@@ -9,7 +9,7 @@ use hyper::{
     header::{AUTHORIZATION, CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::ClientError;
@@ -71,6 +71,19 @@ impl NodeUrl {
         ClientError::NoAnswer { authority: self.authority.clone(), reason: reason.to_string() }
     }
 
+    /// Calls a JSON-RPC method, in the session of `token` if there is one.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with what the node answered, or why there is no answer.
+    pub async fn call(&self, token: Option<&str>, method: &str, params: &Value) -> Result<Value, ClientError> {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let mut answer = self.post("/", token, &body).await?;
+        match refusal(&answer) {
+            Some(refused) => Err(refused),
+            None => Ok(answer["result"].take()),
+        }
+    }
+
     /// Posts `body`; answers the JSON of a success.
     pub(crate) async fn post(&self, path: &str, token: Option<&str>, body: &Value) -> Result<Value, ClientError> {
         let exchanged = tokio::time::timeout(PATIENCE, self.exchange(path, token, body)).await;
@@ -80,15 +93,7 @@ impl NodeUrl {
         if is_success {
             return Ok(answer);
         }
-        let error = &answer["error"];
-        match (error["code"].as_i64(), error["message"].as_str()) {
-            (Some(code), Some(message)) => Err(ClientError::Refused {
-                code,
-                message: message.to_owned(),
-                reason: error["data"]["reason"].as_str().unwrap_or_default().to_owned(),
-            }),
-            _ => Err(not_a_node()),
-        }
+        Err(refusal(&answer).unwrap_or_else(not_a_node))
     }
 
     /// Calls a JSON-RPC method.
@@ -123,6 +128,16 @@ impl NodeUrl {
         driver.abort();
         Ok((is_success, bytes))
     }
+}
+
+/// What a node says went wrong, if it does.
+fn refusal(answer: &Value) -> Option<ClientError> {
+    let error = answer.get("error")?;
+    Some(ClientError::Refused {
+        code: error["code"].as_i64()?,
+        message: error["message"].as_str()?.to_owned(),
+        reason: error["data"]["reason"].as_str().unwrap_or_default().to_owned(),
+    })
 }
 
 impl core::fmt::Display for NodeUrl {

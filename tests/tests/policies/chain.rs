@@ -12,7 +12,7 @@ use cloister_execution::{
     BlockAttributes, BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, NoBlockHashes, Open,
     Parent, StateOverrides, genesis_block, genesis_delta, impersonate,
 };
-use cloister_governance::RuleTable;
+use cloister_governance::RuleCache;
 use cloister_primitives::{Block, ChainSpec, Confidentiality, DevChain, GenesisAccount, Height, VISIBILITY_ADDRESS};
 use cloister_state::{HistoryLimits, State, StateView};
 
@@ -73,6 +73,10 @@ pub const fn role(number: u8) -> [u8; 2] {
     [5, number]
 }
 
+pub const fn custom(number: u8) -> [u8; 2] {
+    [6, number]
+}
+
 pub const RECEIVE: B256 = B256::with_last_byte(1);
 pub const FALLBACK: B256 = B256::with_last_byte(2);
 
@@ -84,6 +88,7 @@ pub struct Change {
     pub events: Vec<(B256, B256)>,
     pub grants: Vec<(Address, U256)>,
     pub delegations: Vec<(Address, bool)>,
+    pub judges: Vec<(u8, Address)>,
 }
 
 impl Change {
@@ -114,13 +119,46 @@ impl Change {
         self
     }
 
-    pub fn input(&self, account: Address) -> Bytes {
-        let Self { facts, functions, events, grants, delegations } = self.clone();
-        let change = (FixedBytes::<6>::from(facts), functions, events, grants, delegations);
-        let signature = "change(address,(bytes6,(bytes32,bytes32)[],(bytes32,bytes32)[],(address,uint256)[],\
-                         (address,bool)[]))";
-        input(signature, &[]).iter().copied().chain((account, change).abi_encode_params()).collect()
+    #[allow(clippy::type_complexity)]
+    fn fields(
+        &self,
+    ) -> (
+        FixedBytes<6>,
+        Vec<(B256, B256)>,
+        Vec<(B256, B256)>,
+        Vec<(Address, U256)>,
+        Vec<(Address, bool)>,
+        Vec<(U256, Address)>,
+    ) {
+        let Self { facts, functions, events, grants, delegations, judges } = self.clone();
+        let judges = judges.into_iter().map(|(number, judge)| (U256::from(number), judge)).collect();
+        (FixedBytes::from(facts), functions, events, grants, delegations, judges)
     }
+
+    /// What is announced of it.
+    pub fn digest(&self) -> B256 {
+        keccak256((self.fields(),).abi_encode_params())
+    }
+
+    pub fn input(&self, account: Address) -> Bytes {
+        call("change(address,", (account, self.fields()).abi_encode_params())
+    }
+
+    pub fn prepare(&self, nonce: u32) -> Bytes {
+        call("prepare(uint32,", (nonce, self.fields()).abi_encode_params())
+    }
+
+    pub fn prepare_salted(&self, deployer: Address, salt: B256, initcode_hash: B256) -> Bytes {
+        let arguments = (deployer, salt, initcode_hash, self.fields()).abi_encode_params();
+        call("prepareSalted(address,bytes32,bytes32,", arguments)
+    }
+}
+
+/// Calldata of a function whose last parameter is a change.
+fn call(function: &str, arguments: Vec<u8>) -> Bytes {
+    let change =
+        "(bytes6,(bytes32,bytes32)[],(bytes32,bytes32)[],(address,uint256)[],(address,bool)[],(uint8,address)[])";
+    [&keccak256(format!("{function}{change})"))[..4], &arguments].concat().into()
 }
 
 /// A confidential chain without a node around it.
@@ -129,6 +167,8 @@ pub struct Chain {
     pub state: State,
     pub blocks: Vec<Block>,
     pub nonces: std::collections::BTreeMap<Address, u64>,
+    rules: RuleCache,
+    waited_s: u64,
 }
 
 impl Chain {
@@ -147,8 +187,8 @@ impl Chain {
         let state = State::new(HistoryLimits::default());
         let root = state.apply(Height(0), &genesis_delta(&spec)).expect("a genesis state");
         let blocks = vec![genesis_block(&spec, root)];
-        let executor = Executor::new(spec, Arc::new(Open)).with_block_rules(Arc::new(RulesInForce));
-        Self { executor, state, blocks, nonces: Default::default() }
+        let executor = Executor::new(spec, Arc::new(Open)).with_block_rules(Arc::new(RulesInForce::default()));
+        Self { executor, state, blocks, nonces: Default::default(), rules: RuleCache::default(), waited_s: 0 }
     }
 
     pub fn head(&self) -> &Block {
@@ -169,9 +209,10 @@ impl Chain {
             impersonate(TxEip1559 { chain_id, nonce, gas_limit, to, input, ..TxEip1559::default() }, *from)
         };
         let transactions: Vec<_> = transactions.iter().map(signed).collect();
+        let waited_s = std::mem::take(&mut self.waited_s);
         let head = self.head();
         let attributes = BlockAttributes {
-            timestamp: head.header.timestamp + 1,
+            timestamp: head.header.timestamp + 1 + waited_s,
             gas_limit: self.executor.spec().gas_limit(),
             ..BlockAttributes::default()
         };
@@ -183,6 +224,11 @@ impl Chain {
         let statuses = block.receipts.iter().map(|receipt| receipt.status()).collect();
         self.blocks.push(block);
         statuses
+    }
+
+    /// Lets time pass until the next block.
+    pub const fn wait_s(&mut self, seconds: u64) {
+        self.waited_s = seconds;
     }
 
     pub fn send(&mut self, from: Address, to: Address, input: Bytes) -> bool {
@@ -206,7 +252,7 @@ impl Chain {
     }
 
     pub fn access(&self, view: &StateView) -> Access {
-        let table = |view: &StateView| Arc::new(RuleTable::new(view.clone()));
+        let table = |view: &StateView| Arc::new(self.rules.table(view.clone()));
         Access::confidential().with_rules(Some(vec![table(&self.view()), table(view)]))
     }
 

@@ -1,6 +1,11 @@
 //! Contracts' own rules on a confidential chain: who is answered what, and ways around that must not be ways.
 
+mod attacks;
 mod chain;
+mod custom;
+mod node;
+mod ownership;
+mod standards;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -13,9 +18,8 @@ use chain::{
 };
 use cloister_access::{Caller, Resource};
 use cloister_primitives::{VISIBILITY_ADDRESS, VISIBILITY_CODE};
-use cloister_tests::node::run_cloister;
 use cloister_tests::repository;
-use cloister_tests::tools::{artifact, compiled_contracts, node_modules};
+use cloister_tests::tools::{artifact, node_modules};
 use serde_json::{Value, json};
 
 /// A token of Alice's, with the rules that are said of it.
@@ -79,39 +83,6 @@ fn an_unmodified_token_tells_each_holder_his_own_balance() {
     // Not on the list; and denied outside transactions.
     assert_eq!(chain.ask(ALICE, token, input("symbol()", &[])), None);
     assert_eq!(chain.ask(ALICE, token, transfer(BOB, 1)), None);
-}
-
-#[test]
-fn the_shipped_file_is_put_in_force_by_the_command_line() {
-    let mut chain = Chain::new();
-    let token = token(&mut chain);
-    let file = repository().join("contracts/policies/erc20.json");
-    let abi = compiled_contracts().join("out/Token.sol/Token.json");
-    let files = [file.to_str().expect("a path"), "--abi", abi.to_str().expect("a path")];
-    let contract = token.to_string();
-
-    let said = run_cloister(&[&["policy", "check"], &files[..]].concat()).expect("the file fits the token");
-    assert!(said.contains("balanceOf(address)\n    query    caller == account or role 0\n"), "{said}");
-
-    let arguments = [&["policy", "apply"], &files[..], &["--contract", &contract, "--nonce", "0"]].concat();
-    let applied = run_cloister(&arguments).expect("the file fits the token");
-    let transactions: Vec<Value> = serde_json::from_str(&applied).expect("a list");
-    assert_eq!(transactions.len(), 2);
-    for transaction in transactions {
-        let field = |name: &str| transaction[name].as_str().expect("text").to_owned();
-        let (to, data): (Address, Bytes) =
-            (field("to").parse().expect("an address"), field("data").parse().expect("hex"));
-        assert!(chain.send(ALICE, to, data));
-    }
-    assert!(chain.send(ALICE, token, transfer(BOB, 5)));
-    assert_eq!(chain.see_log(chain.head().header.number), [ALICE, BOB]);
-    assert_eq!(chain.ask(BOB, token, balance_of(BOB)), word(5));
-    for who in [ALICE, CAROL] {
-        assert_eq!(chain.ask(who, token, balance_of(BOB)), None);
-    }
-    // What a transfer would come to is for whoever may make one to ask.
-    assert_eq!(chain.ask(BOB, token, transfer(CAROL, 5)), word(1));
-    assert_eq!(chain.ask(CAROL, token, input("DOMAIN_SEPARATOR()", &[])), None, "not in the file");
 }
 
 #[test]
@@ -343,34 +314,6 @@ fn a_log_is_shown_if_its_blocks_rule_and_todays_allow_it() {
     assert_eq!(chain.see_log(public), [ALICE, BOB, CAROL]);
     chain.rule(token, &Change::default().event(transfer, &[]));
     assert!(chain.see_log(public).is_empty());
-}
-
-#[test]
-fn only_who_created_it_sets_rules_and_only_until_they_are_frozen() {
-    let mut chain = Chain::new();
-    let token = token(&mut chain);
-    let change = token_rules().input(token);
-    assert!(!chain.send(BOB, VISIBILITY_ADDRESS, change.clone()), "nobody has claimed it");
-    let claim = |nonce: u64| input("claim(uint32)", &[U256::from(nonce).into()]);
-    assert!(chain.send(BOB, VISIBILITY_ADDRESS, claim(0)), "what Bob creates at his nonce 0 is another");
-    assert!(!chain.send(BOB, VISIBILITY_ADDRESS, change.clone()));
-    assert!(chain.send(ALICE, VISIBILITY_ADDRESS, claim(0)));
-    assert!(!chain.send(ALICE, VISIBILITY_ADDRESS, claim(0)), "once");
-    assert!(!chain.send(BOB, VISIBILITY_ADDRESS, change.clone()));
-    assert!(chain.send(ALICE, VISIBILITY_ADDRESS, change.clone()));
-    // Rules are their owner's to read.
-    let head = input("headOf(address)", &[token.into_word()]);
-    assert!(chain.ask(ALICE, VISIBILITY_ADDRESS, head.clone()).is_some());
-    // Any nonce: an address is claimed before there is anything at it.
-    for nonce in [1, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x1_0000, 0xff_ffff, 0x100_0000, u64::from(u32::MAX)] {
-        assert!(chain.send(CAROL, VISIBILITY_ADDRESS, claim(nonce)));
-        let bound = Change::default().input(CAROL.create(nonce));
-        assert!(chain.send(CAROL, VISIBILITY_ADDRESS, bound), "{nonce}");
-    }
-    let unknown = Change::default().function(FALLBACK, &[[6, 0]], &[]);
-    assert!(!chain.send(ALICE, VISIBILITY_ADDRESS, unknown.input(token)), "a term that nobody understands");
-    assert!(chain.send(ALICE, VISIBILITY_ADDRESS, input("freeze(address)", &[token.into_word()])));
-    assert!(!chain.send(ALICE, VISIBILITY_ADDRESS, change));
 }
 
 #[test]

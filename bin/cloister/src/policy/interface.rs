@@ -25,6 +25,8 @@ pub(crate) struct Function {
     pub(crate) key: B256,
     pub(crate) mutability: Mutability,
     pub(crate) parameters: Vec<Parameter>,
+    /// Types of what it returns.
+    pub(crate) returns: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +61,7 @@ impl Interface {
                     key: B256::with_last_byte(if kind == "receive" { 1 } else { 2 }),
                     mutability: Mutability::Changes,
                     parameters: Vec::new(),
+                    returns: Vec::new(),
                 }),
                 // The first topic of an anonymous event names nothing.
                 Some("event") if entry["anonymous"] != true => interface.events.push(event(entry)?),
@@ -97,6 +100,10 @@ fn function(entry: &Value) -> Result<Function, String> {
             _ => Mutability::Changes,
         },
         parameters,
+        returns: match entry["outputs"].as_array() {
+            Some(outputs) => outputs.iter().map(canonical).collect::<Result<_, _>>()?,
+            None => Vec::new(),
+        },
     })
 }
 

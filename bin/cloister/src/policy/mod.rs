@@ -1,18 +1,29 @@
 //! Policies: files that say, by the names of a contract's interface, who may see what of it.
 
 mod change;
+mod explain;
+mod file;
 mod interface;
+mod kept;
 
-use std::collections::BTreeMap;
+use alloy_primitives::Address;
+use serde_json::Value;
 
-use serde_json::{Map, Value};
-
-pub(crate) use change::{Change, claim};
+pub(crate) use change::{Change, Creation};
+pub(crate) use explain::{explain, warnings};
+use file::{Members, Refused, Said};
 pub(crate) use interface::Interface;
-use interface::{Function, Mutability, Parameter};
+use interface::{Event, Function, Mutability, Parameter};
+pub(crate) use kept::{Kept, read_rules};
 
 /// Terms that a rule has room for.
 const MAX_TERMS: usize = 7;
+
+/// Judges that terms can number.
+const MAX_JUDGES: usize = 256;
+
+/// What a name ends with that not every contract of the kind has.
+const OPTIONAL: char = '?';
 
 /// Kind and operand of one way to be admitted, as `contracts/system/Visibility.sol` numbers them.
 pub(crate) type Term = [u8; 2];
@@ -21,6 +32,9 @@ const PUBLIC: Term = [1, 0];
 const SESSION: Term = [2, 0];
 const OWNER: Term = [4, 0];
 const NOBODY: Term = [0, 0];
+const ARGUMENT: u8 = 3;
+const ROLE: u8 = 5;
+const CUSTOM: u8 = 6;
 
 /// Both rules of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,71 +48,93 @@ pub(crate) struct FunctionRules {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
     pub(crate) functions: Vec<FunctionRules>,
-    pub(crate) events: Vec<(interface::Event, Vec<Term>)>,
+    pub(crate) events: Vec<(Event, Vec<Term>)>,
     /// Of storage, code and balance.
     pub(crate) facts: [Term; 3],
+    /// Contracts that custom terms number.
+    pub(crate) judges: Vec<Address>,
+}
+
+/// What may stand in a rule.
+struct Place<'a> {
+    parameters: &'a [Parameter],
+    /// `functions.NAME.query`.
+    what: String,
+    /// `None` where no contract is asked.
+    judges: Option<&'a mut Vec<Address>>,
 }
 
 impl Policy {
     /// Reads a policy file for a contract with this interface.
-    pub(crate) fn parse(file: &Value, interface: &Interface) -> Result<Self, String> {
-        let file = object(file, "the policy")?;
-        only(file, "the policy", &["functions", "events", "storage", "code", "balance"])?;
-        let mut named = section(file, "functions")?;
+    pub(crate) fn parse(text: &str, interface: &Interface) -> Result<Self, Refused> {
+        let file = Said::file(text)?;
+        let members = file.known_members("the policy", &["functions", "events", "storage", "code", "balance"])?;
+        let mut judges = Vec::new();
+        let mut named = section(&members, "functions")?;
         let mut functions = Vec::new();
         for function in &interface.functions {
             let rules = take(&mut named, &function.name, &function.signature)?;
-            functions.push(function_rules(function, rules)?);
+            functions.push(function_rules(function, rules, &mut judges)?);
         }
-        let mut told = section(file, "events")?;
+        let mut told = section(&members, "events")?;
         let mut events = Vec::new();
         for event in &interface.events {
             if let Some(rule) = take(&mut told, &event.name, &event.signature)? {
                 let what = format!("events.{}", event.name);
-                events.push((event.clone(), terms(rule, &event.parameters, &what)?));
+                events.push((event.clone(), terms(rule, Place { parameters: &event.parameters, what, judges: None })?));
             }
         }
-        if let Some(name) = named.keys().chain(told.keys()).next() {
-            return Err(format!(
+        let is_required = |(name, _): &(String, Said<'_>)| !name.ends_with(OPTIONAL);
+        if let Some((name, said)) = named.into_iter().chain(told).find(is_required) {
+            return Err(said.refused(format!(
                 "the contract's interface has no `{name}`, or more than one and none is named by signature"
-            ));
+            )));
         }
-        let fact = |name: &str| match file.get(name) {
-            None => Ok(NOBODY),
-            Some(Value::String(text)) => match (text.as_str(), term(text, &[], name)?) {
-                ("session", _) => Err(format!("{name}: an account's facts have no `session`")),
-                (_, term) => Ok(term),
-            },
-            Some(_) => Err(format!("{name}: expected one term")),
-        };
-        Ok(Self { functions, events, facts: [fact("storage")?, fact("code")?, fact("balance")?] })
+        let facts = [fact(&members, "storage")?, fact(&members, "code")?, fact(&members, "balance")?];
+        Ok(Self { functions, events, facts, judges })
     }
 }
 
-fn function_rules(function: &Function, rules: Option<&Value>) -> Result<FunctionRules, String> {
-    let mut query = Vec::new();
-    let mut execute = None;
-    let what = format!("functions.{}", function.name);
-    if let Some(rules) = rules {
-        let rules = object(rules, &what)?;
-        only(rules, &what, &["query", "execute", "commitOnly"])?;
-        if let Some(rule) = rules.get("query") {
-            query = terms(rule, &function.parameters, &format!("{what}.query"))?;
-        }
-        if let Some(rule) = rules.get("execute") {
-            execute = Some(terms(rule, &function.parameters, &format!("{what}.execute"))?);
-        }
-        let commit_only = match rules.get("commitOnly") {
-            None | Some(Value::Bool(false)) => false,
-            Some(Value::Bool(true)) => true,
-            Some(_) => return Err(format!("{what}.commitOnly: expected true or false")),
-        };
-        // What a transaction of anybody's may run is the default of functions that change something.
-        let execute = execute.unwrap_or_else(|| default_execute(function, &query));
-        let query = if commit_only { Vec::new() } else { query };
-        return Ok(FunctionRules { function: function.clone(), query, execute });
+/// The term of one of an account's facts.
+fn fact(members: &Members<'_>, name: &str) -> Result<Term, Refused> {
+    let Some((_, said)) = members.iter().find(|(other, _)| other == name) else { return Ok(NOBODY) };
+    let Value::String(text) = said.value() else {
+        return Err(said.refused(format!("{name}: expected one term")));
+    };
+    match term(&text, &mut Place { parameters: &[], what: name.to_owned(), judges: None }) {
+        Ok(SESSION) => Err(said.refused(format!("{name}: an account's facts have no `session`"))),
+        Ok(term) => Ok(term),
+        Err(reason) => Err(said.refused(reason)),
     }
-    Ok(FunctionRules { function: function.clone(), execute: default_execute(function, &query), query })
+}
+
+fn function_rules(
+    function: &Function,
+    rules: Option<Said<'_>>,
+    judges: &mut Vec<Address>,
+) -> Result<FunctionRules, Refused> {
+    let what = format!("functions.{}", function.name);
+    let members = match &rules {
+        Some(rules) => rules.known_members(&what, &["query", "execute", "commitOnly"])?,
+        None => Vec::new(),
+    };
+    let (mut query, mut execute, mut is_commit_only) = (Vec::new(), None, false);
+    for (name, said) in members {
+        let mut rule = |said| {
+            let what = format!("{what}.{name}");
+            terms(said, Place { parameters: &function.parameters, what, judges: Some(&mut *judges) })
+        };
+        match (name.as_str(), said.value()) {
+            ("query", _) => query = rule(said)?,
+            ("execute", _) => execute = Some(rule(said)?),
+            (_, Value::Bool(given)) => is_commit_only = given,
+            _ => return Err(said.refused(format!("{what}.commitOnly: expected true or false"))),
+        }
+    }
+    // What a transaction of anybody's may run is the default of functions that change something.
+    let execute = execute.unwrap_or_else(|| default_execute(function, &query));
+    let query = if is_commit_only { Vec::new() } else { query };
+    Ok(FunctionRules { function: function.clone(), query, execute })
 }
 
 fn default_execute(function: &Function, query: &[Term]) -> Vec<Term> {
@@ -109,30 +145,29 @@ fn default_execute(function: &Function, query: &[Term]) -> Vec<Term> {
 }
 
 /// The terms of a rule: a list, or one alone.
-fn terms(rule: &Value, parameters: &[Parameter], what: &str) -> Result<Vec<Term>, String> {
-    let texts = match rule {
-        Value::String(_) => std::slice::from_ref(rule),
-        Value::Array(texts) => texts.as_slice(),
-        _ => return Err(format!("{what}: expected a list of terms")),
-    };
+fn terms(rule: Said<'_>, mut place: Place<'_>) -> Result<Vec<Term>, Refused> {
+    let texts = rule.elements();
     if texts.len() > MAX_TERMS {
-        return Err(format!("{what}: at most {MAX_TERMS} terms"));
+        return Err(rule.refused(format!("{}: at most {MAX_TERMS} terms", place.what)));
     }
     let mut terms = Vec::new();
-    for text in texts {
-        let text = text.as_str().ok_or_else(|| format!("{what}: expected text"))?;
-        let term = term(text, parameters, what)?;
+    for said in &texts {
+        let Value::String(text) = said.value() else {
+            return Err(said.refused(format!("{}: expected a list of terms", place.what)));
+        };
+        let term = term(&text, &mut place).map_err(|reason| said.refused(reason))?;
         if term != NOBODY {
             terms.push(term);
         } else if texts.len() > 1 {
-            return Err(format!("{what}: `deny` stands alone"));
+            return Err(said.refused(format!("{}: `deny` stands alone", place.what)));
         }
     }
     Ok(terms)
 }
 
-fn term(text: &str, parameters: &[Parameter], what: &str) -> Result<Term, String> {
+fn term(text: &str, place: &mut Place<'_>) -> Result<Term, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
+    let what = &place.what;
     match words.as_slice() {
         ["public"] => Ok(PUBLIC),
         ["session"] => Ok(SESSION),
@@ -140,58 +175,50 @@ fn term(text: &str, parameters: &[Parameter], what: &str) -> Result<Term, String
         ["deny"] => Ok(NOBODY),
         ["role", number] => {
             let number = number.parse().map_err(|_| format!("{what}: `{number}` is no role from 0 to 255"))?;
-            Ok([5, number])
+            Ok([ROLE, number])
         }
         ["caller", "==", name] => {
-            let parameter = parameters.iter().find(|parameter| parameter.name == *name);
+            let parameter = place.parameters.iter().find(|parameter| parameter.name == *name);
             let parameter = parameter.ok_or_else(|| format!("{what}: there is no parameter `{name}`"))?;
             let operand = parameter.operand.ok_or_else(|| format!("{what}: `{name}` is no address within reach"))?;
-            Ok([3, operand])
+            Ok([ARGUMENT, operand])
+        }
+        ["custom", judge] => {
+            let judge = judge.parse().map_err(|_| format!("{what}: `{judge}` is no address of a contract"))?;
+            let judges = place.judges.as_mut().ok_or_else(|| format!("{what}: no contract is asked about this"))?;
+            Ok([CUSTOM, number_of(judge, judges).ok_or_else(|| format!("{what}: at most {MAX_JUDGES} judges"))?])
         }
         _ => Err(format!("{what}: `{text}` is no term")),
     }
 }
 
-fn section<'a>(file: &'a Map<String, Value>, name: &str) -> Result<BTreeMap<&'a str, &'a Value>, String> {
-    match file.get(name) {
-        None => Ok(BTreeMap::new()),
-        Some(rules) => Ok(object(rules, name)?.iter().map(|(name, rules)| (name.as_str(), rules)).collect()),
+/// What a judge is numbered; `None` where there are too many.
+fn number_of(judge: Address, judges: &mut Vec<Address>) -> Option<u8> {
+    let number = judges.iter().position(|other| *other == judge).unwrap_or_else(|| {
+        judges.push(judge);
+        judges.len() - 1
+    });
+    u8::try_from(number).ok()
+}
+
+fn section<'a>(members: &Members<'a>, name: &str) -> Result<Members<'a>, Refused> {
+    match members.iter().find(|(other, _)| other == name) {
+        None => Ok(Vec::new()),
+        Some((_, said)) => said.members(name),
     }
 }
 
 /// What is said of a function or event by its signature, or by a name that only it has.
-fn take<'a>(said: &mut BTreeMap<&'a str, &'a Value>, name: &str, signature: &str) -> Result<Option<&'a Value>, String> {
-    match (said.remove(name), said.remove(signature)) {
-        (Some(_), Some(_)) => Err(format!("`{name}` is named twice")),
-        (one, other) => Ok(one.or(other)),
+fn take<'a>(said: &mut Members<'a>, name: &str, signature: &str) -> Result<Option<Said<'a>>, Refused> {
+    let mut found = said.extract_if(.., |(given, _)| {
+        let given = given.strip_suffix(OPTIONAL).unwrap_or(given);
+        given == name || given == signature
+    });
+    let first = found.next();
+    match found.next() {
+        Some((_, again)) => Err(again.refused(format!("`{name}` is named twice"))),
+        None => Ok(first.map(|(_, said)| said)),
     }
-}
-
-fn object<'a>(value: &'a Value, what: &str) -> Result<&'a Map<String, Value>, String> {
-    value.as_object().ok_or_else(|| format!("{what}: expected an object"))
-}
-
-fn only(object: &Map<String, Value>, what: &str, known: &[&str]) -> Result<(), String> {
-    match object.keys().find(|name| !known.contains(&name.as_str())) {
-        Some(name) => Err(format!("{what}: `{name}` is not known here")),
-        None => Ok(()),
-    }
-}
-
-/// A rule as a person reads it.
-pub(crate) fn words(terms: &[Term], parameters: &[Parameter]) -> String {
-    let word = |term: &Term| match term {
-        [1, _] => "public".to_owned(),
-        [2, _] => "session".to_owned(),
-        [3, operand] => {
-            let named = parameters.iter().find(|parameter| parameter.operand == Some(*operand));
-            named.map_or_else(|| format!("caller == word {operand}"), |named| format!("caller == {}", named.name))
-        }
-        [4, _] => "owner".to_owned(),
-        [5, role] => format!("role {role}"),
-        _ => "deny".to_owned(),
-    };
-    if terms.is_empty() { "deny".to_owned() } else { terms.iter().map(word).collect::<Vec<_>>().join(" or ") }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Contracts that a development genesis has from the start.
+//! Contracts that a development genesis, or a confidential one, has from the start.
 //!
 //! System contracts come with their EIP's own address and bytecode. The other two are found at the same
 //! address on nearly every chain, and tools expect them there; both are public deployments whose code
@@ -33,11 +33,11 @@ pub static MULTICALL3_CODE: Bytes = Bytes::from_static(&MULTICALL3);
 /// Address of `Visibility`, which says who may see what of each contract on a confidential chain.
 pub const VISIBILITY_ADDRESS: Address = address!("0x00000000000000000000000000000000000c1001");
 
-const VISIBILITY_LENGTH: usize = 4373;
+const VISIBILITY_LENGTH: usize = 8368;
 
 static VISIBILITY: [u8; VISIBILITY_LENGTH] = match hex::const_decode_to_array(include_bytes!("visibility.hex")) {
     Ok(code) => code,
-    Err(_) => panic!("visibility.hex is not 4,373 bytes of hex"),
+    Err(_) => panic!("visibility.hex is not 8,368 bytes of hex"),
 };
 
 /// Runtime code of `contracts/system/Visibility.sol`.
@@ -67,10 +67,10 @@ pub fn development_contracts() -> [(Address, GenesisAccount); 2] {
     ]
 }
 
-/// Contracts that a confidential chain reads its rules from.
+/// Contracts that every confidential chain has: the one that it reads its rules from, and the one that batches queries.
 #[must_use]
-pub fn confidential_contracts() -> [(Address, GenesisAccount); 1] {
-    [(VISIBILITY_ADDRESS, contract(&VISIBILITY_CODE))]
+pub fn confidential_contracts() -> [(Address, GenesisAccount); 2] {
+    [(VISIBILITY_ADDRESS, contract(&VISIBILITY_CODE)), (MULTICALL3_ADDRESS, contract(&MULTICALL3_CODE))]
 }
 
 fn contract(code: &Bytes) -> GenesisAccount {

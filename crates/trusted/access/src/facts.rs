@@ -56,9 +56,7 @@ fn fact(
         let term = term(&policy);
         let admitted = match (term, caller) {
             (Some(Term::Public), _) => true,
-            (_, Caller::Session(accounts)) => {
-                any(accounts, |viewer| admits_account(table, &policy, account, term, viewer))?
-            }
+            (_, Caller::Session(accounts)) => any(accounts, |viewer| admits_account(table, &policy, term, viewer))?,
             (_, Caller::Anonymous | Caller::Development) => false,
         };
         if !admitted {
@@ -94,13 +92,16 @@ impl LogFacts<'_> {
     ) -> Result<Option<Visibility>, StateError> {
         // Without a first topic there is no event to have a rule.
         let Some(topic0) = self.topics.first() else { return Ok(None) };
-        let rules = today.event(self.address, *topic0, height)?;
+        let policy = today.policy(self.address)?;
+        // Rules of events hold as soon as they are set, whatever else has any.
+        let rules_of = policy.map_or(self.address, |policy| policy.rules_of);
+        let rules = today.event(rules_of, *topic0, height)?;
         if rules.then.is_none() && rules.now.is_none() {
             return Ok(None);
         }
         for rule in [rules.then, rules.now] {
             let admitted = match rule {
-                Some(rule) => self.admits(today, &rule, caller)?,
+                Some(rule) => self.admits(today, policy, &rule, caller)?,
                 None => concerning(caller, resource).is_visible(),
             };
             if !admitted {
@@ -110,21 +111,24 @@ impl LogFacts<'_> {
         Ok(Some(Visibility::Full))
     }
 
-    fn admits(&self, table: &RuleTable, rule: &Rule, caller: &Caller) -> Result<bool, StateError> {
-        let accounts: &[Address] = match caller {
-            Caller::Session(accounts) => accounts,
-            Caller::Anonymous | Caller::Development => &[],
-        };
+    fn admits(
+        &self,
+        table: &RuleTable,
+        policy: Option<Policy>,
+        rule: &Rule,
+        caller: &Caller,
+    ) -> Result<bool, StateError> {
+        let accounts = caller.accounts();
+        let rules_of = policy.map_or(self.address, |policy| policy.rules_of);
         for term in rule.terms() {
             let admitted = match term {
                 Term::Public => true,
                 Term::Session => !accounts.is_empty(),
                 Term::Argument(operand) => accounts.iter().any(|account| self.names(operand, *account)),
-                Term::Owner => {
-                    let owner = table.policy(self.address)?.map(|policy| policy.owner);
-                    owner.is_some_and(|owner| accounts.contains(&owner))
-                }
-                Term::Role(role) => any(accounts, |member| table.has_role(self.address, member, role))?,
+                Term::Owner => policy.is_some_and(|policy| accounts.contains(&policy.owner)),
+                Term::Role(role) => any(accounts, |member| table.has_role(rules_of, member, role))?,
+                // No contract is asked about logs.
+                Term::Custom(_) => false,
             };
             if admitted {
                 return Ok(true);

@@ -13,8 +13,10 @@
 //!
 //! **Not here.** Signing in, and policies' storage.
 
+mod batch;
 mod facts;
 mod ruled;
+mod ruling;
 
 use std::sync::Arc;
 
@@ -89,6 +91,8 @@ pub enum Resource<'a> {
     Code(Address),
     /// One storage slot of a contract.
     Storage(Address),
+    /// A slot that says where a proxy finds its code, and who may change that (EIP-1967).
+    ProxySlot(Address),
     /// A Merkle proof, whose sibling hashes say something about every account.
     Proof(Address),
     /// The outcome of executing a call without a transaction.
@@ -273,14 +277,17 @@ const fn protection_of(resource: Resource<'_>) -> Protection {
 fn concerning(caller: &Caller, resource: Resource<'_>) -> Visibility {
     let if_controlled = |account| if caller.controls(account) { Visibility::Full } else { Visibility::Absent };
     match resource {
-        Resource::Header => Visibility::Full,
+        // Declassified: tools that verify and upgrade contracts tell proxies by these slots.
+        Resource::Header | Resource::ProxySlot(_) => Visibility::Full,
         Resource::Transaction(facts) | Resource::Receipt(facts) => participation(caller, facts),
         Resource::Log { topics, .. } => {
             let concerned = topics.iter().skip(1).filter_map(address_of).any(|account| caller.controls(account));
             if concerned { Visibility::Full } else { Visibility::Absent }
         }
         Resource::Account(account) | Resource::Code(account) => if_controlled(account),
-        // Contracts' rules decide about each of its frames, the first one included.
+        // Contracts' rules decide about each of its frames, the first one included. Nobody in particular may ask what
+        // everybody may, but not have code of his own run.
+        Resource::Call { from, to } if from.is_zero() && to.is_some() => Visibility::Full,
         Resource::Call { from, .. } => if_controlled(from),
         Resource::Pool { sender } => if_controlled(sender),
         // What runs on the way to a result, and what a proof's neighbours hash to, concerns others too.
@@ -390,13 +397,18 @@ mod tests {
                 assert_eq!(access.view(other, resource), Visibility::Absent);
             }
         }
+        // Rules say what nobody in particular may ask of a contract; code of his own he has none run.
+        let nobody = |to| access.view(&Caller::Anonymous, Resource::Call { from: Address::ZERO, to });
+        assert_eq!([nobody(Some(BOB)), nobody(None)], [Visibility::Full, Visibility::Absent]);
         let facts = TransactionFacts { sender: ALICE, recipient: None };
         for resource in
             [Resource::Storage(ALICE), Resource::Proof(ALICE), Resource::Trace(facts), Resource::Development]
         {
             assert_eq!(access.view(&alice, resource), Visibility::Absent);
         }
-        assert_eq!(access.view(&Caller::Anonymous, Resource::Header), Visibility::Full);
+        for resource in [Resource::Header, Resource::ProxySlot(BOB)] {
+            assert_eq!(access.view(&Caller::Anonymous, resource), Visibility::Full);
+        }
     }
 
     #[test]

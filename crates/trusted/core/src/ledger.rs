@@ -10,7 +10,7 @@ use std::{
 
 use alloy_primitives::{Address, B256};
 use cloister_access::{Access, Caller};
-use cloister_governance::RuleTable;
+use cloister_governance::RuleCache;
 use cloister_keys::{LedgerKeys, SessionKey};
 use cloister_primitives::{Block, ChainSpec, Height, Receipt};
 use cloister_state::{State, StateView};
@@ -140,6 +140,7 @@ pub struct Ledger {
     pub(crate) spec: Arc<ChainSpec>,
     pub(crate) state: State,
     pub(crate) access: Access,
+    rules: RuleCache,
     limits: ResidentLimits,
 }
 
@@ -151,7 +152,13 @@ impl Ledger {
         access: Access,
         limits: ResidentLimits,
     ) -> Self {
-        Self { inner: Arc::default(), log_sections: Arc::default(), keys, spec, state, access, limits }
+        let rules = RuleCache::default();
+        Self { inner: Arc::default(), log_sections: Arc::default(), keys, spec, state, access, rules, limits }
+    }
+
+    /// What is known of contracts' rules, by whoever reads them.
+    pub(crate) const fn rules(&self) -> &RuleCache {
+        &self.rules
     }
 
     /// What `caller` may read, and nothing else.
@@ -165,7 +172,7 @@ impl Ledger {
         if !self.access.is_confidential() {
             return self.access.clone();
         }
-        let table = |view| Arc::new(RuleTable::new(view));
+        let table = |view| Arc::new(self.rules.table(view));
         let today = self.state.view(self.head()).ok();
         let tables = today.map(|today| std::iter::once(today).chain(asked.cloned()).map(table).collect());
         self.access.clone().with_rules(tables)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawals;
-use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256, uint};
 use cloister_access::{Access, Caller, Resource, TransactionFacts, Visibility};
 use cloister_execution::FrameGuard;
 use cloister_primitives::{Block, Commitments, Height, Protection, Receipt, RecoveredTransaction};
@@ -38,6 +38,13 @@ impl StoredBlock {
 
 /// How far apart the log numbers of two transactions in a block are on a confidential chain.
 const LOG_NUMBERS_PER_TRANSACTION: u64 = 1 << 16;
+
+/// Slots of implementation, beacon and admin (EIP-1967).
+const PROXY_SLOTS: [U256; 3] = [
+    uint!(0x360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc_U256),
+    uint!(0xa3f0ad74e5423aebfd80d3ef4346578335a9a72aeaee59ff6cb3582b35133d50_U256),
+    uint!(0xb53127684a568b3173ae13b9f8a6016e243e63b6e8ee1178d6a717850b5d6103_U256),
+];
 
 /// What one caller may read.
 #[derive(Clone, Copy, Debug)]
@@ -487,7 +494,9 @@ impl SeenState {
     /// # Errors
     /// [`StateError::HistoryUnavailable`] once the height has left the history.
     pub fn storage(&self, address: Address, slot: U256) -> Result<Option<U256>, StateError> {
-        if !self.sees(Resource::Storage(address)) {
+        let resource =
+            if PROXY_SLOTS.contains(&slot) { Resource::ProxySlot(address) } else { Resource::Storage(address) };
+        if !self.sees(resource) {
             return Ok(None);
         }
         self.view.storage(address, slot).map(Some)

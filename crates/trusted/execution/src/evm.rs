@@ -98,6 +98,10 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
         self
     }
 
+    pub(crate) fn inner_mut(&mut self) -> &mut Inner<DB, I> {
+        &mut self.inner
+    }
+
     pub(crate) fn context_mut(&mut self) -> &mut EvmContext<DB> {
         &mut self.inner.ctx
     }
@@ -117,22 +121,21 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
         self.inner.precompiles.set_moves(moves);
     }
 
-    fn admission(&self, init: &FrameInit) -> Admission {
+    pub(crate) fn admission(&self, init: &FrameInit) -> Admission {
         let context = &self.inner.ctx;
-        let origin = context.tx.caller;
         match &init.frame_input {
             FrameInput::Call(inputs) => {
                 let input = inputs.input.as_bytes(context);
-                context.chain.admit(&call_facts(inputs, origin, init.depth, &input))
+                context.chain.admit(&call_facts(inputs, &context.tx, init.depth, &input))
             }
-            FrameInput::Create(inputs) => context.chain.admit(&create_facts(inputs, origin, init.depth)),
+            FrameInput::Create(inputs) => context.chain.admit(&create_facts(inputs, &context.tx, init.depth)),
             // revm never starts an empty frame.
             FrameInput::Empty => Admission::Refused,
         }
     }
 
     /// The outcome of a frame that never ran: a revert with empty data and all gas unspent.
-    fn refuse(&mut self, init: FrameInit) -> Result<FrameResult, ContextDbError<EvmContext<DB>>> {
+    pub(crate) fn refuse(&mut self, init: FrameInit) -> Result<FrameResult, ContextDbError<EvmContext<DB>>> {
         let reverted = |gas_limit, reservoir| InterpreterResult {
             result: InstructionResult::Revert,
             output: Bytes::new(),
@@ -161,7 +164,7 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
 /// Why an execution failed that nobody could tell whether to allow.
 pub(crate) const UNREADABLE_RULES: &str = "the rules of a contract could not be read";
 
-fn call_facts<'a>(inputs: &CallInputs, origin: Address, depth: usize, input: &'a [u8]) -> FrameFacts<'a> {
+fn call_facts<'a>(inputs: &CallInputs, tx: &'a TxEnv, depth: usize, input: &'a [u8]) -> FrameFacts<'a> {
     FrameFacts {
         kind: match inputs.scheme {
             CallScheme::Call => FrameKind::Call,
@@ -171,7 +174,9 @@ fn call_facts<'a>(inputs: &CallInputs, origin: Address, depth: usize, input: &'a
         },
         depth,
         caller: inputs.caller,
-        origin,
+        origin: tx.caller,
+        recipient: tx.kind.to().copied(),
+        transaction_input: &tx.data,
         storage_address: Some(inputs.target_address),
         code_address: Some(inputs.bytecode_address),
         value: inputs.value.get(),
@@ -180,7 +185,7 @@ fn call_facts<'a>(inputs: &CallInputs, origin: Address, depth: usize, input: &'a
     }
 }
 
-fn create_facts(inputs: &CreateInputs, origin: Address, depth: usize) -> FrameFacts<'_> {
+fn create_facts<'a>(inputs: &'a CreateInputs, tx: &'a TxEnv, depth: usize) -> FrameFacts<'a> {
     FrameFacts {
         kind: match inputs.scheme() {
             CreateScheme::Create2 { .. } => FrameKind::Create2,
@@ -188,7 +193,9 @@ fn create_facts(inputs: &CreateInputs, origin: Address, depth: usize) -> FrameFa
         },
         depth,
         caller: inputs.caller(),
-        origin,
+        origin: tx.caller,
+        recipient: tx.kind.to().copied(),
+        transaction_input: &tx.data,
         storage_address: None,
         code_address: None,
         value: inputs.value(),
@@ -215,12 +222,16 @@ impl<DB: Database, I> EvmTr for CloisterEvm<DB, I> {
 
     fn frame_init(
         &mut self,
-        init: FrameInit,
+        mut init: FrameInit,
     ) -> Result<FrameInitResult<'_, Self::Frame>, ContextDbError<Self::Context>> {
-        match self.admission(&init) {
-            Admission::Admitted => {}
-            Admission::Refused => return self.refuse(init).map(ItemOrResult::Result),
+        let admitted = match self.admission(&init) {
+            Admission::Admitted => true,
+            Admission::Refused => false,
+            Admission::Asks(inquiry) => self.inquire(&inquiry, &mut init)?,
             Admission::Unknown => return Err(ContextError::Custom(UNREADABLE_RULES.to_owned())),
+        };
+        if !admitted {
+            return self.refuse(init).map(ItemOrResult::Result);
         }
         match self.collision(&init)? {
             Some(outcome) => Ok(ItemOrResult::Result(outcome)),

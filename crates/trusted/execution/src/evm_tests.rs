@@ -172,6 +172,8 @@ fn the_open_guard_admits() {
         depth: 0,
         caller: CALLER,
         origin: CALLER,
+        recipient: None,
+        transaction_input: &[],
         storage_address: None,
         code_address: None,
         value: U256::ZERO,

@@ -42,14 +42,37 @@ pub enum AccountFact {
 }
 
 /// What a guard decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// The frame runs.
     Admitted,
     /// The frame reverts before it starts.
     Refused,
+    /// Contracts are to be asked whether the frame runs.
+    Asks(Inquiry),
     /// The rules could not be read: the whole execution fails.
     Unknown,
+}
+
+/// Contracts to be asked about a frame. Each of the lists must admit it, which any of the contracts in it can.
+///
+/// Each is asked `canSee(address viewer, bytes4 selector, bytes args)` in a static call by the account whose storage the
+/// frame works on. What it calls is asked about in its own name, and refused where contracts would have to be asked about
+/// that. The frame pays [`Self::GAS_OF_EACH`] for each of them out of the
+/// gas that it was forwarded, whatever they say and use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inquiry(pub Vec<Vec<Address>>);
+
+impl Inquiry {
+    /// Gas that each contract that is asked may use, and that is paid for it.
+    pub const GAS_OF_EACH: u64 = 100_000;
+
+    /// Gas that is paid for all.
+    #[must_use]
+    pub fn gas(&self) -> u64 {
+        let count: usize = self.0.iter().map(Vec::len).sum();
+        (count as u64).saturating_mul(Self::GAS_OF_EACH)
+    }
 }
 
 /// How a frame came to be.
@@ -88,6 +111,10 @@ pub struct FrameFacts<'a> {
     pub caller: Address,
     /// `tx.origin`: who signed the transaction, or is said to make the call.
     pub origin: Address,
+    /// Whom the transaction or call names as recipient; `None` where it creates a contract.
+    pub recipient: Option<Address>,
+    /// The calldata of the transaction or call, or its initcode.
+    pub transaction_input: &'a [u8],
     /// Whose storage the frame works on; `None` for a creation, whose address is not known yet.
     pub storage_address: Option<Address>,
     /// Whose code the frame runs; differs from `storage_address` in DELEGATECALL and CALLCODE.

@@ -1,9 +1,10 @@
 //! What an account has, told only to code that may see it.
 //!
-//! To other code an account has no balance and no code. What the instruction costs is as ever.
+//! To other code an account has no balance and no code. What the instruction costs is as ever. Whether an account without
+//! code was ever used, its hash does not tell either. What a transaction creates, the transaction sees.
 
 use alloy_evm::Database;
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, KECCAK256_EMPTY, U256};
 use revm::bytecode::opcode::{BALANCE, EXTCODECOPY, EXTCODEHASH, EXTCODESIZE};
 use revm::context::ContextError;
 use revm::handler::instructions::EthInstructions;
@@ -11,6 +12,7 @@ use revm::interpreter::instructions::host;
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_types::InputsTr;
 use revm::interpreter::{Instruction, InstructionContext, InstructionExecResult, InstructionResult};
+use revm::state::Account;
 
 use crate::evm::{EvmContext, UNREADABLE_RULES};
 use crate::guard::{AccountFact, Admission};
@@ -41,7 +43,17 @@ fn extcodesize<DB: Database>(asked: Asked<'_, DB>) -> InstructionExecResult {
 }
 
 fn extcodehash<DB: Database>(asked: Asked<'_, DB>) -> InstructionExecResult {
-    word(asked, AccountFact::Code, host::extcodehash)
+    word(asked, AccountFact::Code, extcodehash_of_code)
+}
+
+/// Zero where there is no code, which EIP-1052 says of accounts that are not there.
+fn extcodehash_of_code<DB: Database>(asked: Asked<'_, DB>) -> InstructionExecResult {
+    host::extcodehash(InstructionContext { host: &mut *asked.host, interpreter: &mut *asked.interpreter })?;
+    let top = asked.interpreter.stack.top().ok_or(InstructionResult::StackUnderflow)?;
+    if *top == U256::from_be_bytes(KECCAK256_EMPTY.0) {
+        *top = U256::ZERO;
+    }
+    Ok(())
 }
 
 /// Answers in one word: zero where nothing is shown.
@@ -69,9 +81,15 @@ fn extcodecopy<DB: Database>(mut asked: Asked<'_, DB>) -> InstructionExecResult 
 fn sees<DB: Database>(asked: &mut Asked<'_, DB>, fact: fn(Address) -> AccountFact) -> Result<bool, InstructionResult> {
     let top = asked.interpreter.stack.data().last().ok_or(InstructionResult::StackUnderflow)?;
     let account = Address::from_word((*top).into());
-    match asked.host.chain.show(asked.interpreter.input.target_address(), fact(account)) {
+    let fact = fact(account);
+    let known = asked.host.journaled_state.state.get(&account);
+    if matches!(fact, AccountFact::Code(_)) && known.is_some_and(Account::is_created_locally) {
+        return Ok(true);
+    }
+    match asked.host.chain.show(asked.interpreter.input.target_address(), fact) {
         Admission::Admitted => Ok(true),
-        Admission::Refused => Ok(false),
+        // What an account has is nothing to ask anybody about.
+        Admission::Refused | Admission::Asks(_) => Ok(false),
         Admission::Unknown => {
             asked.host.error = Err(ContextError::Custom(UNREADABLE_RULES.to_owned()));
             Err(InstructionResult::FatalExternalError)

@@ -15,7 +15,14 @@ pub(crate) enum Mapping {
     Roles = 3,
     /// Account and proxy to whether it may delegate to the account's code.
     Delegations = 4,
+    /// Account and number to judge.
+    Judges = 5,
+    /// Adopted account to whose rules it has.
+    Templates = 6,
 }
+
+/// The slot of what stands for all rules.
+pub(crate) const REVISION: B256 = B256::with_last_byte(7);
 
 /// The slot of a mapping's value.
 pub(crate) fn value(mapping: Mapping, account: Address) -> B256 {

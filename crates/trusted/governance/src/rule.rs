@@ -20,6 +20,8 @@ pub enum Term {
     Owner,
     /// Members with this role.
     Role(u8),
+    /// Whom the judge of this number admits.
+    Custom(u8),
 }
 
 /// Where an account stands.
@@ -48,6 +50,7 @@ impl Term {
             3 => Some(Self::Argument(Operand::from_byte(operand))),
             4 => Some(Self::Owner),
             5 => Some(Self::Role(operand)),
+            6 => Some(Self::Custom(operand)),
             _ => None,
         }
     }
@@ -154,7 +157,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_admits_nobody() {
-        for kind in [0, 6, 0x7f, 0xff] {
+        for kind in [0, 7, 0x7f, 0xff] {
             assert_eq!(Term::from_bytes([kind, 1]), None);
         }
         let rule = FunctionRule::from_word(B256::with_last_byte(0));

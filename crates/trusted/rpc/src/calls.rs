@@ -166,9 +166,11 @@ impl Execution {
         let from = self.request.from.unwrap_or_default();
         let view = self.state.call_view(from, self.request.to).ok_or_else(self.refusal)?;
         let guard = self.state.guard();
-        if !is_admitted(&*guard, &self.request) {
-            return Err((self.refusal)());
-        }
+        let is_asked = match admission(&*guard, &self.request) {
+            Admission::Admitted => false,
+            Admission::Asks(_) => true,
+            Admission::Refused | Admission::Unknown => return Err((self.refusal)()),
+        };
         let hashes = |height| self.block_hash(height);
         let env = CallEnv {
             header: self.block.header(),
@@ -178,7 +180,11 @@ impl Execution {
             guard: &guard,
             gas_cap: self.gas_cap,
         };
-        work(&self.executor, view, &env, &self.request).map_err(|error| self.error(&error))
+        work(&self.executor, view, &env, &self.request).map_err(|error| match &error {
+            // What a contract said no to ends like this, and what ends like this without has nothing to tell either.
+            ExecutionError::Reverted { output } if is_asked && output.is_empty() => (self.refusal)(),
+            error => self.error(error),
+        })
     }
 
     /// As geth says it. On a development network a call that stopped or found no gas limit also says that it
@@ -204,21 +210,23 @@ pub(crate) fn block_hash(ledger: &Ledger, caller: &Caller, height: u64) -> Optio
 }
 
 /// Whether a call's first frame may run: who may not make the call is told so, instead of that it reverted.
-fn is_admitted(guard: &dyn FrameGuard, request: &CallRequest) -> bool {
-    let Some(to) = request.to else { return true };
+fn admission(guard: &dyn FrameGuard, request: &CallRequest) -> Admission {
+    let Some(to) = request.to else { return Admission::Admitted };
     let from = request.from.unwrap_or_default();
     let frame = FrameFacts {
         kind: FrameKind::Call,
         depth: 0,
         caller: from,
         origin: from,
+        recipient: Some(to),
+        transaction_input: &request.input,
         storage_address: Some(to),
         code_address: Some(to),
         value: request.value.unwrap_or_default(),
         is_static: false,
         input: &request.input,
     };
-    guard.admit(&frame) == Admission::Admitted
+    guard.admit(&frame)
 }
 
 /// A call that policy refuses looks like a revert with the custom error `NotAuthorized()`.
