@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
+use cloister_access::RulesInForce;
 use cloister_execution::{
     BlockAttributes, Built, Executor, HeadFacts, NoBlockHashes, Open, Origin, Parent, SenderFacts, ValidTx,
     genesis_block, genesis_delta, recover, validate,
 };
-use cloister_primitives::{Block, ChainSpec, DevChain, GenesisAccount, Height};
+use cloister_primitives::{Block, ChainSpec, DevChain, GenesisAccount, Height, VISIBILITY_ADDRESS};
 use cloister_state::{HistoryLimits, State, StateView};
 use eyre::{Result, ensure, eyre};
 
@@ -35,8 +36,22 @@ impl Chain {
     /// # Errors
     /// When the genesis is refused.
     pub fn new(floor: &mut Floor, senders: u64, slots: u64) -> Result<Self> {
+        Self::with(floor, senders, slots, BTreeMap::new())
+    }
+
+    /// The same chain, on which rules of the token are asked before every frame. They let everybody transfer.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn ruled(floor: &mut Floor, senders: u64, slots: u64) -> Result<Self> {
+        let rules = token::rules(floor.token);
+        let mut chain = Self::with(floor, senders, slots, BTreeMap::from([(VISIBILITY_ADDRESS, rules)]))?;
+        chain.executor = chain.executor.with_block_rules(Arc::new(RulesInForce::default()));
+        Ok(chain)
+    }
+
+    fn with(floor: &mut Floor, senders: u64, slots: u64, mut alloc: BTreeMap<Address, GenesisAccount>) -> Result<Self> {
         let mut storage = BTreeMap::new();
-        let mut alloc = BTreeMap::new();
         for index in 0..slots {
             let slot = token::balance_slot(token::filled_holder(index));
             storage.insert(slot, U256::from(1));
@@ -122,6 +137,9 @@ mod tests {
         let chain = Chain::new(&mut floor, 4, 10).unwrap();
         let view = chain.view().unwrap();
         let built = chain.build(&view, chain.admit(&raw).unwrap()).unwrap();
+        let ruled = Chain::ruled(&mut Floor::new(4, 10).unwrap(), 4, 10).unwrap();
+        let with_rules = ruled.build(&ruled.view().unwrap(), ruled.admit(&raw).unwrap()).unwrap();
+        assert!(built.receipts == with_rules.receipts, "rules that let everybody transfer change nothing");
         let (_, receipts) = floor.measure(&raw).unwrap();
         assert_eq!(built.receipts.len(), 9);
         for (ours, floor) in built.receipts.iter().zip(&receipts) {

@@ -1,6 +1,7 @@
 //! The measured ERC-20 contract (`contracts/BenchToken.sol`) and its calldata.
 
-use alloy_primitives::{Address, Bytes, U256, hex, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
+use cloister_primitives::{GenesisAccount, VISIBILITY_CODE};
 
 /// Creation bytecode of `BenchToken` without constructor arguments, as hex.
 const CREATION_HEX: &str = include_str!("../contracts/BenchToken.hex");
@@ -49,6 +50,20 @@ fn word(address: Address) -> U256 {
 #[must_use]
 pub fn transfer(to: Address, value: u64) -> Bytes {
     encode("transfer(address,uint256)", &[word(to), U256::from(value)])
+}
+
+/// What `Visibility` holds where everybody may run the token's `transfer` and nobody anything else.
+#[must_use]
+pub fn rules(token: Address) -> GenesisAccount {
+    let mapping = |slot: u64| keccak256([token.into_word().0, U256::from(slot).to_be_bytes()].concat());
+    let selector = B256::right_padding_from(&keccak256("transfer(address,uint256)")[..4]);
+    let function = keccak256([selector, mapping(1)].concat());
+    let mut rule = B256::ZERO;
+    // `public` is the first term of the rule for transactions; the function is on the list.
+    (rule[14], rule[28]) = (1, 1);
+    let has_rules = U256::ONE << 248;
+    let storage = [(mapping(0).into(), has_rules), (function.into(), rule.into())].into();
+    GenesisAccount { nonce: 1, code: VISIBILITY_CODE.clone(), storage, ..GenesisAccount::default() }
 }
 
 /// Calldata of `balanceOf(account)` (EIP-20).

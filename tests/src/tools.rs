@@ -322,11 +322,14 @@ pub fn link(target: &Path, at: &Path) {
 /// If it does not compile.
 #[must_use]
 pub fn compiled_contracts() -> PathBuf {
-    let source = repository().join("contracts");
+    compiled("contracts", &repository().join("contracts"))
+}
+
+fn compiled(name: &str, source: &Path) -> PathBuf {
     let lock = repository().join("tests/tools/package-lock.json");
-    let sources = [source.clone(), lock, repository().join("scripts/solc-wrapper")];
-    built_once("contracts", &sources, |building| {
-        copy_folder(&source, building);
+    let sources = [source.to_owned(), lock, repository().join("scripts/solc-wrapper")];
+    built_once(name, &sources, |building| {
+        copy_folder(source, building);
         link(&node_modules(), &building.join("node_modules"));
         with_solc(Tool::new(native("forge"), building)).succeed(["build"]);
         fs::remove_file(building.join("node_modules")).expect("the link made above");
@@ -375,8 +378,29 @@ pub struct Artifact {
 /// If there is none of that name.
 #[must_use]
 pub fn artifact(contract: &str) -> Artifact {
-    let path = compiled_contracts().join(format!("out/{contract}.sol/{contract}.json"));
-    let text = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    read_artifact(&compiled_contracts().join(format!("out/{contract}.sol/{contract}.json")))
+}
+
+/// Where the artifact of a contract in `tests/contracts` is.
+///
+/// # Panics
+/// If they do not compile.
+#[must_use]
+pub fn test_artifact_path(file: &str, contract: &str) -> PathBuf {
+    compiled("test-contracts", &repository().join("tests/contracts")).join(format!("out/{file}.sol/{contract}.json"))
+}
+
+/// Foundry's artifact of a contract in `tests/contracts`.
+///
+/// # Panics
+/// If there is none of that name.
+#[must_use]
+pub fn test_artifact(file: &str, contract: &str) -> Artifact {
+    read_artifact(&test_artifact_path(file, contract))
+}
+
+fn read_artifact(path: &Path) -> Artifact {
+    let text = fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let json: Value = serde_json::from_slice(&text).expect("an artifact is JSON");
     let bytecode = json["bytecode"]["object"].as_str().expect("an artifact has creation code");
     Artifact {

@@ -17,6 +17,7 @@ mod failure;
 mod folder;
 mod genesis_json;
 mod output;
+mod policy;
 mod running;
 
 use std::process::ExitCode;

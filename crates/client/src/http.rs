@@ -9,7 +9,7 @@ use hyper::{
     header::{AUTHORIZATION, CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::ClientError;
@@ -56,6 +56,11 @@ impl NodeUrl {
         &self.authority
     }
 
+    /// What is connected to.
+    pub(crate) fn socket(&self) -> (&str, u16) {
+        (&self.host, self.port)
+    }
+
     /// The URL with a token in its path, for tools that cannot send headers.
     #[must_use]
     pub fn with_token(&self, token: &str) -> String {
@@ -64,6 +69,19 @@ impl NodeUrl {
 
     fn no_answer(&self, reason: impl ToString) -> ClientError {
         ClientError::NoAnswer { authority: self.authority.clone(), reason: reason.to_string() }
+    }
+
+    /// Calls a JSON-RPC method, in the session of `token` if there is one.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with what the node answered, or why there is no answer.
+    pub async fn call(&self, token: Option<&str>, method: &str, params: &Value) -> Result<Value, ClientError> {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let mut answer = self.post("/", token, &body).await?;
+        match refusal(&answer) {
+            Some(refused) => Err(refused),
+            None => Ok(answer["result"].take()),
+        }
     }
 
     /// Posts `body`; answers the JSON of a success.
@@ -75,20 +93,22 @@ impl NodeUrl {
         if is_success {
             return Ok(answer);
         }
+        Err(refusal(&answer).unwrap_or_else(not_a_node))
+    }
+
+    /// Calls a JSON-RPC method.
+    pub(crate) async fn call(&self, method: &str, params: &[Value]) -> Result<Value, ClientError> {
+        let body = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let mut answer = self.post("/", None, &body).await?;
         let error = &answer["error"];
-        match (error["code"].as_i64(), error["message"].as_str()) {
-            (Some(code), Some(message)) => Err(ClientError::Refused {
-                code,
-                message: message.to_owned(),
-                reason: error["data"]["reason"].as_str().unwrap_or_default().to_owned(),
-            }),
-            _ => Err(not_a_node()),
+        if let (Some(code), Some(message)) = (error["code"].as_i64(), error["message"].as_str()) {
+            return Err(ClientError::Answered { code, message: message.to_owned() });
         }
+        Ok(answer["result"].take())
     }
 
     async fn exchange(&self, path: &str, token: Option<&str>, body: &Value) -> Result<(bool, Bytes), ClientError> {
-        let stream =
-            TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| self.no_answer(error))?;
+        let stream = TcpStream::connect(self.socket()).await.map_err(|error| self.no_answer(error))?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.no_answer(error))?;
         let driver = tokio::spawn(connection);
@@ -108,6 +128,16 @@ impl NodeUrl {
         driver.abort();
         Ok((is_success, bytes))
     }
+}
+
+/// What a node says went wrong, if it does.
+fn refusal(answer: &Value) -> Option<ClientError> {
+    let error = answer.get("error")?;
+    Some(ClientError::Refused {
+        code: error["code"].as_i64()?,
+        message: error["message"].as_str()?.to_owned(),
+        reason: error["data"]["reason"].as_str().unwrap_or_default().to_owned(),
+    })
 }
 
 impl core::fmt::Display for NodeUrl {

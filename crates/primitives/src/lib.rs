@@ -12,6 +12,7 @@
 
 mod block;
 mod commitments;
+pub mod envelope;
 mod error;
 mod forks;
 mod genesis;
@@ -35,7 +36,7 @@ pub use genesis::{
 pub use ids::{Height, Seq};
 pub use predeploys::{
     DETERMINISTIC_DEPLOYER_ADDRESS, DETERMINISTIC_DEPLOYER_CODE, MULTICALL3_ADDRESS, MULTICALL3_CODE,
-    development_contracts, system_contracts,
+    VISIBILITY_ADDRESS, VISIBILITY_CODE, confidential_contracts, development_contracts, system_contracts,
 };
 pub use protection::Protection;
 pub use spec::{

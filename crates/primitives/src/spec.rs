@@ -67,12 +67,16 @@ pub struct ChainSpec {
 }
 
 impl ChainSpec {
-    /// The specification that a genesis describes.
+    /// The specification that a genesis describes. On a confidential chain the contracts that hold its rules are there
+    /// whether or not the genesis says so.
     ///
     /// # Errors
     /// [`GenesisError`] if the genesis contradicts itself.
-    pub fn new(genesis: Genesis) -> Result<Self, GenesisError> {
+    pub fn new(mut genesis: Genesis) -> Result<Self, GenesisError> {
         genesis.check()?;
+        if genesis.config.cloister.confidentiality == Confidentiality::On {
+            genesis.predeploy(predeploys::confidential_contracts())?;
+        }
         let cloister = &genesis.config.cloister;
         let max_code_size_bytes = cloister.max_code_size.unwrap_or(DEFAULT_MAX_CODE_SIZE_BYTES);
         Ok(Self {

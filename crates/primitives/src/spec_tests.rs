@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::{GenesisAccount, MULTICALL3_ADDRESS, MULTICALL3_CODE, VISIBILITY_ADDRESS, VISIBILITY_CODE};
 use alloy_primitives::{address, b256};
 
 fn development(fork: &str) -> ChainSpec {
@@ -124,4 +125,26 @@ fn a_larger_code_size_lets_larger_transactions_in() {
     let unlimited =
         ChainSpec::development(DevChain { code_size_limit: Some(usize::MAX), ..DevChain::default() }).unwrap();
     assert_eq!(unlimited.limits().max_transaction_size_bytes, 8 * 1024 * 1024);
+}
+
+#[test]
+fn a_confidential_chain_has_its_rules_whatever_its_file_says() {
+    let mut genesis = development("osaka").genesis().clone();
+    genesis.alloc.clear();
+    assert!(
+        ChainSpec::new(genesis.clone()).unwrap().genesis().alloc.is_empty(),
+        "an open chain has what its file says"
+    );
+    genesis.config.cloister.confidentiality = Confidentiality::On;
+    genesis.config.cloister.fixed_base_fee = Some(0);
+    genesis.base_fee_per_gas = Some(0);
+    let spec = ChainSpec::new(genesis.clone()).unwrap();
+    assert_eq!(spec.genesis().alloc[&VISIBILITY_ADDRESS].code, *VISIBILITY_CODE);
+    assert_eq!(spec.genesis().alloc[&MULTICALL3_ADDRESS].code, *MULTICALL3_CODE);
+    // Saying so changes nothing, saying anything else is refused.
+    assert_eq!(ChainSpec::new(spec.genesis().clone()).unwrap(), spec);
+    genesis.alloc.insert(VISIBILITY_ADDRESS, GenesisAccount { nonce: 1, ..GenesisAccount::default() });
+    let refused = ChainSpec::new(genesis).unwrap_err().to_string();
+    assert!(refused.starts_with("alloc.0x00000000000000000000000000000000000c1001: "), "{refused}");
+    assert!(refused.ends_with("leave the entry out"), "{refused}");
 }

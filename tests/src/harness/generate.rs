@@ -217,7 +217,7 @@ impl Generator<'_> {
     /// A transaction of a party in both worlds.
     fn secret(&mut self) -> Item {
         if self.rita_observes && self.one_in(2) {
-            return self.to_rita();
+            return self.item_for_rita();
         }
         let mut first = self.any();
         let mut second = first.clone();
@@ -257,7 +257,7 @@ impl Generator<'_> {
     }
 
     /// Rita sees what is sent to her, without what belongs to the sender alone.
-    fn to_rita(&mut self) -> Item {
+    fn item_for_rita(&mut self) -> Item {
         let first = Sent { to: Some(Who::Rita.address()), ..self.transfer() };
         let mut second = first.clone();
         second.gas += self.random.next() % 10_000;

@@ -207,7 +207,7 @@ impl Node {
         let said = |error: cloister_storage::StoreError| error.to_string();
         let answer = match message {
             FromEnclave::Persist { seq, record } => {
-                self.store.append(&[record.clone()]).map_err(said)?;
+                self.store.append(std::slice::from_ref(record)).map_err(said)?;
                 ToEnclave::Persisted { seq: *seq }
             }
             FromEnclave::ReadBlocks { id, from, count } => {

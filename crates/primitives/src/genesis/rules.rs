@@ -2,8 +2,9 @@
 
 use alloy_eips::eip7840::BlobParams;
 use alloy_hardforks::EthereumHardfork;
+use alloy_primitives::Address;
 
-use super::{ChainConfig, CloisterConfig, Confidentiality, Genesis, GenesisError};
+use super::{ChainConfig, CloisterConfig, Confidentiality, Genesis, GenesisAccount, GenesisError};
 
 /// Least gas limit of a block (Yellow Paper, 4.4.4).
 const MIN_GAS_LIMIT: u64 = 5_000;
@@ -47,6 +48,24 @@ impl Genesis {
         self.config.cloister.check_imported()?;
         self.config.forks.check_order()?;
         self.config.check_blob_schedule()
+    }
+
+    /// Adds contracts that the chain cannot do without to the genesis state.
+    pub(crate) fn predeploy<const N: usize>(
+        &mut self,
+        contracts: [(Address, GenesisAccount); N],
+    ) -> Result<(), GenesisError> {
+        for (address, contract) in contracts {
+            let account = self.alloc.entry(address).or_insert_with(|| contract.clone());
+            if account.code != contract.code || !account.storage.is_empty() {
+                return Err(GenesisError::Contradiction {
+                    path: format!("alloc.{address}"),
+                    reason: "a confidential chain has a contract of its own at this address: leave the entry out"
+                        .to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 }
 

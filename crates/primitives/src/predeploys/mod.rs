@@ -1,4 +1,4 @@
-//! Contracts that a development genesis has from the start.
+//! Contracts that a development genesis, or a confidential one, has from the start.
 //!
 //! System contracts come with their EIP's own address and bytecode. The other two are found at the same
 //! address on nearly every chain, and tools expect them there; both are public deployments whose code
@@ -30,6 +30,19 @@ static MULTICALL3: [u8; MULTICALL3_LENGTH] = match hex::const_decode_to_array(in
 /// Runtime code of Multicall3, as deployed on Ethereum.
 pub static MULTICALL3_CODE: Bytes = Bytes::from_static(&MULTICALL3);
 
+/// Address of `Visibility`, which says who may see what of each contract on a confidential chain.
+pub const VISIBILITY_ADDRESS: Address = address!("0x00000000000000000000000000000000000c1001");
+
+const VISIBILITY_LENGTH: usize = 8368;
+
+static VISIBILITY: [u8; VISIBILITY_LENGTH] = match hex::const_decode_to_array(include_bytes!("visibility.hex")) {
+    Ok(code) => code,
+    Err(_) => panic!("visibility.hex is not 8,368 bytes of hex"),
+};
+
+/// Runtime code of `contracts/system/Visibility.sol`.
+pub static VISIBILITY_CODE: Bytes = Bytes::from_static(&VISIBILITY);
+
 /// EIP-4788, EIP-2935, EIP-7002 and EIP-7251 system contracts.
 ///
 /// Nonce 1 and no balance, as in geth's development genesis; storage starts empty, and the first system
@@ -52,6 +65,12 @@ pub fn development_contracts() -> [(Address, GenesisAccount); 2] {
         (DETERMINISTIC_DEPLOYER_ADDRESS, contract(&DETERMINISTIC_DEPLOYER_CODE)),
         (MULTICALL3_ADDRESS, contract(&MULTICALL3_CODE)),
     ]
+}
+
+/// Contracts that every confidential chain has: the one that it reads its rules from, and the one that batches queries.
+#[must_use]
+pub fn confidential_contracts() -> [(Address, GenesisAccount); 2] {
+    [(VISIBILITY_ADDRESS, contract(&VISIBILITY_CODE)), (MULTICALL3_ADDRESS, contract(&MULTICALL3_CODE))]
 }
 
 fn contract(code: &Bytes) -> GenesisAccount {

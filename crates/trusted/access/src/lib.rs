@@ -8,15 +8,24 @@
 //!
 //! **Invariants.** The decision is taken from facts named in the resource alone, before any lookup
 //! whose time or outcome depends on whether the resource exists. No read path has another way to
-//! data: the readers in `core` hand out nothing that has not passed here.
+//! data: the readers in `core` hand out nothing that has not passed here. For frames inside the EVM it is [`Ruled`]
+//! that decides, by the same rules.
 //!
-//! **Not here.** Signing in, policies' storage, and the rules for frames inside the EVM (those are a
-//! `FrameGuard` of `execution`).
+//! **Not here.** Signing in, and policies' storage.
+
+mod batch;
+mod facts;
+mod ruled;
+mod ruling;
 
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
+use cloister_execution::{FrameGuard, Open};
+use cloister_governance::RuleTable;
 use cloister_primitives::{Height, Protection};
+
+pub use ruled::{Ruled, RulesInForce};
 
 /// Who asks. Established once per connection or request by the shell, never by the request's body.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +80,8 @@ pub enum Resource<'a> {
         address: Address,
         /// Its topics.
         topics: &'a [B256],
+        /// Its data.
+        data: &'a [u8],
         /// The block it stands in.
         height: Height,
     },
@@ -80,6 +91,8 @@ pub enum Resource<'a> {
     Code(Address),
     /// One storage slot of a contract.
     Storage(Address),
+    /// A slot that says where a proxy finds its code, and who may change that (EIP-1967).
+    ProxySlot(Address),
     /// A Merkle proof, whose sibling hashes say something about every account.
     Proof(Address),
     /// The outcome of executing a call without a transaction.
@@ -129,11 +142,24 @@ enum Policy {
     Confidential,
 }
 
+/// Rules that contracts have.
+#[derive(Clone, Debug, Default)]
+enum Tables {
+    /// None has any.
+    #[default]
+    None,
+    /// What all of these allow. The first one is of today.
+    All(Vec<Arc<RuleTable>>),
+    /// They cannot be read: nothing is shown that a rule could be about.
+    Unreadable,
+}
+
 /// The choke point.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     policy: Policy,
     development: Development,
+    tables: Tables,
 }
 
 /// Whether the development namespaces exist on this network.
@@ -150,14 +176,37 @@ impl Access {
     /// Rules of a chain whose confidentiality is off.
     #[must_use]
     pub const fn open(development: Development) -> Self {
-        Self { policy: Policy::Open, development }
+        Self { policy: Policy::Open, development, tables: Tables::None }
     }
 
     /// Rules of a chain whose confidentiality is on. It has no development methods: they would show, or change,
     /// everything.
     #[must_use]
     pub const fn confidential() -> Self {
-        Self { policy: Policy::Confidential, development: Development::Refused }
+        Self { policy: Policy::Confidential, development: Development::Refused, tables: Tables::None }
+    }
+
+    /// The same, with contracts' own rules, which all must allow what is shown: those of today first, and those of the
+    /// height that is asked about. `None` where they cannot be read.
+    #[must_use]
+    pub fn with_rules(mut self, tables: Option<Vec<Arc<RuleTable>>>) -> Self {
+        self.tables = tables.map_or(Tables::Unreadable, Tables::All);
+        self
+    }
+
+    /// What decides about the frames of a call that [`Resource::Call`] lets `caller` make.
+    #[must_use]
+    pub fn guard(&self, caller: &Caller) -> Arc<dyn FrameGuard> {
+        let tables = match (self.policy, &self.tables) {
+            (Policy::Open, _) => return Arc::new(Open),
+            (Policy::Confidential, Tables::All(tables)) => tables.clone(),
+            (Policy::Confidential, Tables::None | Tables::Unreadable) => Vec::new(),
+        };
+        let accounts = match caller {
+            Caller::Session(accounts) => accounts.clone(),
+            Caller::Anonymous | Caller::Development => Arc::default(),
+        };
+        Arc::new(Ruled::query(tables, accounts))
     }
 
     /// Whether there is anything that some may see and others not.
@@ -194,7 +243,10 @@ impl Access {
             },
             (Policy::Open, _) => Visibility::Full,
             (Policy::Confidential, resource) if !protection_of(resource).holds() => Visibility::Full,
-            (Policy::Confidential, resource) => concerning(caller, resource),
+            (Policy::Confidential, resource) => match facts::by_rules(&self.tables, caller, resource) {
+                Some(visibility) => visibility,
+                None => concerning(caller, resource),
+            },
         }
     }
 }
@@ -225,16 +277,18 @@ const fn protection_of(resource: Resource<'_>) -> Protection {
 fn concerning(caller: &Caller, resource: Resource<'_>) -> Visibility {
     let if_controlled = |account| if caller.controls(account) { Visibility::Full } else { Visibility::Absent };
     match resource {
-        Resource::Header => Visibility::Full,
+        // Declassified: tools that verify and upgrade contracts tell proxies by these slots.
+        Resource::Header | Resource::ProxySlot(_) => Visibility::Full,
         Resource::Transaction(facts) | Resource::Receipt(facts) => participation(caller, facts),
         Resource::Log { topics, .. } => {
             let concerned = topics.iter().skip(1).filter_map(address_of).any(|account| caller.controls(account));
             if concerned { Visibility::Full } else { Visibility::Absent }
         }
         Resource::Account(account) | Resource::Code(account) => if_controlled(account),
-        // Code that nobody is known to be allowed to ask may ask others in his name: only accounts of the caller's own.
-        Resource::Call { from, to } if to.is_some_and(|to| caller.controls(to)) => if_controlled(from),
-        Resource::Call { .. } => Visibility::Absent,
+        // Contracts' rules decide about each of its frames, the first one included. Nobody in particular may ask what
+        // everybody may, but not have code of his own run.
+        Resource::Call { from, to } if from.is_zero() && to.is_some() => Visibility::Full,
+        Resource::Call { from, .. } => if_controlled(from),
         Resource::Pool { sender } => if_controlled(sender),
         // What runs on the way to a result, and what a proof's neighbours hash to, concerns others too.
         Resource::Storage(_) | Resource::Proof(_) | Resource::Trace(_) | Resource::Development => Visibility::Absent,
@@ -309,7 +363,7 @@ mod tests {
     #[test]
     fn logs_concern_the_accounts_in_their_indexed_topics() {
         fn log(topics: &[B256]) -> Resource<'_> {
-            Resource::Log { address: CAROL, topics, height: Height(3) }
+            Resource::Log { address: CAROL, topics, data: &[], height: Height(3) }
         }
         let access = Access::confidential();
         let kind = B256::repeat_byte(7);
@@ -335,24 +389,26 @@ mod tests {
             Resource::Code(ALICE),
             Resource::Pool { sender: ALICE },
             Resource::Call { from: ALICE, to: Some(ALICE) },
+            Resource::Call { from: ALICE, to: Some(BOB) },
+            Resource::Call { from: ALICE, to: None },
         ] {
             assert_eq!(access.view(&alice, resource), Visibility::Full);
             for other in [&bob, &Caller::Anonymous] {
                 assert_eq!(access.view(other, resource), Visibility::Absent);
             }
         }
+        // Rules say what nobody in particular may ask of a contract; code of his own he has none run.
+        let nobody = |to| access.view(&Caller::Anonymous, Resource::Call { from: Address::ZERO, to });
+        assert_eq!([nobody(Some(BOB)), nobody(None)], [Visibility::Full, Visibility::Absent]);
         let facts = TransactionFacts { sender: ALICE, recipient: None };
-        for resource in [
-            Resource::Call { from: ALICE, to: Some(BOB) },
-            Resource::Call { from: ALICE, to: None },
-            Resource::Storage(ALICE),
-            Resource::Proof(ALICE),
-            Resource::Trace(facts),
-            Resource::Development,
-        ] {
+        for resource in
+            [Resource::Storage(ALICE), Resource::Proof(ALICE), Resource::Trace(facts), Resource::Development]
+        {
             assert_eq!(access.view(&alice, resource), Visibility::Absent);
         }
-        assert_eq!(access.view(&Caller::Anonymous, Resource::Header), Visibility::Full);
+        for resource in [Resource::Header, Resource::ProxySlot(BOB)] {
+            assert_eq!(access.view(&Caller::Anonymous, resource), Visibility::Full);
+        }
     }
 
     #[test]

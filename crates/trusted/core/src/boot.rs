@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use cloister_access::{Access, Development};
+use cloister_access::{Access, Development, RulesInForce};
 use cloister_boundary::{FromEnclave, HaltCode, ReadId, StartInfo, StoredSnapshot, ToEnclave};
-use cloister_execution::{Executor, Open, TopOnly};
-use cloister_primitives::{ChainSpec, Confidentiality, Height};
+use cloister_execution::{Executor, Open};
+use cloister_primitives::{Confidentiality, Height};
 
 use crate::{
     BlockRecord, CoreOptions, Fatal, Ledger, Opened,
@@ -61,7 +61,7 @@ impl Boot {
         let snapshot =
             info.snapshots.last().map(|snapshot| SnapshotReplay::new(origin.keys.clone(), *snapshot, options.history));
         Ok(Self {
-            executor: Arc::new(executor(&origin.spec)),
+            executor: Arc::new(executor(&ledger)),
             replay: Replay::new(origin.keys.clone(), origin.genesis.block.header.parent_hash),
             last: info.log.last,
             snapshots: info.snapshots,
@@ -216,10 +216,10 @@ fn check_bounds(info: &StartInfo) -> Result<(), Fatal> {
     }
 }
 
-fn executor(spec: &Arc<ChainSpec>) -> Executor {
-    let executor = Executor::new(spec.clone(), Arc::new(Open));
-    match spec.confidentiality() {
+fn executor(ledger: &Ledger) -> Executor {
+    let executor = Executor::new(ledger.spec.clone(), Arc::new(Open));
+    match ledger.spec.confidentiality() {
         Confidentiality::Off => executor,
-        Confidentiality::On => executor.with_query_guard(Arc::new(TopOnly)),
+        Confidentiality::On => executor.with_block_rules(Arc::new(RulesInForce::new(ledger.rules().clone()))),
     }
 }

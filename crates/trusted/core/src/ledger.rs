@@ -10,9 +10,10 @@ use std::{
 
 use alloy_primitives::{Address, B256};
 use cloister_access::{Access, Caller};
+use cloister_governance::RuleCache;
 use cloister_keys::{LedgerKeys, SessionKey};
 use cloister_primitives::{Block, ChainSpec, Height, Receipt};
-use cloister_state::State;
+use cloister_state::{State, StateView};
 
 use crate::{
     Reader, StoredBlock,
@@ -139,6 +140,7 @@ pub struct Ledger {
     pub(crate) spec: Arc<ChainSpec>,
     pub(crate) state: State,
     pub(crate) access: Access,
+    rules: RuleCache,
     limits: ResidentLimits,
 }
 
@@ -150,13 +152,30 @@ impl Ledger {
         access: Access,
         limits: ResidentLimits,
     ) -> Self {
-        Self { inner: Arc::default(), log_sections: Arc::default(), keys, spec, state, access, limits }
+        let rules = RuleCache::default();
+        Self { inner: Arc::default(), log_sections: Arc::default(), keys, spec, state, access, rules, limits }
+    }
+
+    /// What is known of contracts' rules, by whoever reads them.
+    pub(crate) const fn rules(&self) -> &RuleCache {
+        &self.rules
     }
 
     /// What `caller` may read, and nothing else.
     #[must_use]
     pub fn reader<'a>(&'a self, caller: &'a Caller) -> Reader<'a> {
         Reader::new(self, caller)
+    }
+
+    /// Who may see what by the rules of today, and of the height that this view shows if there is one.
+    pub(crate) fn access(&self, asked: Option<&StateView>) -> Access {
+        if !self.access.is_confidential() {
+            return self.access.clone();
+        }
+        let table = |view| Arc::new(self.rules.table(view));
+        let today = self.state.view(self.head()).ok();
+        let tables = today.map(|today| std::iter::once(today).chain(asked.cloned()).map(table).collect());
+        self.access.clone().with_rules(tables)
     }
 
     /// The chain's rules.
@@ -288,6 +307,12 @@ impl Ledger {
             }
         }
         drop(inner);
+    }
+
+    /// Hash of the first block: with the chain id, the name of this network.
+    #[must_use]
+    pub fn genesis_hash(&self) -> B256 {
+        self.hash_at(Height::GENESIS).unwrap_or_default()
     }
 
     /// The hash of a committed block.

@@ -1,9 +1,12 @@
 //! The only way out of the ledger: every value handed out has passed [`Access::view`].
 
+use std::sync::Arc;
+
 use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawals;
-use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256, uint};
 use cloister_access::{Access, Caller, Resource, TransactionFacts, Visibility};
+use cloister_execution::FrameGuard;
 use cloister_primitives::{Block, Commitments, Height, Protection, Receipt, RecoveredTransaction};
 use cloister_state::{Account, AccountProof, StateError, StateView};
 
@@ -35,6 +38,13 @@ impl StoredBlock {
 
 /// How far apart the log numbers of two transactions in a block are on a confidential chain.
 const LOG_NUMBERS_PER_TRANSACTION: u64 = 1 << 16;
+
+/// Slots of implementation, beacon and admin (EIP-1967).
+const PROXY_SLOTS: [U256; 3] = [
+    uint!(0x360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc_U256),
+    uint!(0xa3f0ad74e5423aebfd80d3ef4346578335a9a72aeaee59ff6cb3582b35133d50_U256),
+    uint!(0xb53127684a568b3173ae13b9f8a6016e243e63b6e8ee1178d6a717850b5d6103_U256),
+];
 
 /// What one caller may read.
 #[derive(Clone, Copy, Debug)]
@@ -158,11 +168,7 @@ impl<'a> Reader<'a> {
         if height > self.ledger.head() {
             return Err(StateError::NotYetApplied { height });
         }
-        Ok(SeenState {
-            view: self.ledger.state.view(height)?,
-            access: self.ledger.access.clone(),
-            caller: self.caller.clone(),
-        })
+        Ok(self.see_state(self.ledger.state.view(height)?))
     }
 
     /// The oldest height whose state is resident; public.
@@ -174,7 +180,11 @@ impl<'a> Reader<'a> {
     /// A state that was rebuilt from the sealed log.
     #[must_use]
     pub fn replayed(&self, replayed: ReplayedState) -> SeenState {
-        SeenState { view: replayed.0, access: self.ledger.access.clone(), caller: self.caller.clone() }
+        self.see_state(replayed.0)
+    }
+
+    fn see_state(&self, view: StateView) -> SeenState {
+        SeenState { access: self.ledger.access(Some(&view)), view, caller: self.caller.clone() }
     }
 
     /// Whether the caller may see pending transactions of `sender`.
@@ -196,7 +206,7 @@ impl<'a> Reader<'a> {
     }
 
     fn see(&self, resident: Resident) -> SeenBlock {
-        SeenBlock { resident, access: self.ledger.access.clone(), caller: self.caller.clone() }
+        SeenBlock { resident, access: self.ledger.access(None), caller: self.caller.clone() }
     }
 }
 
@@ -304,7 +314,8 @@ impl SeenBlock {
         let height = self.height();
         logs.iter()
             .filter(move |log| {
-                let resource = Resource::Log { address: log.address, topics: log.topics(), height };
+                let resource =
+                    Resource::Log { address: log.address, topics: log.topics(), data: &log.data.data, height };
                 self.access.view(&self.caller, resource).is_visible()
             })
             // On an open chain nothing is left out, so this counts all logs.
@@ -483,7 +494,9 @@ impl SeenState {
     /// # Errors
     /// [`StateError::HistoryUnavailable`] once the height has left the history.
     pub fn storage(&self, address: Address, slot: U256) -> Result<Option<U256>, StateError> {
-        if !self.sees(Resource::Storage(address)) {
+        let resource =
+            if PROXY_SLOTS.contains(&slot) { Resource::ProxySlot(address) } else { Resource::Storage(address) };
+        if !self.sees(resource) {
             return Ok(None);
         }
         self.view.storage(address, slot).map(Some)
@@ -505,6 +518,12 @@ impl SeenState {
     #[must_use]
     pub fn call_view(&self, from: Address, to: Option<Address>) -> Option<&StateView> {
         self.sees(Resource::Call { from, to }).then_some(&self.view)
+    }
+
+    /// What decides about the frames of calls on [`Self::call_view`].
+    #[must_use]
+    pub fn guard(&self) -> Arc<dyn FrameGuard> {
+        self.access.guard(&self.caller)
     }
 
     /// The view that a transaction or a call is traced on. `None` where the caller may not see it traced.

@@ -26,7 +26,7 @@ use crate::delta::state_delta;
 use crate::environment::{ExecutorSpec, block_environment};
 use crate::error::ExecutionError;
 use crate::evm::{CloisterEvm, CloisterEvmFactory, EvmContext};
-use crate::guard::FrameGuard;
+use crate::guard::{BlockRules, FrameGuard};
 use crate::handler::Conduct;
 use crate::receipt::Receipts;
 use crate::transaction::{rejection, transaction_environment};
@@ -37,8 +37,10 @@ use crate::validate::ValidTx;
 pub struct Executor {
     pub(crate) spec: Arc<ChainSpec>,
     pub(crate) factory: CloisterEvmFactory,
-    /// For calls, which are part of no block.
-    pub(crate) queries: CloisterEvmFactory,
+    /// Of the transactions of blocks; calls are nobody's business but the caller's.
+    conduct: Conduct,
+    /// Whose guard the frames of blocks ask, where that is not the same for all blocks.
+    rules: Option<Arc<dyn BlockRules>>,
     pub(crate) codes: Arc<CodeCache>,
 }
 
@@ -83,19 +85,28 @@ impl Executor {
     /// An executor of the chain `spec` whose frames `guard` admits.
     #[must_use]
     pub fn new(spec: Arc<ChainSpec>, guard: Arc<dyn FrameGuard>) -> Self {
-        let queries = CloisterEvmFactory::new(guard, spec.gas_schedule());
+        let factory = CloisterEvmFactory::new(guard, spec.gas_schedule());
         let conduct = match spec.confidentiality() {
             Confidentiality::On if Protection::TipsUnpaid.holds() => Conduct::Confidential,
             Confidentiality::On | Confidentiality::Off => Conduct::Ethereum,
         };
-        Self { spec, factory: queries.clone().with_conduct(conduct), queries, codes: Arc::default() }
+        Self { spec, factory, conduct, rules: None, codes: Arc::default() }
     }
 
-    /// The same executor, with another guard for frames of calls, which are part of no block.
+    /// The same executor, with rules of blocks that each block's parent state holds.
     #[must_use]
-    pub fn with_query_guard(mut self, guard: Arc<dyn FrameGuard>) -> Self {
-        self.queries = CloisterEvmFactory::new(guard, self.spec.gas_schedule());
+    pub fn with_block_rules(mut self, rules: Arc<dyn BlockRules>) -> Self {
+        self.rules = Some(rules);
         self
+    }
+
+    /// Makes EVMs for the block after the one that `parent` is the state of.
+    pub(crate) fn on(&self, parent: &StateView) -> CloisterEvmFactory {
+        let factory = self.factory.clone().with_conduct(self.conduct);
+        match &self.rules {
+            Some(rules) => factory.guarded_by(rules.guard(parent)),
+            None => factory,
+        }
     }
 
     /// The chain.
@@ -241,7 +252,7 @@ impl Executor {
         hashes: &'a dyn BlockHashes,
     ) -> Result<Blocks<'a, NoOpInspector>, ExecutionError> {
         let evm =
-            self.factory.create_evm(self.block_database(view, hashes, header), block_environment(&self.spec, header));
+            self.on(view).create_evm(self.block_database(view, hashes, header), block_environment(&self.spec, header));
         self.start_with(evm, header, body)
     }
 

@@ -1,5 +1,7 @@
 //! Calls: executions that leave no trace.
 
+use std::sync::Arc;
+
 use alloy_consensus::Header;
 use alloy_eips::eip2930::AccessList;
 use alloy_eips::eip7702::SignedAuthorization;
@@ -16,6 +18,7 @@ use crate::database::{BlockHashes, CallDatabase, ViewDatabase, ViewError};
 use crate::environment::call_environment;
 use crate::error::ExecutionError;
 use crate::evm::EvmContext;
+use crate::guard::FrameGuard;
 use crate::overrides::{BlockOverrides, StateOverrides};
 use crate::precompiles::Moves;
 use crate::revert::halt_message;
@@ -68,6 +71,8 @@ pub struct CallEnv<'a> {
     pub state_overrides: &'a StateOverrides,
     /// The block, as the call sees it differently.
     pub block_overrides: &'a BlockOverrides,
+    /// Decides about the call's frames.
+    pub guard: &'a Arc<dyn FrameGuard>,
     /// Gas that the call may use at most.
     pub gas_cap: u64,
 }
@@ -172,7 +177,11 @@ impl Executor {
         let prepared = self.prepare(env, request)?;
         let database = self.call_database(view, env)?;
         let sender = prepared.transaction.caller;
-        let mut evm = self.queries.create_evm_with_inspector(database, prepared.environment, inspector);
+        let mut evm = self.factory.guarded_by(Arc::clone(env.guard)).create_evm_with_inspector(
+            database,
+            prepared.environment,
+            inspector,
+        );
         if let Some(moves) = prepared.moves {
             evm.move_precompiles(moves);
         }
@@ -200,7 +209,7 @@ impl Executor {
         let mut transaction = prepared.transaction.clone();
         transaction.gas_limit = gas_limit;
         let sender = transaction.caller;
-        let mut evm = self.queries.create_evm(database, prepared.environment.clone());
+        let mut evm = self.factory.guarded_by(Arc::clone(env.guard)).create_evm(database, prepared.environment.clone());
         if let Some(moves) = &prepared.moves {
             evm.move_precompiles(moves.clone());
         }

@@ -3,11 +3,12 @@
 use core::fmt;
 use std::sync::Arc;
 
-use alloy_evm::{Database, Evm, EvmEnv, EvmFactory, eth::EthEvmContext};
+use alloy_evm::{Database, Evm, EvmEnv, EvmFactory};
 use alloy_primitives::{Address, Bytes};
 use revm::context::result::{EVMError, ExecutionResult, HaltReason, ResultAndState};
 use revm::context::{
-    BlockEnv, CfgEnv, Context, ContextTr, DBErrorMarker, Evm as RevmEvm, FrameStack, JournalTr, TxEnv,
+    BlockEnv, CfgEnv, Context, ContextError, ContextTr, DBErrorMarker, Evm as RevmEvm, FrameStack, Journal, JournalTr,
+    TxEnv,
 };
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::handler::evm::{ContextDbError, FrameInitResult};
@@ -31,9 +32,10 @@ use crate::frames::run_without_steps;
 use crate::guard::{Admission, FrameFacts, FrameGuard, FrameKind};
 use crate::handler::{Conduct, Run, failed};
 use crate::precompiles::{Moves, Precompiles};
+use crate::unseen;
 
 /// What inspectors see of an execution on a database `DB`.
-pub type EvmContext<DB> = EthEvmContext<DB>;
+pub type EvmContext<DB> = Context<BlockEnv, TxEnv, CfgEnv, DB, Journal<DB>, Arc<dyn FrameGuard>>;
 
 pub(crate) type Inner<DB, I> =
     RevmEvm<EvmContext<DB>, I, EthInstructions<EthInterpreter, EvmContext<DB>>, Precompiles, EthFrame>;
@@ -41,7 +43,6 @@ pub(crate) type Inner<DB, I> =
 /// An EVM that asks a [`FrameGuard`] before every frame.
 pub struct CloisterEvm<DB: Database, I> {
     inner: Inner<DB, I>,
-    guard: Arc<dyn FrameGuard>,
     conduct: Conduct,
     inspects: bool,
     detail: Detail,
@@ -61,7 +62,7 @@ pub enum Detail {
 impl<DB: Database, I> fmt::Debug for CloisterEvm<DB, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CloisterEvm")
-            .field("guard", &self.guard)
+            .field("guard", &self.inner.ctx.chain)
             .field("inspects", &self.inspects)
             .finish_non_exhaustive()
     }
@@ -74,10 +75,16 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
         if factory.gas_schedule == GasSchedule::Flat && Protection::FlatGas.holds() {
             flat_gas::charge(&mut env.cfg_env, &mut instructions);
         }
-        let context = Context::mainnet().with_db(db).with_cfg(env.cfg_env).with_block(env.block_env);
+        if factory.guard.conceals() {
+            unseen::conceal(&mut instructions);
+        }
+        let context = Context::mainnet()
+            .with_chain(Arc::clone(&factory.guard))
+            .with_db(db)
+            .with_cfg(env.cfg_env)
+            .with_block(env.block_env);
         Self {
             inner: RevmEvm::new_with_inspector(context, inspector, instructions, Precompiles::new(spec)),
-            guard: factory.guard.clone(),
             conduct: factory.conduct,
             inspects: false,
             detail: Detail::default(),
@@ -89,6 +96,10 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
     pub const fn with_detail(mut self, detail: Detail) -> Self {
         self.detail = detail;
         self
+    }
+
+    pub(crate) fn inner_mut(&mut self) -> &mut Inner<DB, I> {
+        &mut self.inner
     }
 
     pub(crate) fn context_mut(&mut self) -> &mut EvmContext<DB> {
@@ -110,22 +121,21 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
         self.inner.precompiles.set_moves(moves);
     }
 
-    fn admits(&self, init: &FrameInit) -> bool {
+    pub(crate) fn admission(&self, init: &FrameInit) -> Admission {
         let context = &self.inner.ctx;
-        let admission = match &init.frame_input {
+        match &init.frame_input {
             FrameInput::Call(inputs) => {
                 let input = inputs.input.as_bytes(context);
-                self.guard.admit(&call_facts(inputs, init.depth, &input))
+                context.chain.admit(&call_facts(inputs, &context.tx, init.depth, &input))
             }
-            FrameInput::Create(inputs) => self.guard.admit(&create_facts(inputs, init.depth)),
+            FrameInput::Create(inputs) => context.chain.admit(&create_facts(inputs, &context.tx, init.depth)),
             // revm never starts an empty frame.
             FrameInput::Empty => Admission::Refused,
-        };
-        admission == Admission::Admitted
+        }
     }
 
     /// The outcome of a frame that never ran: a revert with empty data and all gas unspent.
-    fn refuse(&mut self, init: FrameInit) -> Result<FrameResult, ContextDbError<EvmContext<DB>>> {
+    pub(crate) fn refuse(&mut self, init: FrameInit) -> Result<FrameResult, ContextDbError<EvmContext<DB>>> {
         let reverted = |gas_limit, reservoir| InterpreterResult {
             result: InstructionResult::Revert,
             output: Bytes::new(),
@@ -151,7 +161,10 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
     }
 }
 
-fn call_facts<'a>(inputs: &CallInputs, depth: usize, input: &'a [u8]) -> FrameFacts<'a> {
+/// Why an execution failed that nobody could tell whether to allow.
+pub(crate) const UNREADABLE_RULES: &str = "the rules of a contract could not be read";
+
+fn call_facts<'a>(inputs: &CallInputs, tx: &'a TxEnv, depth: usize, input: &'a [u8]) -> FrameFacts<'a> {
     FrameFacts {
         kind: match inputs.scheme {
             CallScheme::Call => FrameKind::Call,
@@ -161,6 +174,9 @@ fn call_facts<'a>(inputs: &CallInputs, depth: usize, input: &'a [u8]) -> FrameFa
         },
         depth,
         caller: inputs.caller,
+        origin: tx.caller,
+        recipient: tx.kind.to().copied(),
+        transaction_input: &tx.data,
         storage_address: Some(inputs.target_address),
         code_address: Some(inputs.bytecode_address),
         value: inputs.value.get(),
@@ -169,7 +185,7 @@ fn call_facts<'a>(inputs: &CallInputs, depth: usize, input: &'a [u8]) -> FrameFa
     }
 }
 
-fn create_facts(inputs: &CreateInputs, depth: usize) -> FrameFacts<'_> {
+fn create_facts<'a>(inputs: &'a CreateInputs, tx: &'a TxEnv, depth: usize) -> FrameFacts<'a> {
     FrameFacts {
         kind: match inputs.scheme() {
             CreateScheme::Create2 { .. } => FrameKind::Create2,
@@ -177,6 +193,9 @@ fn create_facts(inputs: &CreateInputs, depth: usize) -> FrameFacts<'_> {
         },
         depth,
         caller: inputs.caller(),
+        origin: tx.caller,
+        recipient: tx.kind.to().copied(),
+        transaction_input: &tx.data,
         storage_address: None,
         code_address: None,
         value: inputs.value(),
@@ -203,9 +222,15 @@ impl<DB: Database, I> EvmTr for CloisterEvm<DB, I> {
 
     fn frame_init(
         &mut self,
-        init: FrameInit,
+        mut init: FrameInit,
     ) -> Result<FrameInitResult<'_, Self::Frame>, ContextDbError<Self::Context>> {
-        if !self.admits(&init) {
+        let admitted = match self.admission(&init) {
+            Admission::Admitted => true,
+            Admission::Refused => false,
+            Admission::Asks(inquiry) => self.inquire(&inquiry, &mut init)?,
+            Admission::Unknown => return Err(ContextError::Custom(UNREADABLE_RULES.to_owned())),
+        };
+        if !admitted {
             return self.refuse(init).map(ItemOrResult::Result);
         }
         match self.collision(&init)? {
@@ -352,6 +377,12 @@ impl CloisterEvmFactory {
     pub const fn with_conduct(mut self, conduct: Conduct) -> Self {
         self.conduct = conduct;
         self
+    }
+
+    /// The same, of EVMs that ask another guard.
+    #[must_use]
+    pub fn guarded_by(&self, guard: Arc<dyn FrameGuard>) -> Self {
+        Self { guard, ..self.clone() }
     }
 }
 

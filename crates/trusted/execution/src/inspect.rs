@@ -55,7 +55,7 @@ impl Executor {
         inspector: &mut I,
         mut observe: impl FnMut(Observed<'_, 'a, I>),
     ) -> Result<(), ExecutionError> {
-        let mut evm = self.queries.create_evm_with_inspector(
+        let mut evm = self.on(replay.view).create_evm_with_inspector(
             self.block_database(replay.view, replay.hashes, replay.header),
             block_environment(&self.spec, replay.header),
             inspector,

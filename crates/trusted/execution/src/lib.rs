@@ -34,6 +34,7 @@ mod frames;
 mod genesis;
 mod guard;
 mod handler;
+mod inquiry;
 mod inspect;
 mod overrides;
 mod precompiles;
@@ -46,6 +47,7 @@ mod simulate;
 mod supposed;
 mod trace;
 mod transaction;
+mod unseen;
 mod validate;
 
 #[cfg(test)]
@@ -63,7 +65,7 @@ pub use database::{BlockDatabase, BlockHashes, CallDatabase, NoBlockHashes, View
 pub use error::ExecutionError;
 pub use evm::{CloisterEvm, CloisterEvmFactory, Detail, EvmContext};
 pub use genesis::{genesis_block, genesis_delta};
-pub use guard::{Admission, FrameFacts, FrameGuard, FrameKind, Open, TopOnly};
+pub use guard::{AccountFact, Admission, BlockRules, FrameFacts, FrameGuard, FrameKind, Inquiry, Open, is_precompile};
 pub use inspect::{Observed, Replay};
 pub use overrides::{AccountOverride, BlockOverrides, StateOverrides};
 pub use precompiles::Precompiles;

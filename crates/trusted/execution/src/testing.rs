@@ -159,6 +159,7 @@ pub(crate) fn authorization(number: u8, nonce: u64, target: Address) -> SignedAu
 /// A development chain with funded keys 1 to 9 and the token, of which they have 1,000,000 each.
 pub(crate) struct World {
     pub(crate) executor: Executor,
+    guard: Arc<dyn FrameGuard>,
     pub(crate) state: State,
     pub(crate) blocks: Vec<Block>,
 }
@@ -186,7 +187,7 @@ impl World {
         let state = State::new(HistoryLimits::default());
         let root = state.apply(Height(0), &genesis_delta(&spec)).unwrap();
         let genesis = genesis_block(&spec, root);
-        Self { executor: Executor::new(spec, guard), state, blocks: vec![genesis] }
+        Self { executor: Executor::new(spec, Arc::clone(&guard)), guard, state, blocks: vec![genesis] }
     }
 
     pub(crate) fn spec(&self) -> &Arc<ChainSpec> {
@@ -280,6 +281,7 @@ impl World {
             hashes: &NoBlockHashes,
             state_overrides: state,
             block_overrides: block,
+            guard: &self.guard,
             gas_cap: crate::DEFAULT_CALL_GAS_CAP,
         }
     }

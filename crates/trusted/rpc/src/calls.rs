@@ -15,8 +15,8 @@ use alloy_primitives::{B256, Bytes, keccak256};
 use cloister_access::Caller;
 use cloister_core::{Ledger, SeenBlock, SeenState};
 use cloister_execution::{
-    BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, StateOverrides, halt_message,
-    revert_message,
+    Admission, BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, FrameFacts, FrameGuard,
+    FrameKind, StateOverrides, halt_message, revert_message,
 };
 use cloister_primitives::{Code, Height};
 use cloister_state::StateView;
@@ -75,6 +75,7 @@ pub struct Execution {
     state_overrides: StateOverrides,
     block_overrides: BlockOverrides,
     gas_cap: u64,
+    refusal: fn() -> ErrorObjectOwned,
 }
 
 impl Execution {
@@ -108,7 +109,15 @@ impl Execution {
             state_overrides,
             block_overrides: BlockOverrides::default(),
             gas_cap: call.context.limits.call_gas,
+            refusal: not_authorized,
         })
+    }
+
+    /// Refuses what the caller may not ask as the transaction would fail: with a revert that says nothing.
+    #[must_use]
+    pub fn refusing_in_silence(mut self) -> Self {
+        self.refusal = || errors::reverted(&Bytes::new());
+        self
     }
 
     /// Adds what the call shall see differently.
@@ -142,21 +151,40 @@ impl Execution {
         on_blocking_thread(context, move || self.run_here(work)).await
     }
 
+    /// What the call returns.
+    async fn output(self, context: &RpcContext) -> RpcResult<Bytes> {
+        if let Some(output) = self.run_here(short::attempt)? {
+            return Ok(output);
+        }
+        self.run(context, |executor, view, env, request| executor.call(view, env, request)?.into_output()).await
+    }
+
     fn run_here<T>(
         &self,
         work: impl FnOnce(&Executor, &StateView, &CallEnv<'_>, &CallRequest) -> Result<T, ExecutionError>,
     ) -> RpcResult<T> {
         let from = self.request.from.unwrap_or_default();
-        let view = self.state.call_view(from, self.request.to).ok_or_else(not_authorized)?;
+        let view = self.state.call_view(from, self.request.to).ok_or_else(self.refusal)?;
+        let guard = self.state.guard();
+        let is_asked = match admission(&*guard, &self.request) {
+            Admission::Admitted => false,
+            Admission::Asks(_) => true,
+            Admission::Refused | Admission::Unknown => return Err((self.refusal)()),
+        };
         let hashes = |height| self.block_hash(height);
         let env = CallEnv {
             header: self.block.header(),
             hashes: &hashes,
             state_overrides: &self.state_overrides,
             block_overrides: &self.block_overrides,
+            guard: &guard,
             gas_cap: self.gas_cap,
         };
-        work(&self.executor, view, &env, &self.request).map_err(|error| self.error(&error))
+        work(&self.executor, view, &env, &self.request).map_err(|error| match &error {
+            // What a contract said no to ends like this, and what ends like this without has nothing to tell either.
+            ExecutionError::Reverted { output } if is_asked && output.is_empty() => (self.refusal)(),
+            error => self.error(error),
+        })
     }
 
     /// As geth says it. On a development network a call that stopped or found no gas limit also says that it
@@ -181,6 +209,26 @@ pub(crate) fn block_hash(ledger: &Ledger, caller: &Caller, height: u64) -> Optio
     ledger.reader(caller).hash_at(Height(height))
 }
 
+/// Whether a call's first frame may run: who may not make the call is told so, instead of that it reverted.
+fn admission(guard: &dyn FrameGuard, request: &CallRequest) -> Admission {
+    let Some(to) = request.to else { return Admission::Admitted };
+    let from = request.from.unwrap_or_default();
+    let frame = FrameFacts {
+        kind: FrameKind::Call,
+        depth: 0,
+        caller: from,
+        origin: from,
+        recipient: Some(to),
+        transaction_input: &request.input,
+        storage_address: Some(to),
+        code_address: Some(to),
+        value: request.value.unwrap_or_default(),
+        is_static: false,
+        input: &request.input,
+    };
+    guard.admit(&frame)
+}
+
 /// A call that policy refuses looks like a revert with the custom error `NotAuthorized()`.
 pub(crate) fn not_authorized() -> ErrorObjectOwned {
     let selector = &keccak256("NotAuthorized()")[..4];
@@ -191,10 +239,12 @@ async fn eth_call(call: MethodCall) -> RpcResult<Bytes> {
     let (args, id, state, block) =
         call.params::<(TransactionArgs, Option<BlockId>, Option<StateOverridesArg>, Option<BlockOverridesArg>)>()?;
     let execution = Execution::prepare(&call, args.into_call_request()?, id).await?.with_overrides(state, block)?;
-    if let Some(output) = execution.run_here(short::attempt)? {
-        return Ok(output);
-    }
-    execution.run(&call.context, |executor, view, env, request| executor.call(view, env, request)?.into_output()).await
+    execution.output(&call.context).await
+}
+
+/// What a call returns on the newest block.
+pub(crate) async fn call_of(call: &MethodCall, request: CallRequest) -> RpcResult<Bytes> {
+    Execution::prepare(call, request, None).await?.output(&call.context).await
 }
 
 /// Where an estimate takes place that names no block: in the one that the transaction will be in, where
@@ -206,7 +256,11 @@ const NEXT: Option<BlockId> = Some(BlockId::Number(BlockNumberOrTag::Pending));
 /// # Errors
 /// As `eth_estimateGas`.
 pub async fn estimate(call: &MethodCall, request: CallRequest) -> RpcResult<u64> {
-    Execution::prepare(call, request, NEXT).await?.run(&call.context, Executor::estimate_gas).await
+    Execution::prepare(call, request, NEXT)
+        .await?
+        .refusing_in_silence()
+        .run(&call.context, Executor::estimate_gas)
+        .await
 }
 
 async fn estimate_gas(call: MethodCall) -> RpcResult<Quantity> {
@@ -215,6 +269,7 @@ async fn estimate_gas(call: MethodCall) -> RpcResult<Quantity> {
     Execution::prepare(&call, args.into_call_request()?, id.or(NEXT))
         .await?
         .with_overrides(state, block)?
+        .refusing_in_silence()
         .run(&call.context, Executor::estimate_gas)
         .await
         .map(Quantity::from)

@@ -114,12 +114,14 @@ async fn by_contract(context: &RpcContext, account: Address, digest: B256, signa
             return Ok(false);
         };
         let hashes = |height| block_hash(&ledger, &caller, height);
+        let guard = state.guard();
         let (state_overrides, block_overrides) = (StateOverrides::new(), BlockOverrides::default());
         let env = CallEnv {
             header: block.header(),
             hashes: &hashes,
             state_overrides: &state_overrides,
             block_overrides: &block_overrides,
+            guard: &guard,
             gas_cap: CONTRACT_SIGNATURE_GAS,
         };
         Ok(match executor.call(view, &env, &request) {

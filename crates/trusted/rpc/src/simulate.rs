@@ -115,10 +115,12 @@ async fn simulate(call: MethodCall) -> RpcResult<Vec<SimulatedBlockJson>> {
             }
         }
         let hashes = |height| block_hash(&context.ledger, &caller, height);
+        let guard = state.guard();
         let base = SimulationBase {
             parent: Parent { header: block.header(), hash: block.hash() },
             view: view.ok_or_else(not_authorized)?,
             hashes: &hashes,
+            guard: &guard,
             gas_cap: context.limits.call_gas,
         };
         context.executor.simulate(base, &simulation).map_err(|error| errors::execution(&error))

@@ -99,7 +99,11 @@ impl Executor {
         let database = plain.with_supposed(&progress.supposed);
         let state = State::builder().with_database(database).with_bundle_update().build();
         let collector = LogCollector::new(simulation.transfers);
-        let mut evm = self.queries.create_evm_with_inspector(state, environment, collector);
+        let mut evm = self.factory.guarded_by(Arc::clone(progress.base.guard)).create_evm_with_inspector(
+            state,
+            environment,
+            collector,
+        );
         if let Some(moves) = moves {
             evm.move_precompiles(moves);
         }

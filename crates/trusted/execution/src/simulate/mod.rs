@@ -8,6 +8,8 @@ mod logs;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use alloy_primitives::Bytes;
 use cloister_primitives::Block;
 use cloister_state::StateView;
@@ -18,6 +20,7 @@ use crate::build::Executor;
 use crate::call::CallRequest;
 use crate::database::BlockHashes;
 use crate::error::ExecutionError;
+use crate::guard::FrameGuard;
 use crate::overrides::{BlockOverrides, StateOverrides};
 use crate::revert::{halt_message, revert_message};
 
@@ -77,6 +80,8 @@ pub struct SimulationBase<'a> {
     pub view: &'a StateView,
     /// Hashes of it and its ancestors, for BLOCKHASH.
     pub hashes: &'a dyn BlockHashes,
+    /// Decides about the calls' frames.
+    pub guard: &'a Arc<dyn FrameGuard>,
     /// Gas that all calls together may use at most.
     pub gas_cap: u64,
 }

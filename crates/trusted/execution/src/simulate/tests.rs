@@ -7,6 +7,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, address, b256, hex, keccak256
 use cloister_primitives::{Code, Height, Receipt};
 
 use super::*;
+use crate::Open;
 use crate::database::NoBlockHashes;
 use crate::overrides::AccountOverride;
 use crate::testing::{ETHER, GWEI, TOKEN, World, address as account, dynamic, initcode, recovered, transfer_input};
@@ -18,10 +19,15 @@ fn simulate(world: &World, simulation: &Simulation) -> Result<Vec<SimulatedBlock
     capped(world, simulation, 50_000_000)
 }
 
+fn open() -> Arc<dyn FrameGuard> {
+    Arc::new(Open)
+}
+
 fn capped(world: &World, simulation: &Simulation, gas_cap: u64) -> Result<Vec<SimulatedBlock>, ExecutionError> {
     let head = world.head();
     let parent = Parent { header: &head.header, hash: head.hash };
-    let base = SimulationBase { parent, view: &world.view(), hashes: &NoBlockHashes, gas_cap };
+    let guard = open();
+    let base = SimulationBase { parent, view: &world.view(), hashes: &NoBlockHashes, guard: &guard, gas_cap };
     world.executor.simulate(base, simulation)
 }
 
@@ -108,6 +114,7 @@ fn a_simulated_block_is_the_block_that_would_be_built() {
         parent: Parent { header: &parent.header, hash: parent.hash },
         view: &before,
         hashes: &NoBlockHashes,
+        guard: &open(),
         gas_cap: 0,
     };
     let simulated = world.executor.simulate(base, &simulation).unwrap();
@@ -393,6 +400,7 @@ fn an_overridden_account_exists_even_if_empty() {
         parent: Parent { header: &parent.header, hash: parent.hash },
         view: &view,
         hashes: &NoBlockHashes,
+        guard: &open(),
         gas_cap: 0,
     };
     assert_eq!(view.height(), Height(0));

@@ -3,6 +3,8 @@
 mod recorder;
 mod tracer;
 
+use std::sync::Arc;
+
 use alloy_evm::block::BlockExecutor;
 use alloy_evm::{Evm as _, EvmFactory as _};
 use alloy_primitives::Address;
@@ -63,7 +65,7 @@ impl Executor {
         let block = environment.block_env.clone();
         let hash = replay.header.hash_slow();
         let evm = self
-            .factory
+            .on(replay.view)
             .create_evm_with_inspector(
                 self.block_database(replay.view, replay.hashes, replay.header),
                 environment,
@@ -118,6 +120,7 @@ impl Executor {
         let (transaction, block) = (prepared.transaction, prepared.environment.block_env.clone());
         let mut evm = self
             .factory
+            .guarded_by(Arc::clone(env.guard))
             .create_evm_with_inspector(database, prepared.environment, recorder)
             .with_detail(request.tracer.detail());
         let result = match evm.transact_raw(transaction.clone()) {
@@ -131,7 +134,7 @@ impl Executor {
 
     /// A block's transactions run on the state before it, without its end.
     fn state_after<'a>(&'a self, replay: Replay<'a>) -> Result<BlockDatabase<'a>, ExecutionError> {
-        let evm = self.factory.create_evm(
+        let evm = self.on(replay.view).create_evm(
             self.block_database(replay.view, replay.hashes, replay.header),
             block_environment(&self.spec, replay.header),
         );

@@ -89,7 +89,7 @@ mod tests {
     use std::sync::Arc;
 
     use alloy_primitives::{U256, address, hex};
-    use cloister_execution::{AccountOverride, BlockOverrides, NoBlockHashes, Open, StateOverrides};
+    use cloister_execution::{AccountOverride, BlockOverrides, FrameGuard, NoBlockHashes, Open, StateOverrides};
     use cloister_primitives::{ChainSpec, DevChain, Height};
     use cloister_state::{HistoryLimits, State, StateDelta};
 
@@ -106,11 +106,13 @@ mod tests {
         let spec = ChainSpec::development(DevChain::default()).unwrap();
         let header = spec.genesis_header(view.root());
         let account = AccountOverride { code: Some(Bytes::copy_from_slice(code)), ..AccountOverride::default() };
+        let guard: Arc<dyn FrameGuard> = Arc::new(Open);
         let env = CallEnv {
             header: &header,
             hashes: &NoBlockHashes,
             state_overrides: &StateOverrides::from([(CONTRACT, account)]),
             block_overrides: &BlockOverrides::default(),
+            guard: &guard,
             gas_cap: 50_000_000,
         };
         let request = CallRequest { to: Some(CONTRACT), ..CallRequest::default() };

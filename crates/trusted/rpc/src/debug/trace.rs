@@ -225,11 +225,13 @@ impl Traces {
                 Some(Replay { header: self.block.header(), transactions, view, hashes: &hashes })
             }
         };
+        let guard = self.state.guard();
         let env = CallEnv {
             header: self.block.header(),
             hashes: &hashes,
             state_overrides: &call.state_overrides,
             block_overrides: &call.block_overrides,
+            guard: &guard,
             gas_cap: self.call_gas,
         };
         let trace = self.executor.trace_call(view, &env, request, earlier, self.request())?;

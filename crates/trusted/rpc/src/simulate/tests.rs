@@ -74,10 +74,12 @@ impl Chain {
             return Err(errors::code(Code::HeaderNotFound));
         };
         let hashes = |height: u64| self.headers.get(usize::try_from(height).ok()?).map(|(_, hash)| *hash);
+        let guard: Arc<dyn cloister_execution::FrameGuard> = Arc::new(Open);
         let base = SimulationBase {
             parent: Parent { header, hash: *hash },
             view: &self.state.view(Height(header.number)).unwrap(),
             hashes: &hashes,
+            guard: &guard,
             gas_cap: 50_000_000,
         };
         let simulated = self.executor.simulate(base, &simulation).map_err(|error| errors::execution(&error))?;

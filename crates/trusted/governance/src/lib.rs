@@ -1,0 +1,19 @@
+//! Typed views of the system contracts.
+//!
+//! **Duty.** What `Visibility` holds at one height, read from its storage: [`RuleTable`]s, by way of a [`RuleCache`]. The layout is that of
+//! `contracts/system/Visibility.sol`; nothing here runs Solidity.
+//!
+//! **Trusts.** The state view.
+//!
+//! **Invariants.** What is not understood admits nobody.
+//!
+//! **Not here.** Whether a rule admits somebody (access), and who may change one (the contract).
+
+mod cache;
+mod layout;
+mod rule;
+mod table;
+
+pub use cache::RuleCache;
+pub use rule::{EventRule, FunctionKey, FunctionRule, MAX_TERMS, Operand, Rule, Term};
+pub use table::{EventRules, Policy, RuleTable};
