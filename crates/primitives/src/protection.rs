@@ -49,6 +49,8 @@ pub enum Protection {
     HeaderBloom,
     /// Fees and their history follow from nothing that was used.
     FeeConstants,
+    /// Code sees balance and code of others where their rules say so.
+    UnseenAccounts,
     /// What an instruction costs says nothing about the state.
     FlatGas,
     /// What fits into a block follows from what transactions declare.
@@ -67,7 +69,7 @@ pub enum Protection {
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Participation,
         Self::Redaction,
         Self::LogFiltering,
@@ -86,6 +88,7 @@ impl Protection {
         Self::HeaderGas,
         Self::HeaderBloom,
         Self::FeeConstants,
+        Self::UnseenAccounts,
         Self::FlatGas,
         Self::DeclaredGas,
         Self::ArrivalOrder,

@@ -33,8 +33,6 @@ pub enum Who {
 pub enum Observer {
     /// The operator of the machine: every message over the boundary, every record, order and size.
     Host,
-    /// Whoever sees the wire: the lengths of what parties are answered.
-    Network,
     /// A client who has not signed in.
     Anonymous,
     /// A client who has signed in with this account.
@@ -97,7 +95,7 @@ impl Observer {
     /// Who asks, as the methods know it.
     pub(super) fn caller(self) -> Caller {
         match self {
-            Self::Host | Self::Network | Self::Anonymous => Caller::Anonymous,
+            Self::Host | Self::Anonymous => Caller::Anonymous,
             Self::Session(who) => who.session(),
         }
     }

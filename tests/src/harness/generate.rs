@@ -51,8 +51,7 @@ pub fn workload(seed: u64, included: &Included) -> Workload {
     touched.extend_from_slice(&generator.fresh);
     // What the parties may have created first.
     touched.extend([Who::Alice, Who::Bob].map(|who| who.address().create(0)));
-    let network_observes = included.findings.contains(&Finding::AnswersAreNotPadded);
-    Workload { seed, snapshot_every_blocks, rita_observes, network_observes, steps, touched }
+    Workload { seed, snapshot_every_blocks, rita_observes, steps, touched }
 }
 
 impl Generator<'_> {
@@ -280,12 +279,10 @@ impl Generator<'_> {
                 ..Sent::transfer(from, from.address(), 1)
             };
         }
-        let asks = if self.included.findings.contains(&Finding::ContractsReadOthers) && self.one_in(2) {
-            probe::LOOK
-        } else {
-            self.pick(&[probe::PAY, probe::COINBASE, 0])
-        };
-        let key = U256::from_be_bytes(self.account().into_word().0);
+        let asks = self.pick(&[probe::PAY, probe::LOOK, probe::COINBASE, 0]);
+        let finds = self.included.findings.contains(&Finding::ContractsWithoutRulesAnswer);
+        let about = if finds && asks == probe::LOOK { Who::Alice.address().create(0) } else { self.account() };
+        let key = U256::from_be_bytes(about.into_word().0);
         let tip = u128::from(self.random.next() % 2_000_000_000);
         Sent { input: code::call(asks, key, U256::ZERO), gas: CALL_GAS, tip, ..Sent::transfer(from, code::PROBE, 0) }
     }

@@ -46,6 +46,7 @@ type Params = fn(&Scene) -> Value;
 
 /// Every method that everybody may call, how it is called, and what it is. A method that is not here fails the test.
 const METHODS: &[(&str, Class, Params)] = &[
+    ("cloister_sealingKeys", Class::Same, |_| json!([])),
     ("eth_accounts", Class::Session, |_| json!([])),
     ("eth_baseFee", Class::Same, |_| json!([])),
     ("eth_blobBaseFee", Class::Same, |_| json!([])),
@@ -215,7 +216,6 @@ impl Stage {
             seed: 1,
             snapshot_every_blocks: 1_024,
             rita_observes: true,
-            network_observes: false,
             steps: Vec::new(),
             touched: Vec::new(),
         };

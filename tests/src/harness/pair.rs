@@ -346,11 +346,6 @@ impl<'a> Running<'a> {
             let chain = Chain { blocks: &blocks, touched: &[], filters: &[] };
             let asked = own_questions(who, &chain);
             let answers = self.node.ask(&asked).await?;
-            if self.workload.network_observes {
-                let lengths = answers.iter().map(|answer| answer.len().to_string());
-                let seen = lengths.map(|bytes| Seen { about: "length".to_owned(), bytes });
-                self.seen.entry(Observer::Network).or_default().extend(seen);
-            }
             let seen = asked.iter().zip(answers);
             self.own.extend(seen.map(|((_, method, _), bytes)| Seen { about: (*method).to_owned(), bytes }));
         }

@@ -113,8 +113,6 @@ pub struct Workload {
     /// Whether [`Who::Rita`] observes: then transactions that concern her differ in nothing but what belongs to
     /// their senders alone.
     pub rita_observes: bool,
-    /// Whether the lengths of answers are compared, too.
-    pub network_observes: bool,
     /// In order.
     pub steps: Vec<Step>,
     /// Accounts that anything may happen to in either world: all of them are asked about in both.
