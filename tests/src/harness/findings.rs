@@ -21,3 +21,7 @@ impl Finding {
         }
     }
 }
+
+/// As long as connections do not end in the enclave, what clients send and are answered in plain text passes through the host, and
+/// stays in its memory for a while. Needles that were sent are counted, and not taken for hits.
+pub const PLAIN_TEXT_CONNECTIONS: &str = "plain-text-connections-pass-through-the-host";

@@ -15,7 +15,7 @@ const CREATE_GAS: u64 = 400_000;
 /// Three of these do not fit into one block.
 const LARGE_GAS: u64 = 14_000_000;
 /// Accounts that nobody has the key of.
-const FRESH: usize = 3;
+const FRESH: usize = 4;
 
 /// What may be generated.
 #[derive(Clone, Debug, Default)]
@@ -80,6 +80,9 @@ impl Generator<'_> {
             self.handed_on(&mut steps);
         }
         if self.one_in(6) {
+            self.paid_first(&mut steps);
+        }
+        if self.one_in(6) {
             self.drained(&mut steps);
         }
         steps
@@ -123,6 +126,16 @@ impl Generator<'_> {
         steps.push(Step::Batch(vec![Item::Relayed { sent, nonce: 0 }]));
     }
 
+    /// A stranger measures what it costs to pay an account that a party has paid before, in one world.
+    fn paid_first(&self, steps: &mut Vec<Step>) {
+        let pays = |to: Address| Box::new(Sent { gas: 60_000, ..Sent::transfer(Who::Alice, to, 1) });
+        let last = self.fresh[FRESH - 1];
+        let input = code::call(probe::PAY, U256::from_be_bytes(last.into_word().0), U256::ZERO);
+        let measures = Sent { input, gas: CALL_GAS, ..Sent::transfer(Who::Mallory, code::PROBE, 0) };
+        steps.push(Step::Batch(vec![Item::Secret(pays(last), pays(self.fresh[0]))]));
+        steps.push(Step::Batch(vec![Item::Public(measures)]));
+    }
+
     /// An account that lets others spend its money is emptied in one world, before a transaction of its own that was
     /// taken when it could still be paid.
     fn drained(&mut self, steps: &mut Vec<Step>) {
@@ -152,7 +165,8 @@ impl Generator<'_> {
     /// An account that secrets are about.
     fn account(&mut self) -> Address {
         let mut accounts: Vec<_> = PARTIES.into_iter().map(Who::address).collect();
-        accounts.extend_from_slice(&self.fresh);
+        // The last one is kept for being paid first.
+        accounts.extend_from_slice(&self.fresh[..FRESH - 1]);
         if !self.rita_observes {
             accounts.push(Who::Rita.address());
         }
@@ -279,9 +293,12 @@ impl Generator<'_> {
                 ..Sent::transfer(from, from.address(), 1)
             };
         }
-        let asks = self.pick(&[probe::PAY, probe::LOOK, probe::COINBASE, 0]);
         let finds = self.included.findings.contains(&Finding::ContractsWithoutRulesAnswer);
-        let about = if finds && asks == probe::LOOK { Who::Alice.address().create(0) } else { self.account() };
+        let (asks, about) = if finds {
+            (probe::LOOK, self.pick(&[Who::Alice, Who::Bob]).address().create(0))
+        } else {
+            (self.pick(&[probe::PAY, probe::LOOK, probe::COINBASE, 0]), self.account())
+        };
         let key = U256::from_be_bytes(about.into_word().0);
         let tip = u128::from(self.random.next() % 2_000_000_000);
         Sent { input: code::call(asks, key, U256::ZERO), gas: CALL_GAS, tip, ..Sent::transfer(from, code::PROBE, 0) }

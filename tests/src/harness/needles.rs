@@ -18,6 +18,8 @@ use crate::transactions::{Account, raw};
 
 /// Bytes read at one time.
 const CHUNK: usize = 1 << 20;
+/// Bytes of a page of memory.
+const PAGE: usize = 4_096;
 /// Bytes that a pattern may have at most: hex of a word.
 const LONGEST: usize = 64;
 /// Transactions of one round; one in four reverts.
@@ -28,7 +30,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 /// What a search has found.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
-    /// Bytes searched.
+    /// Bytes searched, pages of zeros not counted.
     pub bytes: u64,
     /// Needles looked for.
     pub needles: usize,
@@ -99,13 +101,19 @@ impl Patterns {
             if read == 0 {
                 return Ok(total);
             }
-            total += read as u64;
             let end = kept + read;
+            total += touched(&buffer[kept..end]);
             self.search(&buffer[..end], &mut found);
             kept = end.min(LONGEST - 1);
             buffer.copy_within(end - kept..end, 0);
         }
     }
+}
+
+/// Bytes of these that count: memory that was reserved and never written reads as pages of zeros.
+fn touched(bytes: &[u8]) -> u64 {
+    let pages = bytes.chunks(PAGE).filter(|page| page.iter().any(|byte| *byte != 0));
+    pages.map(|page| page.len() as u64).sum()
 }
 
 /// The characters of base64 that a word alone decides, beginning `shift` bytes into a group of three.

@@ -4,6 +4,7 @@ use core::marker::PhantomData;
 
 use alloy_evm::Database;
 use alloy_primitives::Bytes;
+use cloister_primitives::Protection;
 use revm::Inspector;
 use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction, ResultGas};
 use revm::context::{ContextTr, JournalTr, Transaction as _};
@@ -45,8 +46,10 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> Handler for Run<DB, I> {
 
     fn reward_beneficiary(&self, evm: &mut Self::Evm, result: &mut FrameResult) -> Result<(), Self::Error> {
         match self.conduct {
-            Conduct::Ethereum => post_execution::reward_beneficiary(evm.ctx(), result.gas()).map_err(From::from),
-            Conduct::Confidential => Ok(()),
+            Conduct::Confidential if Protection::TipsUnpaid.holds() => Ok(()),
+            Conduct::Confidential | Conduct::Ethereum => {
+                post_execution::reward_beneficiary(evm.ctx(), result.gas()).map_err(From::from)
+            }
         }
     }
 }
