@@ -119,7 +119,7 @@ impl Node {
     /// Ends the core, and starts another one from what is stored.
     pub(super) fn restart(&mut self) -> Result<(), String> {
         self.core = Core::new(self.options.clone());
-        self.entropy_seed += 1 << 32;
+        self.entropy_seed = self.entropy_seed.wrapping_add(1 << 32);
         self.entropy = SeededEntropy::new(self.entropy_seed);
         (self.opened, self.served, self.deadline_ms) = (None, None, None);
         self.work.clear();
@@ -321,6 +321,12 @@ impl Node {
             cloister_core::Lookup::Found(block) => Ok(block.transaction_hashes().collect()),
             _ => Err(format!("block {height} is not at hand")),
         }
+    }
+
+    /// The hash of the block at a height.
+    pub(super) fn block_hash(&self, height: u64) -> Result<B256, String> {
+        let reader = self.opened()?.ledger.reader(&Caller::Anonymous);
+        reader.hash_at(cloister_primitives::Height(height)).ok_or_else(|| format!("there is no block {height}"))
     }
 
     /// Facts that everybody may know, by where they are.
