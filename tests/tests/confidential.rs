@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use alloy::consensus::{TxEip1559, TxEip7702};
-use alloy_primitives::{Address, Bytes, TxKind, U256, hex, keccak256};
+use alloy::signers::SignerSync as _;
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex, keccak256};
 use cloister_tests::node::{CHAIN_ID, Node, NodeOptions, Target, eventually, run_cloister};
 use cloister_tests::rpc::{RpcClient, RpcError, quantity};
 use cloister_tests::sign_in::{call_as, sign_in, token};
@@ -318,6 +319,76 @@ fn a_token_on_the_ledger_shows_each_holder_his_own_transfers() {
         let error = sessions.ask(who, "eth_getStorageAt", json!([contract, "0x0", "latest"])).expect_err("refused");
         assert_eq!(error.code, -32001);
     }
+}
+
+#[test]
+fn answers_over_http_have_one_of_a_few_lengths() {
+    let node = Node::start(Target::Dev, &options());
+    let length = |method: &str, params: Value| {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+        let answer = node.rpc().post(body.as_bytes()).expect("an answer");
+        assert!(answer.json().get("jsonrpc").is_some());
+        answer.body.len()
+    };
+    for (method, params) in [
+        ("eth_chainId", json!([])),
+        ("eth_getBalance", json!([signer(0).address(), "latest"])),
+        ("eth_getTransactionReceipt", json!([keccak256("never")])),
+        ("no_such_method", json!([])),
+    ] {
+        assert_eq!(length(method, params), 1_024, "{method}");
+    }
+    assert_eq!(length("eth_getBlockByNumber", json!(["latest", false])), 2_048);
+}
+
+/// A query that `account` signs (EIP-712), about `to` at any height.
+fn signed_query(rpc: &RpcClient, account: &Account, to: Address) -> Value {
+    let genesis = rpc.expect("eth_getBlockByNumber", json!(["0x0", false]))["hash"].clone();
+    let genesis: B256 = serde_json::from_value(genesis).expect("a hash");
+    let number = |value: u64| U256::from(value).to_be_bytes_vec();
+    let hash = |text: &str| keccak256(text).to_vec();
+    let domain = [
+        hash("EIP712Domain(string name,string version,uint256 chainId,bytes32 salt)"),
+        hash("Cloister"),
+        hash("1"),
+        number(CHAIN_ID),
+        genesis.to_vec(),
+    ];
+    let kind = "Query(address account,address to,bytes data,uint256 value,uint64 gas,uint64 fromBlock,uint64 toBlock,uint64 expiry)";
+    let of = |address: Address| address.into_word().to_vec();
+    let query = [
+        hash(kind),
+        of(account.address()),
+        of(to),
+        hash(""),
+        number(0),
+        number(0),
+        number(0),
+        number(u64::MAX),
+        number(u64::MAX),
+    ];
+    let [domain, query] = [domain.concat(), query.concat()].map(|words| keccak256(words).to_vec());
+    let digest = keccak256([vec![0x19, 1], domain, query].concat());
+    let signature = account.signer.sign_hash_sync(&digest).expect("a local key signs");
+    let shown = json!({
+        "account": account.address(), "to": to, "data": "0x", "value": "0x0", "gas": "0x0", "fromBlock": "0x0",
+        "toBlock": format!("{:#x}", u64::MAX), "expiry": format!("{:#x}", u64::MAX),
+    });
+    json!([shown, Bytes::from(signature.as_bytes().to_vec())])
+}
+
+#[test]
+fn a_signed_query_asks_as_its_account_and_as_nobody_else() {
+    let node = Node::start(Target::Dev, &options());
+    let (rpc, alice) = (node.rpc(), Account::new(0));
+    let own = signed_query(rpc, &alice, alice.address());
+    assert_eq!(rpc.expect("cloister_signedCall", own.clone()), "0x");
+    let others = rpc.refuse("cloister_signedCall", signed_query(rpc, &alice, signer(1).address()));
+    let nobodys = rpc.refuse("eth_call", json!([{ "to": signer(1).address() }]));
+    assert_eq!((others.code, &others.data), (nobodys.code, &nobodys.data), "as any call that is not allowed");
+    let mut anothers = own;
+    anothers[0]["account"] = json!(signer(1).address());
+    assert_eq!(rpc.refuse("cloister_signedCall", anothers).code, -32046);
 }
 
 #[test]

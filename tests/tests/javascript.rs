@@ -1,6 +1,7 @@
 //! ethers 6, viem 2, web3.js 4 and a page in Chromium against the node, by Node's own test runner.
 
 use cloister_tests::node::{Node, Target, is_reference_run};
+use cloister_tests::repository;
 use cloister_tests::tools::{Workspace, chromium, compiled_contracts};
 
 /// Runs `tests/tools/js/<suite>.mjs`; `expected` tests must run and pass.
@@ -11,7 +12,8 @@ fn run_suite(target: Target, suite: &str, expected: usize) {
     let program = program
         .with("RPC_URL", node.http_url())
         .with("WS_URL", node.ws_url())
-        .with("ARTIFACTS", compiled_contracts().join("out"));
+        .with("ARTIFACTS", compiled_contracts().join("out"))
+        .with("SEAL_PACKAGE", repository().join("crates/client/typescript"));
     let output = program.run(["--test", "--test-reporter=tap", "--test-timeout=60000", &format!("{suite}.mjs")]);
     let count = |what: &str| {
         let line = output.stdout.lines().find_map(|line| line.strip_prefix(&format!("# {what} ")));
@@ -61,6 +63,11 @@ fn sign_in_two_process() {
 }
 
 #[test]
+fn signed_queries_dev() {
+    run_suite(Target::Dev, "signed-query", 4);
+}
+
+#[test]
 fn viem_dev() {
     run_suite(Target::Dev, "viem", 29);
 }
@@ -84,5 +91,22 @@ fn web3js_two_process() {
 fn browser_wallet_two_process() {
     if chromium().is_some() {
         run_suite(Target::TwoProcess, "browser", 9);
+    }
+}
+
+#[test]
+fn sealed_transactions_dev() {
+    run_suite(Target::Dev, "seal", 7);
+}
+
+#[test]
+fn sealed_transactions_two_process() {
+    run_suite(Target::TwoProcess, "seal", 7);
+}
+
+#[test]
+fn sealed_transactions_of_a_page_two_process() {
+    if chromium().is_some() {
+        run_suite(Target::TwoProcess, "seal-browser", 2);
     }
 }

@@ -10,7 +10,9 @@ Examples:
   cloister dev --block-time 2 --datadir chain  a block every 2 seconds, kept in ./chain
   cloister import --genesis genesis.json --datadir chain chain.rlp
                                                execute and check a chain of Ethereum's, and keep it
+  cloister gateway --url URL --key env:KEY     tools use http://127.0.0.1:8545, signed in
   cloister login --key env:KEY                 a session token for the account of a key
+  cast mktx … | cloister seal --send           send a transaction that only the node's enclave can read
   cloister verify --datadir chain              check everything stored in ./chain
 
 Exit codes:
@@ -57,6 +59,10 @@ pub(crate) enum Command {
     Import(commands::import::Import),
     /// Sign in to a node with accounts; prints the token that requests carry from then on
     Login(commands::login::Login),
+    /// Serve unmodified tools on this machine with a node that one has to sign in to
+    Gateway(commands::gateway::GatewayArgs),
+    /// Seal signed transactions, so that only the enclave of a node can read them
+    Seal(commands::seal::Seal),
     /// Check a data folder: open every block, follow the chain, recompute the state roots
     Verify(commands::verify::Verify),
     /// Say who may see what of a contract on a confidential chain
@@ -72,6 +78,8 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Node(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Login(command) => command.run(),
+        Command::Gateway(command) => command.run(),
+        Command::Seal(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Policy(command) => command.run(),
         Command::Completions(command) => command.run(),

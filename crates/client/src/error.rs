@@ -44,6 +44,23 @@ pub enum ClientError {
         /// The stable name of the reason.
         reason: String,
     },
+    /// The node answers a request with an error.
+    #[error("the node answers: {message} ({code})")]
+    Answered {
+        /// Its JSON-RPC error code.
+        code: i64,
+        /// Its words.
+        message: String,
+    },
+    /// The node has no key to seal for.
+    #[error("the node has no usable sealing key of the suite {suite}")]
+    Suite {
+        /// The suite that was asked for.
+        suite: &'static str,
+    },
+    /// More than an envelope carries.
+    #[error("the transaction is too large to be sealed")]
+    Oversized,
     /// The clock of this machine shows a time that cannot be written down.
     #[error("this machine's clock shows no time that a message can carry")]
     Clock,

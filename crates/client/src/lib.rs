@@ -1,6 +1,7 @@
-//! A client's side of a network: signing in with accounts.
+//! A client's side of a network: signing in with accounts, and sealing transactions.
 //!
-//! **Duty.** Writes and signs the messages that a node asks for (EIP-4361), and carries the token that it answers with.
+//! **Duty.** Writes and signs the messages that a node asks for (EIP-4361), and carries the token that it answers with. Seals
+//! transactions for a node's public keys (HPKE, RFC 9180). Serves tools that know neither ([`gateway`]).
 //!
 //! **Trusts.** Whoever chose the URL. The site that is signed is the one the user named or the one the URL names, never one
 //! that the node claims: else a node could have its users sign in to another in its stead.
@@ -12,10 +13,13 @@
 
 mod account;
 mod error;
+pub mod gateway;
 mod http;
+mod sealing;
 mod sign_in;
 
 pub use account::Account;
 pub use error::ClientError;
 pub use http::NodeUrl;
+pub use sealing::{Sealer, SealingKeys, send_raw_transaction};
 pub use sign_in::{Session, Site, sign_in};

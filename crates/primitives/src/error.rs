@@ -182,6 +182,10 @@ codes! {
     PathTokenRefused = "path-token-refused", -32043, "session tokens are not accepted in the URL here, send an Authorization header";
     /// A sign-in (EIP-4361) that proves nothing.
     SignInRefused = "sign-in-refused", -32044, "sign-in refused";
+    /// A sealed transaction that does not open, or that the pool does not take: nobody is told which.
+    SealedTransactionRefused = "sealed-transaction-refused", -32045, "sealed transaction refused: ask for the current sealing key and seal again";
+    /// A signed query (EIP-712) outside of its range, or of somebody else.
+    SignedQueryRefused = "signed-query-refused", -32046, "signed query refused";
     /// A fault of this program.
     Internal = "internal", -32603, "internal error";
     /// More of something than one client may use.

@@ -54,7 +54,7 @@ impl From<ClientError> for Failure {
 impl Login {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let url = NodeUrl::parse(&self.url)?;
-        let site = self.site(&url);
+        let site = site(&url, self.domain.as_deref(), self.uri.as_deref());
         let accounts = self.key.iter().map(|source| account(source)).collect::<Result<Vec<_>, _>>()?;
         running::on_runtime(async move {
             let session = sign_in(&url, &site, &accounts).await?;
@@ -71,20 +71,21 @@ impl Login {
             output::say(&format!("{}\n", session.token));
         }
     }
+}
 
-    fn site(&self, url: &NodeUrl) -> Site {
-        let of_url = Site::of(url);
-        let uri = match (&self.uri, &self.domain) {
-            (Some(uri), _) => uri.clone(),
-            (None, Some(domain)) => format!("https://{domain}"),
-            (None, None) => of_url.uri,
-        };
-        Site { domain: self.domain.clone().unwrap_or(of_url.domain), uri }
-    }
+/// What is signed in to: what was named, else what the URL names.
+pub(super) fn site(url: &NodeUrl, domain: Option<&str>, uri: Option<&str>) -> Site {
+    let of_url = Site::of(url);
+    let uri = match (uri, domain) {
+        (Some(uri), _) => uri.to_owned(),
+        (None, Some(domain)) => format!("https://{domain}"),
+        (None, None) => of_url.uri,
+    };
+    Site { domain: domain.map_or(of_url.domain, str::to_owned), uri }
 }
 
 /// The account whose key is at `source`.
-fn account(source: &str) -> Result<Account, Failure> {
+pub(super) fn account(source: &str) -> Result<Account, Failure> {
     let key = if let Some(name) = source.strip_prefix("env:") {
         std::env::var(name).map_err(|_| Failure::usage(format!("the environment has no variable {name}")))?
     } else if let Some(path) = source.strip_prefix("file:") {
@@ -96,7 +97,7 @@ fn account(source: &str) -> Result<Account, Failure> {
     Ok(Account::from_hex(&key)?)
 }
 
-fn checksummed(accounts: &[Address]) -> Vec<String> {
+pub(super) fn checksummed(accounts: &[Address]) -> Vec<String> {
     accounts.iter().map(|account| account.to_checksum(None)).collect()
 }
 
@@ -133,7 +134,8 @@ mod tests {
     fn site(arguments: &[&str]) -> Site {
         let command =
             Command::parse_from([&["login", "--key", "env:X", "--url", "http://127.0.0.1:1"], arguments].concat());
-        command.login.site(&NodeUrl::parse(&command.login.url).unwrap())
+        let Login { url, domain, uri, .. } = command.login;
+        super::site(&NodeUrl::parse(&url).unwrap(), domain.as_deref(), uri.as_deref())
     }
 
     #[test]

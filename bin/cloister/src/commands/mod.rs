@@ -3,9 +3,11 @@
 pub(crate) mod chain;
 pub(crate) mod completions;
 pub(crate) mod dev;
+pub(crate) mod gateway;
 pub(crate) mod import;
 pub(crate) mod login;
 pub(crate) mod node;
 pub(crate) mod policy;
+pub(crate) mod seal;
 pub(crate) mod server;
 pub(crate) mod verify;

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256};
 use cloister_execution::{FrameGuard, Open};
 use cloister_governance::RuleTable;
-use cloister_primitives::Height;
+use cloister_primitives::{Height, Protection};
 
 pub use ruled::{Ruled, RulesInForce};
 
@@ -230,7 +230,7 @@ impl Access {
     /// that signed in may be named, or nobody.
     #[must_use]
     pub fn may_call_as(&self, caller: &Caller, from: Address) -> bool {
-        !self.is_confidential() || from.is_zero() || caller.controls(from)
+        !self.is_confidential() || from.is_zero() || caller.controls(from) || !Protection::QueryGuard.holds()
     }
 
     /// Whether there is no log that `caller` may not see, so that an index over all logs may decide which blocks are
@@ -253,6 +253,7 @@ impl Access {
                 _ => Visibility::Absent,
             },
             (Policy::Open, _) => Visibility::Full,
+            (Policy::Confidential, resource) if !protection_of(resource).holds() => Visibility::Full,
             (Policy::Confidential, resource) => match facts::by_rules(&self.tables, caller, resource) {
                 Some(visibility) => visibility,
                 None => concerning(caller, resource),
@@ -266,6 +267,20 @@ impl Caller {
     #[must_use]
     pub fn controls(&self, account: Address) -> bool {
         self.accounts().contains(&account)
+    }
+}
+
+/// What keeps a resource from those whom it does not concern.
+const fn protection_of(resource: Resource<'_>) -> Protection {
+    match resource {
+        Resource::Header | Resource::Transaction(_) | Resource::Receipt(_) => Protection::Participation,
+        Resource::Log { .. } => Protection::LogFiltering,
+        Resource::Account(_) => Protection::AccountHiding,
+        Resource::Code(_) => Protection::CodeHiding,
+        Resource::Storage(_) => Protection::StorageHiding,
+        Resource::Call { .. } => Protection::QueryGuard,
+        Resource::Pool { .. } => Protection::PoolHiding,
+        Resource::Proof(_) | Resource::Trace(_) | Resource::Development => Protection::WithheldMethods,
     }
 }
 
@@ -297,6 +312,7 @@ fn participation(caller: &Caller, facts: TransactionFacts) -> Visibility {
         return Visibility::Full;
     }
     match facts.recipient {
+        Some(recipient) if caller.controls(recipient) && !Protection::Redaction.holds() => Visibility::Full,
         Some(recipient) if caller.controls(recipient) => Visibility::Redacted,
         _ => Visibility::Absent,
     }

@@ -310,6 +310,12 @@ impl Ledger {
         drop(inner);
     }
 
+    /// Hash of the first block: with the chain id, the name of this network.
+    #[must_use]
+    pub fn genesis_hash(&self) -> B256 {
+        self.hash_at(Height::GENESIS).unwrap_or_default()
+    }
+
     /// The hash of a committed block.
     pub(crate) fn hash_at(&self, height: Height) -> Option<B256> {
         self.read().hash_at(height)

@@ -38,7 +38,7 @@ pub use log_index::{BlockLogs, LOG_SECTION_BLOCKS, LogPlaces, LogSection, log_se
 pub use machine::{Archive, Core, CoreOptions, Opened, RefuseTails};
 pub use message::{
     AnswerAt, CommittedBlock, CoreEffect, CoreMessage, DevelopmentRequest, Event, PatchChange, Request, RequestBody,
-    RequestId, Response, StatePatch, Tick, WorkId,
+    RequestId, Response, SealingOffer, StatePatch, Tick, WorkId,
 };
 pub use pending::{PendingBlock, PendingJob};
 pub use reader::{Lookup, Reader, ReplayedState, SeenBlock, SeenLog, SeenState, SeenTransaction, StoredBlock};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, Bytes};
 use cloister_access::Caller;
 use cloister_boundary::{FromEnclave, ToEnclave};
+use cloister_keys::SealingPublic;
 use cloister_ordering::Pace;
 use cloister_primitives::{Height, RecoveredTransaction};
 
@@ -124,13 +125,15 @@ pub enum AnswerAt {
 /// [`crate::Reader`].
 #[derive(Clone, Debug)]
 pub enum RequestBody {
-    /// An EIP-2718 or legacy transaction as it came from a client.
+    /// An EIP-2718 or legacy transaction as it came from a client, or one sealed in an envelope.
     Submit {
         /// The raw bytes.
         raw: Bytes,
         /// When to answer.
         answer_at: AnswerAt,
     },
+    /// What clients seal transactions for.
+    SealingKeys,
     /// The next nonce of a sender over the state, blocks in flight and the pool.
     PendingNonce {
         /// The sender.
@@ -295,6 +298,19 @@ pub enum PatchChange {
     Storage(alloy_primitives::U256, alloy_primitives::U256),
 }
 
+/// What a client needs to seal transactions for this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealingOffer {
+    /// Public keys and their epoch.
+    pub keys: SealingPublic,
+    /// The chain that envelopes are bound to.
+    pub chain_id: u64,
+    /// Hash of its first block.
+    pub genesis_hash: B256,
+    /// How long the keys will be the current ones, milliseconds.
+    pub expires_in_ms: u64,
+}
+
 /// Answers.
 #[derive(Clone, Debug)]
 pub enum Response {
@@ -312,6 +328,8 @@ pub enum Response {
         /// Its index there.
         index: u32,
     },
+    /// The public sealing keys of this epoch.
+    SealingKeys(SealingOffer),
     /// A nonce, a snapshot's id, a time: what the request asked for.
     Number(u64),
     /// Yes or no.

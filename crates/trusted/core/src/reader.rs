@@ -7,7 +7,7 @@ use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256, uint};
 use cloister_access::{Access, Caller, Resource, TransactionFacts, Visibility};
 use cloister_execution::FrameGuard;
-use cloister_primitives::{Block, Commitments, Height, Receipt, RecoveredTransaction};
+use cloister_primitives::{Block, Commitments, Height, Protection, Receipt, RecoveredTransaction};
 use cloister_state::{Account, AccountProof, StateError, StateView};
 
 use crate::{BlockLogs, Ledger, LogPlaces, LogSection, Position, ledger::Resident, log_section_end};
@@ -327,7 +327,7 @@ impl SeenBlock {
     /// Number of a transaction's first log. Where not everybody sees all logs, numbers leave room for any that are not
     /// shown: how many logs the transactions before this one have is not the caller's to know.
     fn first_log_index(&self, index: u32) -> u64 {
-        if self.access.is_confidential() {
+        if self.access.is_confidential() && Protection::LogNumbers.holds() {
             return u64::from(index) * LOG_NUMBERS_PER_TRANSACTION;
         }
         self.resident.first_log(index as usize)
@@ -422,7 +422,7 @@ impl SeenTransaction {
     /// the rest is not the caller's to know.
     #[must_use]
     pub fn cumulative_gas_used(&self) -> u64 {
-        if self.block.access.is_confidential() {
+        if self.block.access.is_confidential() && Protection::CumulativeGas.holds() {
             return self.gas_used();
         }
         let receipts = &self.block.block().receipts;

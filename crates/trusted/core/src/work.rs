@@ -11,9 +11,9 @@ use cloister_crypto::Nonce;
 use cloister_execution::{
     BlockAttributes, BlockHashes, Built, ExecutionError, Executor, Parent, Salts, ValidTx, recover, recover_with_blobs,
 };
-use cloister_keys::{BlockAad, LedgerKeys, SnapshotAad};
+use cloister_keys::{BlockAad, LedgerKeys, NotOpened, OpenedContext, Opener, SnapshotAad};
 use cloister_ordering::Empty;
-use cloister_primitives::{Block, ChainSpec, Height, RecoveredTransaction, Rejected};
+use cloister_primitives::{Block, ChainSpec, Code, Height, RecoveredTransaction, Rejected};
 use cloister_state::{HistoryLimits, SnapshotCut, State, StateDelta, StateView};
 
 use crate::{
@@ -30,9 +30,11 @@ pub enum Work {
     /// Decode transactions and recover their senders.
     Recover {
         /// As clients sent them.
-        raws: Vec<Bytes>,
+        submitted: Vec<Submitted>,
         /// The chain, which limits what one transaction may be.
         spec: Arc<ChainSpec>,
+        /// Hash of its first block, which sealed transactions are bound to.
+        genesis_hash: B256,
     },
     /// Execute a block on the newest speculative state and compute its roots.
     Build(Box<BuildJob>),
@@ -58,7 +60,7 @@ pub enum Work {
 #[derive(Debug)]
 pub enum WorkResult {
     /// One entry per transaction, in order.
-    Recovered(Vec<Result<RecoveredTransaction, Rejected>>),
+    Recovered(Vec<Recovered>),
     /// The block, or why there is none.
     Built(Box<BuildOutcome>),
     /// A block to import, or why it is none.
@@ -75,6 +77,50 @@ pub enum WorkResult {
     OpenedLogs(Option<LogSection>),
     /// The rebuild, one step further.
     Rebuilt(Box<RebuildOutcome>),
+}
+
+/// A transaction as a client sent it.
+#[derive(Clone, Debug)]
+pub enum Submitted {
+    /// In the clear.
+    Plain(Bytes),
+    /// In an envelope.
+    Sealed {
+        /// All of it.
+        envelope: Bytes,
+        /// What opens it, if anything does.
+        opener: Result<Opener, NotOpened>,
+    },
+}
+
+/// A submitted transaction, read.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The transaction with its sender, or why it is none.
+    pub transaction: Result<RecoveredTransaction, Rejected>,
+    /// The context that its envelope opened.
+    pub context: Option<OpenedContext>,
+}
+
+impl Submitted {
+    fn recover(&self, spec: &ChainSpec, genesis_hash: B256) -> Recovered {
+        let recover = if spec.is_imported() { recover_with_blobs } else { recover };
+        let max_bytes = spec.limits().max_transaction_size_bytes;
+        let (envelope, opener) = match self {
+            Self::Plain(raw) => return Recovered { transaction: recover(raw, max_bytes), context: None },
+            Self::Sealed { envelope, opener } => (envelope, opener),
+        };
+        let opened = opener.as_ref().map_err(|refused| *refused);
+        match opened.and_then(|opener| opener.open(envelope, spec.chain_id(), genesis_hash)) {
+            Ok(opened) => {
+                let transaction = recover(&opened.transaction, max_bytes);
+                // Who sends no transaction has no use for a context, and others need its place.
+                let context = opened.context.filter(|_| transaction.is_ok());
+                Recovered { transaction, context }
+            }
+            Err(NotOpened) => Recovered { transaction: Err(Code::SealedTransactionRefused.into()), context: None },
+        }
+    }
 }
 
 /// Everything one block is made from.
@@ -171,10 +217,8 @@ impl Work {
     #[must_use]
     pub fn run(self) -> WorkResult {
         match self {
-            Self::Recover { raws, spec } => {
-                let recover = if spec.is_imported() { recover_with_blobs } else { recover };
-                let max_bytes = spec.limits().max_transaction_size_bytes;
-                WorkResult::Recovered(raws.iter().map(|raw| recover(raw, max_bytes)).collect())
+            Self::Recover { submitted, spec, genesis_hash } => {
+                WorkResult::Recovered(submitted.iter().map(|one| one.recover(&spec, genesis_hash)).collect())
             }
             Self::Build(job) => WorkResult::Built(Box::new(job.run())),
             Self::DecodeBlock(job) => WorkResult::DecodedBlock(Box::new(job.run())),

@@ -2,7 +2,7 @@
 //!
 //! **Duty.** Wraps aws-lc in a handful of types that are hard to use wrongly: [`AeadKey`] (AES-256-GCM-SIV, RFC 8452),
 //! [`hkdf_sha256`] (RFC 5869), [`hmac_sha256`] (RFC 2104), [`sha256`] and [`sha512`] (FIPS 180-4), [`siphash_2_4`],
-//! [`Secret`].
+//! [`HpkePrivateKey`] and [`hpke_seal`] (RFC 9180), [`Secret`].
 //!
 //! **Trusts.** aws-lc, and whoever implements [`EntropySource`]: nonces are handed in, and that they never repeat rests
 //! on the entropy they were drawn from.
@@ -15,6 +15,7 @@
 mod aead;
 mod entropy;
 mod hash;
+mod hpke;
 mod kdf;
 mod secret;
 pub mod simulation;
@@ -23,6 +24,7 @@ mod sip;
 pub use aead::{AeadKey, MAX_SEALS_PER_KEY, NONCE_LEN, Nonce, TAG_LEN, Tag};
 pub use entropy::{EntropySource, draw_nonce};
 pub use hash::{sha256, sha512};
+pub use hpke::{ContextKey, HpkeKem, HpkeOpened, HpkePrivateKey, HpkeSealed, HpkeTerms, hpke_seal};
 pub use kdf::{KEY_LEN, Key, hkdf_sha256, hmac_sha256, is_hmac_sha256};
 pub use secret::Secret;
 pub use sip::siphash_2_4;

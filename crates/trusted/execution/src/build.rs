@@ -11,7 +11,7 @@ use alloy_evm::eth::{EthBlockExecutionCtx, EthBlockExecutor, EthTxResult};
 use alloy_evm::{Evm as _, EvmFactory as _};
 use alloy_primitives::{Address, Bytes, Log};
 use cloister_primitives::{
-    ChainSpec, Code, Confidentiality, EthereumHardfork, RecoveredTransaction, Rejected, Transaction,
+    ChainSpec, Code, Confidentiality, EthereumHardfork, Protection, RecoveredTransaction, Rejected, Transaction,
 };
 use cloister_state::StateView;
 use revm::Inspector;
@@ -27,6 +27,7 @@ use crate::environment::{ExecutorSpec, block_environment};
 use crate::error::ExecutionError;
 use crate::evm::{CloisterEvm, CloisterEvmFactory, EvmContext};
 use crate::guard::{BlockRules, FrameGuard};
+use crate::handler::Conduct;
 use crate::receipt::Receipts;
 use crate::transaction::{rejection, transaction_environment};
 use crate::validate::ValidTx;
@@ -36,6 +37,8 @@ use crate::validate::ValidTx;
 pub struct Executor {
     pub(crate) spec: Arc<ChainSpec>,
     pub(crate) factory: CloisterEvmFactory,
+    /// Of the transactions of blocks; calls are nobody's business but the caller's.
+    conduct: Conduct,
     /// Whose guard the frames of blocks ask, where that is not the same for all blocks.
     rules: Option<Arc<dyn BlockRules>>,
     pub(crate) codes: Arc<CodeCache>,
@@ -83,7 +86,11 @@ impl Executor {
     #[must_use]
     pub fn new(spec: Arc<ChainSpec>, guard: Arc<dyn FrameGuard>) -> Self {
         let factory = CloisterEvmFactory::new(guard, spec.gas_schedule());
-        Self { spec, factory, rules: None, codes: Arc::default() }
+        let conduct = match spec.confidentiality() {
+            Confidentiality::On if Protection::TipsUnpaid.holds() => Conduct::Confidential,
+            Confidentiality::On | Confidentiality::Off => Conduct::Ethereum,
+        };
+        Self { spec, factory, conduct, rules: None, codes: Arc::default() }
     }
 
     /// The same executor, with rules of blocks that each block's parent state holds.
@@ -95,9 +102,10 @@ impl Executor {
 
     /// Makes EVMs for the block after the one that `parent` is the state of.
     pub(crate) fn on(&self, parent: &StateView) -> CloisterEvmFactory {
+        let factory = self.factory.clone().with_conduct(self.conduct);
         match &self.rules {
-            Some(rules) => self.factory.guarded_by(rules.guard(parent)),
-            None => self.factory.clone(),
+            Some(rules) => factory.guarded_by(rules.guard(parent)),
+            None => factory,
         }
     }
 
@@ -153,7 +161,10 @@ impl Executor {
                             (taken, RecordBytes::of(&candidate, used, logged))
                         }
                         // Which transactions are in a block says nothing about what those before them did.
-                        Confidentiality::On => (gas, RecordBytes::at_most(&candidate)),
+                        Confidentiality::On if Protection::DeclaredGas.holds() => {
+                            (gas, RecordBytes::at_most(&candidate))
+                        }
+                        Confidentiality::On => (used, RecordBytes::of(&candidate, used, logged)),
                     };
                     gas_left -= taken;
                     blob_gas_left -= blob_gas;

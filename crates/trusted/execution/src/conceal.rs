@@ -1,7 +1,7 @@
 //! The public header of a confidential chain: what it shows in place of what it must not tell.
 
 use alloy_primitives::{B256, Bloom};
-use cloister_primitives::{Commitment, Commitments};
+use cloister_primitives::{Commitment, Commitments, Protection};
 
 use crate::block::Executed;
 
@@ -25,17 +25,26 @@ impl Executed {
     #[must_use]
     pub fn conceal(mut self, salts: &Salts) -> Self {
         let header = &mut self.header;
-        let commitments = Commitments {
-            state: Commitment::hiding(header.state_root, salts.state),
-            receipts: Commitment::hiding(header.receipts_root, salts.receipts),
-            requests: Commitment::hiding(header.requests_hash.unwrap_or_default(), salts.requests),
+        let requests_hash = header.requests_hash.unwrap_or_default();
+        let commitments = if Protection::HeaderCommitments.holds() {
+            Commitments {
+                state: Commitment::hiding(header.state_root, salts.state),
+                receipts: Commitment::hiding(header.receipts_root, salts.receipts),
+                requests: Commitment::hiding(requests_hash, salts.requests),
+            }
+        } else {
+            Commitments::open(header.state_root, header.receipts_root, requests_hash)
         };
         header.state_root = commitments.state.public;
         header.receipts_root = commitments.receipts.public;
         header.requests_hash = header.requests_hash.map(|_| commitments.requests.public);
-        header.logs_bloom = Bloom::repeat_byte(0xff);
-        let shown = SHOWN_GAS_PER_TRANSACTION.saturating_mul(self.transactions.len() as u64);
-        header.gas_used = shown.min(header.gas_limit);
+        if Protection::HeaderBloom.holds() {
+            header.logs_bloom = Bloom::repeat_byte(0xff);
+        }
+        if Protection::HeaderGas.holds() {
+            let shown = SHOWN_GAS_PER_TRANSACTION.saturating_mul(self.transactions.len() as u64);
+            header.gas_used = shown.min(header.gas_limit);
+        }
         self.hash = header.hash_slow();
         self.commitments = commitments;
         self

@@ -13,9 +13,7 @@ use revm::context::{
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::handler::evm::{ContextDbError, FrameInitResult};
 use revm::handler::instructions::EthInstructions;
-use revm::handler::{
-    EthFrame, EvmTr, FrameInitOrResult, FrameResult, Handler, ItemOrResult, MainnetHandler, SystemCallTx,
-};
+use revm::handler::{EthFrame, EvmTr, FrameInitOrResult, FrameResult, Handler, ItemOrResult, SystemCallTx};
 use revm::inspector::{InspectorEvmTr, InspectorHandler, NoOpInspector};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_action::FrameInit;
@@ -26,12 +24,13 @@ use revm::interpreter::{
 use revm::primitives::hardfork::SpecId;
 use revm::{Inspector, MainContext};
 
-use cloister_primitives::GasSchedule;
+use cloister_primitives::{GasSchedule, Protection};
 
 use crate::collision::uncreated;
 use crate::flat_gas;
 use crate::frames::run_without_steps;
 use crate::guard::{Admission, FrameFacts, FrameGuard, FrameKind};
+use crate::handler::{Conduct, Run, failed};
 use crate::precompiles::{Moves, Precompiles};
 use crate::unseen;
 
@@ -44,6 +43,7 @@ pub(crate) type Inner<DB, I> =
 /// An EVM that asks a [`FrameGuard`] before every frame.
 pub struct CloisterEvm<DB: Database, I> {
     inner: Inner<DB, I>,
+    conduct: Conduct,
     inspects: bool,
     detail: Detail,
 }
@@ -72,7 +72,7 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
     fn new(db: DB, mut env: EvmEnv, inspector: I, factory: &CloisterEvmFactory) -> Self {
         let spec = env.cfg_env.spec;
         let mut instructions = EthInstructions::new_mainnet_with_spec(spec);
-        if factory.gas_schedule == GasSchedule::Flat {
+        if factory.gas_schedule == GasSchedule::Flat && Protection::FlatGas.holds() {
             flat_gas::charge(&mut env.cfg_env, &mut instructions);
         }
         if factory.guard.conceals() {
@@ -85,6 +85,7 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
             .with_block(env.block_env);
         Self {
             inner: RevmEvm::new_with_inspector(context, inspector, instructions, Precompiles::new(spec)),
+            conduct: factory.conduct,
             inspects: false,
             detail: Detail::default(),
         }
@@ -279,8 +280,6 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> InspectorEvmTr for CloisterEvm<
     }
 }
 
-type MainnetRun<DB, I> = MainnetHandler<CloisterEvm<DB, I>, EVMError<<DB as revm::Database>::Error>, EthFrame>;
-
 impl<DB: Database, I: Inspector<EvmContext<DB>>> CloisterEvm<DB, I> {
     /// Takes the changes out of the journal, which is cleared also when the run failed.
     fn finalized(
@@ -316,8 +315,16 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> Evm for CloisterEvm<DB, I> {
 
     fn transact_raw(&mut self, tx: TxEnv) -> Result<ResultAndState, Self::Error> {
         self.inner.ctx.tx = tx;
-        let mut handler = MainnetRun::<DB, I>::default();
+        let mut handler = Run::new(self.conduct);
         let outcome = if self.inspects { handler.inspect_run(self) } else { handler.run(self) };
+        let outcome = match outcome {
+            Err(EVMError::Transaction(refused))
+                if self.conduct == Conduct::Confidential && Protection::FailuresIncluded.holds() =>
+            {
+                failed(&mut self.inner.ctx, refused)
+            }
+            outcome => outcome,
+        };
         self.finalized(outcome)
     }
 
@@ -328,7 +335,7 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> Evm for CloisterEvm<DB, I> {
         data: Bytes,
     ) -> Result<ResultAndState, Self::Error> {
         self.inner.ctx.tx = TxEnv::new_system_tx_with_caller(caller, contract, data);
-        let outcome = MainnetRun::<DB, I>::default().run_system_call(self);
+        let outcome = Run::new(self.conduct).run_system_call(self);
         self.finalized(outcome)
     }
 
@@ -355,13 +362,21 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> Evm for CloisterEvm<DB, I> {
 pub struct CloisterEvmFactory {
     guard: Arc<dyn FrameGuard>,
     gas_schedule: GasSchedule,
+    conduct: Conduct,
 }
 
 impl CloisterEvmFactory {
     /// A factory of EVMs that ask `guard`.
     #[must_use]
     pub const fn new(guard: Arc<dyn FrameGuard>, gas_schedule: GasSchedule) -> Self {
-        Self { guard, gas_schedule }
+        Self { guard, gas_schedule, conduct: Conduct::Ethereum }
+    }
+
+    /// The same, for transactions of blocks with these rules.
+    #[must_use]
+    pub const fn with_conduct(mut self, conduct: Conduct) -> Self {
+        self.conduct = conduct;
+        self
     }
 
     /// The same, of EVMs that ask another guard.

@@ -33,6 +33,7 @@ mod flat_gas;
 mod frames;
 mod genesis;
 mod guard;
+mod handler;
 mod inquiry;
 mod inspect;
 mod overrides;

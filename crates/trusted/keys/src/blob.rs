@@ -3,6 +3,7 @@
 use core::{fmt, marker::PhantomData};
 
 use cloister_crypto::{NONCE_LEN, Nonce, TAG_LEN};
+use cloister_primitives::Protection;
 
 use crate::{Epoch, INCARNATION_LEN, Incarnation, SizeClass, size_class::LENGTH_BYTES};
 
@@ -193,8 +194,9 @@ impl<T> fmt::Debug for Sealed<T> {
 /// Makes the whole blob of a record, without a second buffer where the record has room for it:
 /// `header ‖ record ‖ zeros ‖ length ‖ tag`.
 pub(crate) fn pad(header: &Header, mut record: Vec<u8>) -> Vec<u8> {
-    let end = HEADER_LEN + header.class.bytes();
     let len = record.len();
+    let room = if Protection::Padding.holds() { header.class.bytes() } else { len + LENGTH_BYTES };
+    let end = HEADER_LEN + room;
     let number = u32::try_from(len).expect("invariant: the largest size class is below 4 GiB");
     record.reserve_exact(end + TAG_LEN - len);
     record.resize(end + TAG_LEN, 0);

@@ -14,6 +14,7 @@ pub(crate) const LOG_FINGERPRINT: &str = "cloister/ledger/logs/fingerprint";
 pub(crate) const COMMITMENT: &str = "cloister/ledger/commitment";
 pub(crate) const SESSION: &str = "cloister/ledger/session";
 pub(crate) const RECORD: &str = "cloister/record";
+pub(crate) const SEALING: &str = "cloister/sealing";
 
 /// HKDF-SHA256 over `label ‖ 0x00 ‖ context`. No label holds a zero byte, so the two cannot run into each other.
 pub(crate) fn derive(parent: &Key, label: &str, context: &[u8]) -> Key {
@@ -27,7 +28,8 @@ pub(crate) fn derive(parent: &Key, label: &str, context: &[u8]) -> Key {
 mod tests {
     use super::*;
 
-    const LABELS: [&str; 9] = [LEDGER, BLOCK, SNAPSHOT, META, LOGS, LOG_FINGERPRINT, COMMITMENT, SESSION, RECORD];
+    const LABELS: [&str; 10] =
+        [LEDGER, BLOCK, SNAPSHOT, META, LOGS, LOG_FINGERPRINT, COMMITMENT, SESSION, RECORD, SEALING];
 
     #[test]
     fn labels_are_ascii_distinct_and_without_zero_bytes() {

@@ -1,6 +1,7 @@
 //! Key hierarchy, and sealing of what leaves the enclave for the disk.
 //!
-//! **Duty.** Derives every key from the platform's by label ([`LedgerKeys::derive`]); seals block records, snapshot chunks,
+//! **Duty.** Opens the envelopes that clients seal transactions in ([`SealingKeys`]). Derives every other key from the platform's
+//! by label ([`LedgerKeys::derive`]); seals block records, snapshot chunks,
 //! sections of the log index and metadata into padded blobs and opens them again. `docs/keys.md` is the reference for labels, layout and loss.
 //!
 //! **Trusts.** The platform key it is given, and that the nonces and incarnations handed in are fresh randomness.
@@ -16,6 +17,7 @@ mod blob;
 mod derive;
 mod ledger;
 mod platform;
+mod sealing;
 mod session;
 mod size_class;
 
@@ -23,6 +25,10 @@ pub use blob::{BlockBlob, FORMAT_VERSION, HEADER_LEN, LogSectionBlob, MetaBlob, 
 pub use cloister_crypto::{EntropySource, NONCE_LEN, Nonce, draw_nonce};
 pub use ledger::{BlockAad, LedgerKeys, LogSectionAad, MetaAad, SaltDomain, SealError, SnapshotAad};
 pub use platform::{KeyError, PlatformKey};
+pub use sealing::{
+    MAX_SEALING_CONTEXTS, NotOpened, OpenedContext, OpenedEnvelope, Opener, SEALING_EPOCH_MS, SealingKeys,
+    SealingPublic,
+};
 pub use session::{SESSION_MAC_LEN, SessionKey};
 pub use size_class::{MAX_PLAINTEXT_BYTES, MAX_SEALED_BYTES, SNAPSHOT_CHUNK_BYTES, SizeClass};
 

@@ -7,7 +7,7 @@ use alloy_primitives::Address;
 use cloister_execution::ValidTx;
 
 use crate::lane::{Entry, Lane};
-use crate::{Pool, TakeLimits};
+use crate::{Order, Pool, TakeLimits};
 
 /// The transactions of one account, by nonce.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,7 @@ impl Pool {
         // An order that is total without the lane's number: arrivals are unique.
         let rank = |entry: &Entry, lane: usize| {
             let tip = entry.tx.effective_tip(limits.base_fee)?;
+            let tip = if self.order == Order::Arrival { 0 } else { tip };
             Some((tip, Reverse(entry.arrival), lane))
         };
         let mut heads: BinaryHeap<_> = BinaryHeap::with_capacity(lanes.len());

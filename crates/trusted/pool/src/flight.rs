@@ -22,7 +22,7 @@ impl Pool {
         self.heads.set_base_fee(u128::from(limits.base_fee));
         let most = limits.max_transactions.min(self.len());
         let (mut taken, mut tickets) = (Vec::with_capacity(most), Vec::with_capacity(most));
-        let mut gas = limits.gas_limit;
+        let (mut gas, order) = (limits.gas_limit, self.order);
         let mut passed_over: Vec<LaneId> = Vec::new();
         while taken.len() < most && gas >= MIN_TRANSACTION_GAS && passed_over.len() < MAX_PASSED_OVER {
             let Some(id) = self.heads.best() else { break };
@@ -32,7 +32,7 @@ impl Pool {
                 gas -= entry.gas;
                 taken.push(entry.tx.clone());
                 tickets.push(Ticket { lane: id, nonce: entry.tx.nonce(), arrival: entry.arrival });
-                lane.indexed_head = lane.head();
+                lane.indexed_head = lane.head(order);
             } else {
                 // Out of the order until the block is full.
                 passed_over.push(id);

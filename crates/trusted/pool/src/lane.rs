@@ -6,7 +6,7 @@ use std::ops::Bound;
 use alloy_primitives::{Address, TxHash, U256};
 use cloister_execution::ValidTx;
 
-use crate::{AccountContent, SenderState, SlotId, heads::Head, tails::Tail};
+use crate::{AccountContent, Order, SenderState, SlotId, heads::Head, tails::Tail};
 
 /// Where a transaction is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,12 +241,17 @@ impl Lane {
     }
 
     /// The entry to take next, as the index of heads sees it.
-    pub(crate) fn head(&self) -> Option<Head> {
+    pub(crate) fn head(&self, order: Order) -> Option<Head> {
         if self.next >= self.end {
             return None;
         }
         let entry = self.entries.get(&self.next).filter(|entry| entry.is_pooled())?;
-        Some(Head { price: entry.price, arrival: entry.arrival })
+        let price = match order {
+            Order::Price => entry.price,
+            // Where nobody offers anything on top, arrival breaks the tie.
+            Order::Arrival => Price { tip: 0, ..entry.price },
+        };
+        Some(Head { price, arrival: entry.arrival })
     }
 
     /// The last entry, as the index of tails sees it.

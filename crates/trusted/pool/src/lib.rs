@@ -36,7 +36,7 @@ mod testing;
 pub use admission::Admitted;
 pub use content::AccountContent;
 pub use error::PoolError;
-pub use limits::{PoolLimits, TakeLimits};
+pub use limits::{Order, PoolLimits, TakeLimits};
 pub use pool::Pool;
 
 use alloy_primitives::U256;

@@ -30,6 +30,16 @@ impl Default for PoolLimits {
     }
 }
 
+/// Which transactions are handed out first, those of one sender always by nonce.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Those that pay the block most.
+    #[default]
+    Price,
+    /// Those that came first: what others pay is nobody's to learn from where his own transaction stands.
+    Arrival,
+}
+
 /// How much one block takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TakeLimits {

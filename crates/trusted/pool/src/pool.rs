@@ -9,7 +9,7 @@ use cloister_execution::ValidTx;
 use crate::heads::Heads;
 use crate::lane::{Entry, Lane};
 use crate::tails::Tails;
-use crate::{PoolLimits, Refusal, SenderState, SlotId};
+use crate::{Order, PoolLimits, Refusal, SenderState, SlotId};
 
 /// Number of a lane; used again once the lane is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +30,7 @@ pub(crate) struct Ticket {
 #[derive(Debug)]
 pub struct Pool {
     pub(crate) limits: PoolLimits,
+    pub(crate) order: Order,
     lanes: Vec<Option<Lane>>,
     free: Vec<LaneId>,
     by_address: AddressMap<LaneId>,
@@ -51,6 +52,7 @@ impl Pool {
     pub fn new(limits: PoolLimits) -> Self {
         Self {
             limits,
+            order: Order::Price,
             lanes: Vec::new(),
             free: Vec::new(),
             by_address: AddressMap::default(),
@@ -63,6 +65,13 @@ impl Pool {
             bytes: 0,
             executable: 0,
         }
+    }
+
+    /// The same pool, which has to be empty, handing out transactions in this order.
+    #[must_use]
+    pub const fn ordered(mut self, order: Order) -> Self {
+        self.order = order;
+        self
     }
 
     /// Transactions here, in flight included.
@@ -126,7 +135,7 @@ impl Pool {
 
     /// Forgets everything, in flight included.
     pub fn clear(&mut self) {
-        *self = Self { arrivals: self.arrivals, ..Self::new(self.limits) };
+        *self = Self { arrivals: self.arrivals, ..Self::new(self.limits).ordered(self.order) };
     }
 
     pub(crate) fn locate(&self, hash: &TxHash) -> Option<(LaneId, u64)> {
@@ -201,7 +210,7 @@ impl Pool {
         let Some(lane) = self.lanes.get_mut(id.0 as usize).and_then(Option::as_mut) else {
             return;
         };
-        let head = lane.head();
+        let head = lane.head(self.order);
         if head != lane.indexed_head {
             if let Some(old) = lane.indexed_head {
                 self.heads.remove(old);

@@ -137,10 +137,10 @@ impl Pool {
             count += entries.len();
             assert_eq!(lane.end(), end);
             assert_eq!(lane.cost(), cost);
-            assert_eq!(lane.indexed_head, lane.head());
+            assert_eq!(lane.indexed_head, lane.head(self.order));
             assert_eq!(lane.indexed_tail, lane.tail());
             let head = next.map(|nonce| entries[&nonce].arrival);
-            assert_eq!(lane.head().map(|head| head.arrival), head);
+            assert_eq!(lane.head(self.order).map(|head| head.arrival), head);
             heads += usize::from(head.is_some());
             tails += 1;
             executable += usize::try_from(end - lane.state.nonce).unwrap();

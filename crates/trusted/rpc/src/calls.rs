@@ -151,6 +151,14 @@ impl Execution {
         on_blocking_thread(context, move || self.run_here(work)).await
     }
 
+    /// What the call returns.
+    async fn output(self, context: &RpcContext) -> RpcResult<Bytes> {
+        if let Some(output) = self.run_here(short::attempt)? {
+            return Ok(output);
+        }
+        self.run(context, |executor, view, env, request| executor.call(view, env, request)?.into_output()).await
+    }
+
     fn run_here<T>(
         &self,
         work: impl FnOnce(&Executor, &StateView, &CallEnv<'_>, &CallRequest) -> Result<T, ExecutionError>,
@@ -231,10 +239,12 @@ async fn eth_call(call: MethodCall) -> RpcResult<Bytes> {
     let (args, id, state, block) =
         call.params::<(TransactionArgs, Option<BlockId>, Option<StateOverridesArg>, Option<BlockOverridesArg>)>()?;
     let execution = Execution::prepare(&call, args.into_call_request()?, id).await?.with_overrides(state, block)?;
-    if let Some(output) = execution.run_here(short::attempt)? {
-        return Ok(output);
-    }
-    execution.run(&call.context, |executor, view, env, request| executor.call(view, env, request)?.into_output()).await
+    execution.output(&call.context).await
+}
+
+/// What a call returns on the newest block.
+pub(crate) async fn call_of(call: &MethodCall, request: CallRequest) -> RpcResult<Bytes> {
+    Execution::prepare(call, request, None).await?.output(&call.context).await
 }
 
 /// Where an estimate takes place that names no block: in the one that the transaction will be in, where

@@ -92,11 +92,11 @@ pub fn with_data(error: ErrorObjectOwned, data: &Bytes) -> ErrorObjectOwned {
 
 /// The transaction is in the pool, but was not committed in time (EIP-7966).
 #[must_use]
-pub fn sync_timeout(hash: B256, timeout_ms: u64) -> ErrorObjectOwned {
+pub fn sync_timeout(hash: Option<B256>, timeout_ms: u64) -> ErrorObjectOwned {
     ErrorObjectOwned::owned(
         SYNC_TIMEOUT,
         format!("The transaction was added to the transaction pool but wasn't processed in {}", duration(timeout_ms)),
-        Some(hash),
+        hash,
     )
 }
 
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_sync_timeout_carries_the_hash() {
-        let error = sync_timeout(B256::repeat_byte(1), 2_500);
+        let error = sync_timeout(Some(B256::repeat_byte(1)), 2_500);
         assert_eq!(error.code(), 4);
         assert!(error.message().ends_with("wasn't processed in 2.5s"));
         let data: B256 = serde_json::from_str(error.data().unwrap().get()).unwrap();

@@ -6,6 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use cloister_access::Caller;
 use cloister_core::{BlockLogs, CommittedBlock, Event, Ledger, LogPlaces};
+use cloister_primitives::Protection;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::{
@@ -108,8 +109,13 @@ impl Table {
         }
     }
 
-    fn join(&mut self, Join { key, hearing }: Join) {
+    fn join(&mut self, Join { mut key, hearing }: Join) {
         let ledger = &self.ledger;
+        if !Protection::SubscriptionsByCaller.holds()
+            && let Some(other) = self.feeds.keys().find(|other| other.subject == key.subject)
+        {
+            key = other.clone();
+        }
         let feed = self.feeds.entry(key).or_insert_with_key(|key| Feed {
             texts: broadcast::channel(FEED_BACKLOG).0,
             places: match &key.subject {

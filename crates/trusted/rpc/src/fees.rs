@@ -6,7 +6,7 @@
 use alloy_consensus::Transaction as _;
 use alloy_eips::BlockNumberOrTag;
 use cloister_core::SeenBlock;
-use cloister_primitives::{BaseFeePolicy, ChainSpec, Code, Confidentiality, Height};
+use cloister_primitives::{BaseFeePolicy, ChainSpec, Code, Confidentiality, Height, Protection};
 use jsonrpsee::core::RegisterMethodError;
 use serde::{Serialize, Serializer};
 
@@ -158,21 +158,22 @@ async fn history(call: &MethodCall, blocks: &[SeenBlock], percentiles: &[f64]) -
     };
     let mut answer = FeeHistory { oldest_block: first.height().0.into(), ..FeeHistory::default() };
     let mut rewards = Vec::with_capacity(blocks.len());
+    let use_is_shown = spec.confidentiality() == Confidentiality::Off || !Protection::FeeConstants.holds();
     for block in blocks {
         let header = block.header();
         answer.base_fee_per_gas.push(header.base_fee_per_gas.unwrap_or(0).into());
-        answer.gas_used_ratio.push(match spec.confidentiality() {
-            Confidentiality::Off => ratio(header.gas_used, header.gas_limit),
+        answer.gas_used_ratio.push(match use_is_shown {
+            true => ratio(header.gas_used, header.gas_limit),
             // Nothing here follows from use.
-            Confidentiality::On => Ratio(0.0),
+            false => Ratio(0.0),
         });
         answer.base_fee_per_blob_gas.push(blob_fee(spec, block).unwrap_or(0).into());
         let most = spec.blob_params_at(header.timestamp).map_or(0, |params| params.max_blob_gas_per_block());
         answer.blob_gas_used_ratio.push(ratio(header.blob_gas_used.unwrap_or(0), most));
         if !percentiles.is_empty() {
-            rewards.push(match spec.confidentiality() {
-                Confidentiality::Off => rewards_of(block, percentiles),
-                Confidentiality::On => vec![Quantity(0); percentiles.len()],
+            rewards.push(match use_is_shown {
+                true => rewards_of(block, percentiles),
+                false => vec![Quantity(0); percentiles.len()],
             });
             tokio::task::yield_now().await;
         }

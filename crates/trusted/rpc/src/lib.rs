@@ -37,16 +37,19 @@ mod proofs;
 mod reads;
 pub mod reference;
 mod registry;
+mod sealing;
 pub mod send;
 mod served;
 mod session_end;
 pub mod signatures;
+mod signed_query;
 mod simulate;
 mod subscriptions;
 mod transactions;
 #[cfg(test)]
 mod vectors;
 
+use cloister_primitives::Protection;
 use jsonrpsee::core::RegisterMethodError;
 
 pub use backlog::Backlog;
@@ -72,6 +75,8 @@ pub fn registry(context: RpcContext) -> Result<Registry, RegisterMethodError> {
     calls::register(&mut registry)?;
     simulate::register(&mut registry)?;
     send::register(&mut registry)?;
+    sealing::register(&mut registry)?;
+    signed_query::register(&mut registry)?;
     fees::register(&mut registry)?;
     config::register(&mut registry)?;
     logs::register(&mut registry)?;
@@ -80,7 +85,7 @@ pub fn registry(context: RpcContext) -> Result<Registry, RegisterMethodError> {
     pool::register(&mut registry)?;
     debug::register(&mut registry)?;
     reference::register(&mut registry)?;
-    if registry.context().ledger.is_confidential() {
+    if registry.context().ledger.is_confidential() && Protection::WithheldMethods.holds() {
         registry.withhold(is_withheld);
     }
     Ok(registry)

@@ -74,6 +74,12 @@ impl MethodCall {
         Self { context, caller, params }
     }
 
+    /// The same request of a caller who proved in it who he is.
+    #[must_use]
+    pub(crate) fn made_by(self, caller: Caller) -> Self {
+        Self { caller, ..self }
+    }
+
     /// The positional parameters as a tuple; `Option` where one may be left out.
     ///
     /// # Errors

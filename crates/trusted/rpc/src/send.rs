@@ -9,7 +9,7 @@ use alloy_consensus::{
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::{B256, Bytes, Signature, TxKind, U256, keccak256};
 use cloister_core::{AnswerAt, RequestBody, Response};
-use cloister_primitives::{Code, Transaction};
+use cloister_primitives::{Code, Transaction, envelope::SEALED_TRANSACTION};
 use jsonrpsee::core::RegisterMethodError;
 use serde::Serialize;
 
@@ -57,15 +57,17 @@ async fn send_raw_sync(call: MethodCall) -> RpcResult<Option<ReceiptJson>> {
         Some(Milliseconds(wanted)) if wanted > 0 => wanted.min(longest),
         _ => longest,
     };
-    // A transaction's hash is that of its bytes, whatever its type.
-    let hash = keccak256(&raw);
+    // A transaction's hash is that of its bytes, whatever its type; a sealed one's nobody knows before it is opened.
+    let known = (raw.first() != Some(&SEALED_TRANSACTION)).then(|| keccak256(&raw));
     let body = RequestBody::Submit { raw, answer_at: AnswerAt::Commit };
     let answer = tokio::time::timeout(Duration::from_millis(timeout_ms), call.request(body)).await;
     match answer {
-        Ok(answer) => answer?,
-        Err(_) => return Err(errors::sync_timeout(hash, timeout_ms)),
-    };
-    receipt_of(&call, hash).await
+        Ok(answer) => match answer? {
+            Response::Admitted { hash } | Response::Included { hash, .. } => receipt_of(&call, hash).await,
+            _ => Err(errors::code(Code::Internal)),
+        },
+        Err(_) => Err(errors::sync_timeout(known, timeout_ms)),
+    }
 }
 
 /// The filled transaction and its bytes, as geth answers them.
@@ -215,7 +217,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
             info(
                 "eth_sendRawTransaction",
                 "raw transaction -> hash",
-                "Sends a signed transaction; answers its hash, with instant blocks once it is committed.",
+                "Sends a signed transaction, in the clear or sealed; answers its hash, with instant blocks once it is committed.",
             ),
             send_raw,
         )?

@@ -20,6 +20,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use crate::{
     ShellConfig,
     entropy::PlatformEntropy,
+    http::Lengths,
     offered::{self, HostTime, Offered},
     outbound::Outbound,
     workers::Workers,
@@ -236,11 +237,12 @@ impl CoreThread {
         let is_confidential = context.ledger.is_confidential();
         // Where answers depend on who asks, nobody is anybody by default.
         let nobody = if is_confidential { Caller::Anonymous } else { config.default_caller };
+        let lengths = if is_confidential { Lengths::Classes } else { Lengths::Exact };
         let extension = config.extension.filter(|_| !is_confidential);
         let served = match extension.and_then(|extension| extension(context)) {
             Some(extended) => extended.over(&base),
             None => base,
         };
-        let _ = self.methods.send(Some(Offered { served, auth, nobody }));
+        let _ = self.methods.send(Some(Offered { served, auth, nobody, lengths }));
     }
 }

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use cloister_access::Caller;
+use cloister_keys::SizeClass;
 use cloister_rpc::{Answer, Served};
 use futures_util::{FutureExt as _, StreamExt as _, future::ready, stream::FuturesUnordered};
 use http_body_util::Full;
@@ -45,6 +46,26 @@ pub(crate) struct HttpBounds {
     pub(crate) request_bytes: u32,
     /// On a batch, and on all its answers.
     pub(crate) batch: BatchBounds,
+    /// How long answers are.
+    pub(crate) lengths: Lengths,
+}
+
+/// What the length of an answer says to who carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lengths {
+    /// How long it is.
+    Exact,
+    /// Its size class, no more: white space follows it, which JSON allows.
+    Classes,
+}
+
+impl Lengths {
+    fn pad(self, mut body: Vec<u8>) -> Vec<u8> {
+        if let (Self::Classes, Some(class)) = (self, SizeClass::for_record(body.len())) {
+            body.resize(class.bytes(), b' ');
+        }
+        body
+    }
 }
 
 /// Answers a request with a body.
@@ -64,7 +85,7 @@ pub(crate) async fn answer(
         );
     }
     let (parts, body) = request.into_parts();
-    let refused = |status, error: ErrorObjectOwned| json(status, failure(NO_ID, &error));
+    let refused = |status, error: ErrorObjectOwned| json(status, bounds.lengths.pad(failure(NO_ID, &error)));
     let body = match read_body(&parts.headers, body, bounds.request_bytes).await {
         Ok((body, true)) => single(served, caller, bounds, &body).await,
         Ok((body, false)) => batch(served, caller, bounds, &body).await,
@@ -75,7 +96,7 @@ pub(crate) async fn answer(
         // The client broke off in the middle: nobody reads the answer.
         Err(HttpError::Stream(_)) => return refused(StatusCode::BAD_REQUEST, ErrorCode::InvalidRequest.into()),
     };
-    json(StatusCode::OK, body)
+    json(StatusCode::OK, bounds.lengths.pad(body))
 }
 
 /// The media types that geth takes; parameters are of no interest.
@@ -394,6 +415,16 @@ mod tests {
         }
         let body = answers.finish().now_or_never().map(text).unwrap_or_default();
         assert!(body.contains(r#""id":null,"error":{"code":-32011"#), "{body}");
+    }
+
+    #[test]
+    fn padded_answers_are_json_of_a_size_class() {
+        assert_eq!(Lengths::Exact.pad(b"{}".to_vec()), b"{}");
+        let padded = |len: usize| Lengths::Classes.pad(format!("\"{}\"", "x".repeat(len)).into_bytes());
+        assert_eq!(padded(1).len(), padded(900).len());
+        assert_eq!([padded(900).len(), padded(1_500).len(), padded(3_000_000).len()], [1 << 10, 2 << 10, 3 << 20]);
+        let text: String = serde_json::from_slice(&padded(3)).unwrap_or_default();
+        assert_eq!(text, "xxx");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::{
     auth::{Auth, Present, Sessions, Surroundings, verdict},
     entropy::PlatformEntropy,
+    http::Lengths,
 };
 
 /// Methods, and who their callers are.
@@ -24,6 +25,8 @@ pub(crate) struct Offered {
     pub(crate) auth: Arc<Auth>,
     /// Who a caller is that has shown nothing.
     pub(crate) nobody: Caller,
+    /// How long answers over HTTP are.
+    pub(crate) lengths: Lengths,
 }
 
 /// The time that the host told last.

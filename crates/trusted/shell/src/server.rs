@@ -132,13 +132,9 @@ impl Server {
             .to_service_builder()
             .build(offered.served.methods().clone(), self.stop.clone());
         let request_time = Duration::from_secs(self.limits.request_s);
-        let connection = Arc::new(Connection {
-            offered,
-            handle,
-            peer,
-            sign_ins: Mutex::new(Auth::connection_budget()),
-            bounds: HttpBounds { request_bytes: self.limits.request_bytes, batch },
-        });
+        let bounds = HttpBounds { request_bytes: self.limits.request_bytes, batch, lengths: offered.lengths };
+        let sign_ins = Mutex::new(Auth::connection_budget());
+        let connection = Arc::new(Connection { offered, handle, peer, sign_ins, bounds });
         let service = service_fn(move |request: Request<Incoming>| {
             let connection = connection.clone();
             let upgrade = request.headers().contains_key(header::UPGRADE).then(|| websockets.clone());

@@ -7,7 +7,7 @@ use jsonrpsee::Methods;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::{outbound::Outbound, stream::ConnectionHandle};
+use crate::{http::Lengths, outbound::Outbound, stream::ConnectionHandle};
 
 /// One second for everything, so that a test that waits for the end of it ends.
 fn impatient() -> ServerLimits {
@@ -29,7 +29,7 @@ impl Client {
             Box::pin(async move { Ok(serde_json::to_vec(&params.one::<String>()?).unwrap_or_default()) })
         });
         let served = Served::new(Methods::new(), BTreeMap::from([("echo", echo)]));
-        let offered = Offered { served, auth: auth::tests::auth(), nobody: Caller::Anonymous };
+        let offered = Offered { served, auth: auth::tests::auth(), nobody: Caller::Anonymous, lengths: Lengths::Exact };
         let (methods_sender, methods) = watch::channel(Some(offered));
         let server = Server::new(methods, &ShellConfig { server: limits, ..ShellConfig::default() });
         let handle = ConnectionHandle::default();

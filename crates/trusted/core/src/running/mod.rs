@@ -9,6 +9,7 @@ mod patches;
 mod pipeline;
 mod rebuild;
 mod requests;
+mod sealing;
 mod snapshots;
 mod storage;
 mod waiting;
@@ -20,10 +21,10 @@ use std::{
 
 use cloister_boundary::{FromEnclave, HaltCode, PublicStatus, StoredSnapshot, ToEnclave};
 use cloister_execution::Executor;
-use cloister_keys::{Incarnation, LedgerKeys, draw_incarnation};
+use cloister_keys::{Incarnation, LedgerKeys, SealingKeys, draw_incarnation};
 use cloister_ordering::{Input, Ordering, Pace, Refusing, Solo};
-use cloister_pool::Pool;
-use cloister_primitives::{Block, ChainSpec, Height};
+use cloister_pool::{Order, Pool};
+use cloister_primitives::{Block, ChainSpec, Confidentiality, Height, Protection};
 
 use crate::{
     BlockRecord, CoreEffect, CoreMessage, CoreOptions, Fatal, Ledger, RequestId, Response, WorkId,
@@ -94,10 +95,20 @@ pub(crate) struct Running {
     /// Pieces of work in flight that recover senders.
     recovering: usize,
     next_work: WorkId,
+    /// Drawn once somebody asks for them.
+    sealing: Option<SealingKeys>,
     /// When the engine wants to be woken.
     engine_deadline_ms: Option<u64>,
     armed_ms: Option<u64>,
     stopping: bool,
+}
+
+/// On a confidential chain what others pay is nobody's to learn from where his own transaction stands.
+fn order(spec: &ChainSpec) -> Order {
+    match spec.confidentiality() {
+        Confidentiality::On if Protection::ArrivalOrder.holds() => Order::Arrival,
+        Confidentiality::On | Confidentiality::Off => Order::Price,
+    }
 }
 
 impl Running {
@@ -115,7 +126,7 @@ impl Running {
         };
         let incarnation = draw_incarnation(step.entropy);
         let mut running = Self {
-            pool: Pool::new(parts.options.pool),
+            pool: Pool::new(parts.options.pool).ordered(order(&parts.spec)),
             ordering,
             inputs: VecDeque::from([Input::SetPace(pace)]),
             pipeline: Pipeline::default(),
@@ -130,6 +141,7 @@ impl Running {
             errands: BTreeMap::new(),
             recovering: 0,
             next_work: WorkId(0),
+            sealing: None,
             engine_deadline_ms: None,
             armed_ms: None,
             stopping: false,
@@ -229,6 +241,7 @@ impl Running {
             self.inputs.push_back(Input::Timer);
         }
         self.end_gathering(step.now_ms);
+        self.rotate_sealing_keys(step);
         self.retry_storage(step);
     }
 
@@ -260,7 +273,8 @@ impl Running {
     }
 
     fn rearm(&mut self, step: &mut Step<'_>) {
-        let wanted = [self.engine_deadline_ms, self.outbox.retry_at_ms(), self.pipeline.gather_until_ms()]
+        let rotation_ms = self.sealing.as_ref().map(SealingKeys::due_ms);
+        let wanted = [self.engine_deadline_ms, self.outbox.retry_at_ms(), self.pipeline.gather_until_ms(), rotation_ms]
             .into_iter()
             .flatten()
             .min();

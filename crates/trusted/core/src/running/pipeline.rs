@@ -8,7 +8,7 @@ use cloister_execution::{BlockAttributes, Salts, ValidTx};
 use cloister_keys::SaltDomain;
 use cloister_ordering::{Effect, Empty, Input, Slot};
 use cloister_pool::{Refusal, SenderState, SlotId, TakeLimits};
-use cloister_primitives::{Block, Code, Confidentiality, Height, Rejected};
+use cloister_primitives::{Block, Code, Confidentiality, Height, Protection, Rejected};
 use cloister_state::StateDelta;
 
 use super::{Errand, Running, storage::Purpose};
@@ -170,7 +170,8 @@ impl Running {
     fn take_limits(&self, parent: &Block, attributes: &BlockAttributes) -> TakeLimits {
         let computed = || self.spec.next_base_fee(&parent.header, attributes.timestamp);
         // Where gas used decides what fits, all that wait are tried, while they are few.
-        let all = self.spec.is_development() && self.pool.len() <= TRIED_AT_ONCE;
+        let by_use = self.spec.is_development() || !Protection::DeclaredGas.holds();
+        let all = by_use && self.pool.len() <= TRIED_AT_ONCE;
         TakeLimits {
             max_transactions: self.spec.limits().max_transactions_per_block,
             gas_limit: if all { u64::MAX } else { attributes.gas_limit },

@@ -6,11 +6,13 @@ use cloister_boundary::StorageFault;
 use cloister_execution::{HeadFacts, Origin, SenderFacts, ValidTx, validate};
 use cloister_ordering::Pace;
 use cloister_pool::SenderState;
-use cloister_primitives::{Code, RecoveredTransaction, Rejected};
+use cloister_primitives::{Code, Protection, RecoveredTransaction, Rejected, envelope::SEALED_TRANSACTION};
 
 use super::{Errand, Running};
 use crate::{
-    AnswerAt, CoreEffect, CoreError, Event, Request, RequestBody, RequestId, Response, machine::Step, work::Work,
+    AnswerAt, CoreEffect, CoreError, Event, Request, RequestBody, RequestId, Response,
+    machine::Step,
+    work::{Recovered, Submitted, Work},
 };
 
 /// Transactions recovered in one piece of work: small enough to spread over cores, large enough that
@@ -23,11 +25,19 @@ pub(super) struct Recovering {
     id: RequestId,
     caller: Caller,
     answer_at: AnswerAt,
+    form: Form,
+}
+
+/// How a transaction came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Plain,
+    Sealed,
 }
 
 impl Running {
     pub(super) fn on_requests(&mut self, requests: Vec<(RequestId, Request)>, step: &mut Step<'_>) {
-        let mut raws = Vec::new();
+        let mut submitted = Vec::new();
         let mut recovering = Vec::new();
         for (id, request) in requests {
             match request.body {
@@ -36,24 +46,35 @@ impl Running {
                         step.out.push(CoreEffect::Reply(id, Err(error)));
                         continue;
                     }
-                    raws.push(raw);
-                    recovering.push(Recovering { id, caller: request.caller, answer_at });
-                    if raws.len() == RECOVER_BATCH {
-                        self.recover(&mut raws, &mut recovering, step);
+                    let (one, form) = self.take_in(raw, step);
+                    submitted.push(one);
+                    recovering.push(Recovering { id, caller: request.caller, answer_at, form });
+                    if submitted.len() == RECOVER_BATCH {
+                        self.recover(&mut submitted, &mut recovering, step);
                     }
                 }
                 body => self.on_request(id, &request.caller, body, step),
             }
         }
-        if !raws.is_empty() {
-            self.recover(&mut raws, &mut recovering, step);
+        if !submitted.is_empty() {
+            self.recover(&mut submitted, &mut recovering, step);
         }
     }
 
-    fn recover(&mut self, raws: &mut Vec<Bytes>, recovering: &mut Vec<Recovering>, step: &mut Step<'_>) {
+    fn take_in(&mut self, raw: Bytes, step: &mut Step<'_>) -> (Submitted, Form) {
+        if raw.first() != Some(&SEALED_TRANSACTION) {
+            return (Submitted::Plain(raw), Form::Plain);
+        }
+        let opener = self.sealing(step).opener(&raw);
+        (Submitted::Sealed { envelope: raw, opener }, Form::Sealed)
+    }
+
+    fn recover(&mut self, submitted: &mut Vec<Submitted>, recovering: &mut Vec<Recovering>, step: &mut Step<'_>) {
         let errand = Errand::Recover(core::mem::take(recovering));
+        let submitted = core::mem::take(submitted);
+        let genesis_hash = self.ledger.genesis_hash();
         self.recovering += 1;
-        self.send_work(Work::Recover { raws: core::mem::take(raws), spec: self.spec.clone() }, errand, step);
+        self.send_work(Work::Recover { submitted, spec: self.spec.clone(), genesis_hash }, errand, step);
     }
 
     pub(super) fn accepts_writes(&self) -> Result<(), CoreError> {
@@ -71,6 +92,7 @@ impl Running {
 
     fn on_request(&mut self, id: RequestId, caller: &Caller, body: RequestBody, step: &mut Step<'_>) {
         let answer = match body {
+            RequestBody::SealingKeys => Ok(Response::SealingKeys(self.sealing_offer(step))),
             RequestBody::PendingNonce { address } => Ok(Response::Number(self.pending_nonce(caller, address))),
             RequestBody::PoolTransaction { hash } => {
                 Ok(Response::PoolTransaction(self.pool_transaction(caller, &hash)))
@@ -144,16 +166,24 @@ impl Running {
     pub(super) fn on_recovered(
         &mut self,
         requests: Vec<Recovering>,
-        transactions: Vec<Result<RecoveredTransaction, Rejected>>,
+        transactions: Vec<Recovered>,
         step: &mut Step<'_>,
     ) {
         self.recovering -= 1;
         let mut admitted = Vec::new();
-        for (request, transaction) in requests.into_iter().zip(transactions) {
-            let Recovering { id, caller, answer_at } = request;
-            let outcome = match transaction {
+        for (request, recovered) in requests.into_iter().zip(transactions) {
+            let Recovering { id, caller, answer_at, form } = request;
+            if let (Some(context), Some(sealing)) = (recovered.context, &mut self.sealing) {
+                sealing.remember(context);
+            }
+            let outcome = match recovered.transaction {
                 Ok(transaction) => self.submit(transaction, &caller, answer_at, step.now_ms, &mut admitted),
                 Err(malformed) => Err(malformed.into()),
+            };
+            let outcome = match (form, outcome) {
+                // Whoever sends somebody else's envelope again must not learn what is in it by what is wrong with it.
+                (Form::Sealed, Err(CoreError::Rejected(_))) => Err(Code::SealedTransactionRefused.into()),
+                (_, outcome) => outcome,
             };
             self.answer_submission(id, answer_at, outcome, step);
         }
@@ -172,7 +202,8 @@ impl Running {
         now_ms: u64,
         admitted: &mut Vec<(B256, Address)>,
     ) -> Result<Submission, CoreError> {
-        if self.sees(caller, Resource::Pool { sender: transaction.signer() }) {
+        let told = self.sees(caller, Resource::Pool { sender: transaction.signer() });
+        if told || !Protection::PoolErrors.holds() {
             return self.admit(transaction, Origin::External, answer_at, now_ms, admitted);
         }
         let hash = *transaction.tx_hash();

@@ -138,6 +138,17 @@ pub(super) fn signature<M: SerializeMap>(json: &mut M, transaction: &Transaction
     Ok(())
 }
 
+/// The same fields for who may not see them.
+fn no_signature<M: SerializeMap>(json: &mut M, transaction: &Transaction) -> Result<(), M::Error> {
+    json.serialize_entry("v", &Quantity(0))?;
+    json.serialize_entry("r", &U256::ZERO)?;
+    json.serialize_entry("s", &U256::ZERO)?;
+    if !transaction.is_legacy() {
+        json.serialize_entry("yParity", &Quantity(0))?;
+    }
+    Ok(())
+}
+
 /// A transaction that is not signed yet, as `eth_fillTransaction` answers it: without a sender, and
 /// with a signature of zeros.
 #[derive(Clone, Debug)]
@@ -187,7 +198,11 @@ impl Serialize for TransactionJson {
         json.serialize_entry("value", &transaction.value())?;
         json.serialize_entry("type", &Quantity(transaction.ty().into()))?;
         lists(&mut json, transaction.inner())?;
-        signature(&mut json, transaction.inner())?;
+        match self.visibility {
+            Visibility::Full => signature(&mut json, transaction.inner())?,
+            // Whoever has it finds nonce, gas and fees by trying which of them give the hash.
+            Visibility::Redacted | Visibility::Absent => no_signature(&mut json, transaction.inner())?,
+        }
         json.end()
     }
 }

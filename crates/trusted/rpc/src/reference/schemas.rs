@@ -113,6 +113,8 @@ schemas! {
     Addresses = r##"{"type":"array","items":{"$ref":"#/components/schemas/Address"}}"##;
     /// Hashes or logs, by the kind of filter.
     FilterChanges = r#"{"type":"array"}"#;
+    /// A call with `account`, `to`, `data`, `value`, `gas`, `fromBlock`, `toBlock`, `expiry`, all of them given.
+    SignedQuery = r#"{"type":"object"}"#;
     /// Nothing.
     Null = r#"{"type":"null"}"#;
 }
@@ -197,6 +199,9 @@ const WORDS: &[(&str, Schema)] = &[
     ("capabilities", Schema::Object),
     ("pool", Schema::Object),
     ("filled transaction", Schema::Object),
+    ("sealing keys", Schema::Object),
+    ("signed query", Schema::SignedQuery),
+    ("signature", Schema::Data),
     ("payload", Schema::Object),
     ("document", Schema::Object),
     ("modules", Schema::Object),

@@ -1,0 +1,53 @@
+//! Each protection taken away in turn: the comparison must find a difference.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use cloister_primitives::{Protection, canary};
+
+use super::generate::{Included, workload};
+use super::pair::{Cryptography, Difference, Verdict, compare};
+
+/// How a missing protection was noticed.
+#[derive(Clone, Debug)]
+pub struct Red {
+    /// Which was missing.
+    pub protection: Protection,
+    /// Pairs that were run until it was noticed.
+    pub pairs: u64,
+    /// How the worlds could be told apart.
+    pub difference: Difference,
+}
+
+/// Takes a protection away and runs pairs until two worlds can be told apart, so many at most.
+///
+/// What is missing is missing for the whole process: nothing else may run meanwhile.
+#[must_use]
+pub fn look_for(protection: Protection, first_seed: u64, most: u64) -> Option<Red> {
+    let missing = canary::without(protection);
+    let next = AtomicU64::new(0);
+    let found = Mutex::new(None);
+    let work = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= most || found.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+                return;
+            }
+            let workload = workload(first_seed.wrapping_add(index), &Included::default());
+            // A node whose records are not what they should be does not start again: that is no difference yet.
+            if let Ok(Verdict::Distinguishing(difference)) = compare(&workload, Cryptography::Ideal) {
+                let red = Red { protection, pairs: index + 1, difference: *difference };
+                found.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(red);
+            }
+        }
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(work);
+        }
+    });
+    drop(missing);
+    found.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
