@@ -9,7 +9,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256};
-use cloister_access::{Access, Caller};
+use cloister_access::{Access, Caller, Moment};
 use cloister_governance::RuleCache;
 use cloister_keys::{LedgerKeys, SessionKey};
 use cloister_primitives::{Block, ChainSpec, Height, Receipt};
@@ -175,7 +175,8 @@ impl Ledger {
         let table = |view| Arc::new(self.rules.table(view));
         let today = self.state.view(self.head()).ok();
         let tables = today.map(|today| std::iter::once(today).chain(asked.cloned()).map(table).collect());
-        self.access.clone().with_rules(tables)
+        let moment = Moment { asked: asked.map_or_else(|| self.head(), StateView::height), now_s: self.head_time_s() };
+        self.access.clone().with_rules(tables, moment)
     }
 
     /// The chain's rules.
