@@ -9,7 +9,8 @@ use alloy_consensus::Header;
 use alloy_primitives::{B256, Bytes};
 use cloister_crypto::Nonce;
 use cloister_execution::{
-    BlockAttributes, BlockHashes, Built, ExecutionError, Executor, Parent, Salts, ValidTx, recover, recover_with_blobs,
+    BlockAttributes, BlockHashes, Built, ExecutionError, Executor, Parent, Salts, ValidTx, recover_all,
+    recover_with_blobs,
 };
 use cloister_keys::{BlockAad, LedgerKeys, SnapshotAad};
 use cloister_ordering::Empty;
@@ -172,9 +173,12 @@ impl Work {
     pub fn run(self) -> WorkResult {
         match self {
             Self::Recover { raws, spec } => {
-                let recover = if spec.is_imported() { recover_with_blobs } else { recover };
                 let max_bytes = spec.limits().max_transaction_size_bytes;
-                WorkResult::Recovered(raws.iter().map(|raw| recover(raw, max_bytes)).collect())
+                WorkResult::Recovered(if spec.is_imported() {
+                    raws.iter().map(|raw| recover_with_blobs(raw, max_bytes)).collect()
+                } else {
+                    recover_all(&raws, max_bytes)
+                })
             }
             Self::Build(job) => WorkResult::Built(Box::new(job.run())),
             Self::DecodeBlock(job) => WorkResult::DecodedBlock(Box::new(job.run())),

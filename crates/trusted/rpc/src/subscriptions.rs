@@ -95,7 +95,7 @@ async fn listen(call: &MethodCall) -> RpcResult<Source> {
             let hearing = call.context.feeds.join(&call.caller, subject).await;
             hearing.map(Source::Blocks).ok_or_else(|| errors::code(Code::Unavailable))
         }
-        Topic::Pending(shown) => Ok(Source::Pending(call.context.events.subscribe(), shown)),
+        Topic::Pending(shown) => Ok(Source::Pending(call.context.events.of_pool(), shown)),
         Topic::Syncing => Ok(Source::Syncing),
     }
 }

@@ -38,6 +38,19 @@ pub(crate) enum Change {
     Remove { key: B256 },
 }
 
+/// Slots whose values are looked up at one time.
+const LOOKED_UP_TOGETHER: usize = 8;
+
+impl Change {
+    /// Whether both are of slots of one account. No two changes of one block are of the same slot.
+    fn is_beside(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Slot { account: one, .. }, Self::Slot { account: other, .. }) => one == other,
+            _ => false,
+        }
+    }
+}
+
 impl Contents {
     pub(crate) fn new(limits: HistoryLimits) -> Self {
         Self {
@@ -87,8 +100,44 @@ impl Contents {
         codes.sweep();
     }
 
-    /// Makes a change of the newest block.
-    pub(crate) fn change(&mut self, change: &Change) {
+    /// Makes changes of the newest block.
+    pub(crate) fn change(&mut self, changes: &[Change]) {
+        for changes in changes.chunk_by(Change::is_beside) {
+            for together in changes.chunks(LOOKED_UP_TOGETHER) {
+                match together {
+                    [Change::Slot { account, .. }, _, ..] => self.change_slots(account, together),
+                    _ => together.iter().for_each(|change| self.change_one(change)),
+                }
+            }
+        }
+    }
+
+    /// Makes changes of slots of one account, [`LOOKED_UP_TOGETHER`] at most.
+    fn change_slots(&mut self, account: &B256, changes: &[Change]) {
+        let Some(id) = self.tries.account_id(account) else {
+            return;
+        };
+        let mut keys = [&B256::ZERO; LOOKED_UP_TOGETHER];
+        for (place, change) in keys.iter_mut().zip(changes) {
+            if let Change::Slot { key, .. } = change {
+                *place = key;
+            }
+        }
+        for (change, old) in changes.iter().zip(self.tries.slots(id, keys)) {
+            if let Change::Slot { key, value, .. } = change {
+                self.change_slot(id, account, *key, old, *value);
+            }
+        }
+    }
+
+    fn change_slot(&mut self, id: AccountId, account: &B256, key: B256, old: U256, value: U256) {
+        if old != value {
+            self.history.record_slot(account, key, old);
+            self.put_slot(id, account, key, old, value);
+        }
+    }
+
+    fn change_one(&mut self, change: &Change) {
         match change {
             Change::Account { key, account } => {
                 let old = self.current_account(key);
@@ -104,10 +153,7 @@ impl Contents {
             Change::Slot { account, key, value } => {
                 if let Some(id) = self.tries.account_id(account) {
                     let old = self.tries.slot(id, key);
-                    if old != *value {
-                        self.history.record_slot(account, *key, old);
-                        self.put_slot(id, account, *key, old, *value);
-                    }
+                    self.change_slot(id, account, *key, old, *value);
                 }
             }
             Change::Remove { key } => self.remove_account(key),
