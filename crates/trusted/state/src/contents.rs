@@ -123,17 +123,14 @@ impl Contents {
                 *place = key;
             }
         }
-        for (change, old) in changes.iter().zip(self.tries.slots(id, keys)) {
-            if let Change::Slot { key, value, .. } = change {
-                self.change_slot(id, account, *key, old, *value);
+        let (old, newest) = (self.tries.slots(id, keys), self.history.newest_slots(account, keys));
+        for (change, (old, newest)) in changes.iter().zip(old.into_iter().zip(newest)) {
+            if let Change::Slot { key, value, .. } = change
+                && old != *value
+            {
+                self.history.record_slot_after(newest, account, *key, old);
+                self.put_slot(id, account, *key, old, *value);
             }
-        }
-    }
-
-    fn change_slot(&mut self, id: AccountId, account: &B256, key: B256, old: U256, value: U256) {
-        if old != value {
-            self.history.record_slot(account, key, old);
-            self.put_slot(id, account, key, old, value);
         }
     }
 
@@ -153,7 +150,10 @@ impl Contents {
             Change::Slot { account, key, value } => {
                 if let Some(id) = self.tries.account_id(account) {
                     let old = self.tries.slot(id, key);
-                    self.change_slot(id, account, *key, old, *value);
+                    if old != *value {
+                        self.history.record_slot(account, *key, old);
+                        self.put_slot(id, account, *key, old, *value);
+                    }
                 }
             }
             Change::Remove { key } => self.remove_account(key),
