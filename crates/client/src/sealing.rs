@@ -68,7 +68,7 @@ impl SealingKeys {
     /// with keys of his own.
     ///
     /// # Errors
-    /// [`ClientError::NoAnswer`], [`ClientError::NotANode`] or [`ClientError::Answered`].
+    /// [`ClientError::NoAnswer`], [`ClientError::NotANode`] or [`ClientError::Refused`].
     pub async fn of(node: &NodeUrl) -> Result<Self, ClientError> {
         let answer = node.call(None, "cloister_sealingKeys", &json!([])).await?;
         serde_json::from_value(answer).map_err(|_| ClientError::NotANode { authority: node.authority().to_owned() })
@@ -146,7 +146,7 @@ impl Sealer {
 /// Sends raw bytes, sealed or not, as a transaction; answers the transaction's hash.
 ///
 /// # Errors
-/// [`ClientError::Answered`] with the node's words, or as [`SealingKeys::of`].
+/// [`ClientError::Refused`] with the node's words, or as [`SealingKeys::of`].
 pub async fn send_raw_transaction(node: &NodeUrl, raw: &[u8]) -> Result<B256, ClientError> {
     let answer = node.call(None, "eth_sendRawTransaction", &json!([hex::encode_prefixed(raw)])).await?;
     serde_json::from_value(answer).map_err(|_| ClientError::NotANode { authority: node.authority().to_owned() })

@@ -280,7 +280,7 @@ const fn protection_of(resource: Resource<'_>) -> Protection {
         Resource::Log { .. } => Protection::LogFiltering,
         Resource::Account(_) => Protection::AccountHiding,
         Resource::Code(_) => Protection::CodeHiding,
-        Resource::Storage(_) | Resource::ProxySlot(_) => Protection::StorageHiding,
+        Resource::Storage(_) => Protection::StorageHiding,
         Resource::Call { .. } => Protection::QueryGuard,
         Resource::Pool { .. } => Protection::PoolHiding,
         Resource::Proof(_) | Resource::Trace(_) | Resource::Development => Protection::WithheldMethods,

@@ -156,7 +156,7 @@ impl Ruled {
 
 impl FrameGuard for Ruled {
     fn admit(&self, frame: &FrameFacts<'_>) -> Admission {
-        if matches!(self.purpose, Purpose::Query(_)) && !Protection::QueryGuard.holds() {
+        if matches!(self.purpose, Purpose::Query(..)) && !Protection::QueryGuard.holds() {
             return Admission::Admitted;
         }
         self.every(|table| self.allows(table, frame))
