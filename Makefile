@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test unit e2e lint bench fuzz harness cases conformance docs
+.PHONY: help setup build run test unit e2e lint demo bench fuzz harness cases conformance docs
 
 # Arguments of `make run`, for example: make run ARGS="--port 9545 --datadir ./chain"
 ARGS ?=
@@ -32,6 +32,9 @@ unit: ## Unit tests
 
 e2e: ## Tests that drive the real programs with real tools
 	@scripts/check e2e
+
+demo: ## One contract, four readers, four answers, and what disk and wire look like
+	@scripts/demo
 
 bench: ## Measure the node beside the floor and anvil; about five minutes
 	@scripts/bench

@@ -7,9 +7,9 @@ pragma solidity ^0.8.28;
 /// code, so the layout below is part of the protocol; docs/guides/policies.md describes it.
 ///
 /// A rule is up to seven terms of two bytes, kind and operand, any of which admits; none of them denies everyone:
-/// 1 public, 2 session, 3 the viewer stands in an argument, 4 owner, 5 role, 6 custom. The operand of 3 is the number of
-/// a 32-byte word of the arguments (of an event's data), or 0x80 plus the number of an event's topic; that of 5 the role;
-/// that of 6, which events do not have, the number of a judge.
+/// 1 public, 2 session, 3 the viewer stands in an argument, 4 owner, 5 role, 6 custom, 7 auditor. The operand of 3 is the
+/// number of a 32-byte word of the arguments (of an event's data), or 0x80 plus the number of an event's topic; that of 5
+/// the role; that of 6, which is for functions alone, the number of a judge.
 contract Visibility {
     /// A function's rules. `key` is the selector, or 1 for `receive` and 2 for `fallback`; `rule` has the terms for
     /// queries in bytes 0 to 13, those for transactions in bytes 14 to 27, and a 1 in byte 28. Zero takes it off the list.
@@ -42,6 +42,14 @@ contract Visibility {
         address judge;
     }
 
+    /// What an auditor may ask about: blocks from the first to the last, until a time in seconds. Zeros take it away.
+    struct Audit {
+        address auditor;
+        uint64 first;
+        uint64 last;
+        uint64 until;
+    }
+
     /// Everything that one change can bring.
     struct Change {
         /// What is shown of the account itself: a term each for storage, code and balance, in bytes 0 to 5.
@@ -51,6 +59,7 @@ contract Visibility {
         Grant[] grants;
         Delegation[] delegations;
         Judge[] judges;
+        Audit[] audits;
     }
 
     /// Owner in the low 160 bits, then storage, code and balance (16 bits each), seconds of the timelock (32), RULED,
@@ -69,6 +78,8 @@ contract Visibility {
     mapping(address factory => mapping(bytes32 codeHash => address template)) private bindings;
     /// When what is announced may be done, in seconds.
     mapping(address account => mapping(bytes32 digest => uint256 time)) private announcements;
+    /// First and last block and end, 64 bits each from the lowest.
+    mapping(address account => mapping(address auditor => uint256 audit)) private audits;
 
     uint256 private constant RULED = 1 << 248;
     uint256 private constant FROZEN = 1 << 249;
@@ -77,8 +88,8 @@ contract Visibility {
     uint256 private constant MAX_EVENT_VERSIONS = 64;
     /// What was announced is done within two weeks after it may be, or announced again.
     uint256 private constant ANNOUNCEMENT_LIFETIME = 14 days;
-    bytes1 private constant LAST_KIND = 0x06;
     bytes1 private constant CUSTOM = 0x06;
+    bytes1 private constant LAST_KIND = 0x07;
 
     event OwnerChanged(address indexed account, address indexed owner);
     event PolicyChanged(address indexed account, address indexed owner);
@@ -97,6 +108,7 @@ contract Visibility {
     error NotAnnounced();
     error InvalidRule();
     error TooManyVersions();
+    error WidensPast();
 
     modifier onlyOwner(address account) {
         if (_ownerOf(account) != msg.sender) revert NotOwner();
@@ -235,6 +247,11 @@ contract Visibility {
         return judges[account][number];
     }
 
+    /// @notice First and last block and end of an audit, 64 bits each from the lowest, for the account's owner.
+    function auditOf(address account, address auditor) external view onlyOwner(account) returns (uint256) {
+        return audits[account][auditor];
+    }
+
     /// @notice Roles of a member, for the account's owner.
     function rolesOf(address account, address member) external view onlyOwner(account) returns (uint256) {
         return roles[account][member];
@@ -287,13 +304,13 @@ contract Visibility {
     function _change(address account, Change calldata what) private {
         uint256 head = uint160(msg.sender) | RULED | (uint256(_timelockOf(account)) << TIMELOCK);
         for (uint256 i = 0; i < 6; i += 2) {
-            if (what.facts[i] >= CUSTOM) revert InvalidRule();
+            if (what.facts[i] == CUSTOM || what.facts[i] > LAST_KIND) revert InvalidRule();
             head |= uint256(uint16(bytes2(what.facts << (8 * i)))) << (160 + 8 * i);
         }
         heads[account] = head;
         for (uint256 i = 0; i < what.functions.length; i++) {
             FunctionRule calldata named = what.functions[i];
-            _check(named.rule, 28, LAST_KIND);
+            _check(named.rule, 28);
             functions[account][named.key] = named.rule;
         }
         for (uint256 i = 0; i < what.events.length; i++) {
@@ -308,11 +325,26 @@ contract Visibility {
         for (uint256 i = 0; i < what.judges.length; i++) {
             judges[account][what.judges[i].number] = what.judges[i].judge;
         }
+        for (uint256 i = 0; i < what.audits.length; i++) {
+            _changeAudit(account, what.audits[i]);
+        }
         emit PolicyChanged(account, msg.sender);
     }
 
+    /// What happened before stays as it was: an audit is about blocks to come, or goes on with another end.
+    function _changeAudit(address account, Audit calldata audit) private {
+        uint256 before = audits[account][audit.auditor];
+        uint256 blocks = audit.first | (uint256(audit.last) << 64);
+        bool goesOn = before != 0 && uint128(before) == blocks;
+        if (audit.until != 0 && audit.first <= block.number && !goesOn) revert WidensPast();
+        audits[account][audit.auditor] = blocks | (uint256(audit.until) << 128);
+    }
+
     function _changeEvent(address account, EventRule calldata named) private {
-        _check(named.rule, 14, bytes1(uint8(CUSTOM) - 1));
+        for (uint256 i = 0; i < 14; i += 2) {
+            if (named.rule[i] == CUSTOM) revert InvalidRule();
+        }
+        _check(named.rule, 14);
         // What happens in this block still follows the rule before.
         bytes32 version = named.rule | bytes32(uint256(uint64(block.number + 1)));
         bytes32[] storage versions = events[account][named.topic0];
@@ -326,11 +358,11 @@ contract Visibility {
     }
 
     /// Terms up to the byte `listed`, which is 1, and nothing behind it; or nothing at all.
-    function _check(bytes32 rule, uint256 listed, bytes1 last) private pure {
+    function _check(bytes32 rule, uint256 listed) private pure {
         if (rule == 0) return;
         if (rule[listed] != 0x01 || uint256(rule) << (8 * (listed + 1)) != 0) revert InvalidRule();
         for (uint256 i = 0; i < listed; i += 2) {
-            if (rule[i] > last) revert InvalidRule();
+            if (rule[i] > LAST_KIND) revert InvalidRule();
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use alloy::sol_types::SolValue as _;
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{Address, B256, Bytes, FixedBytes, TxKind, U256, hex, keccak256};
-use cloister_access::{Access, Caller, Resource, RulesInForce};
+use cloister_access::{Access, Caller, Moment, Resource, RulesInForce};
 use cloister_execution::{
     BlockAttributes, BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, NoBlockHashes, Open,
     Parent, StateOverrides, genesis_block, genesis_delta, impersonate,
@@ -73,6 +73,8 @@ pub const fn role(number: u8) -> [u8; 2] {
     [5, number]
 }
 
+pub const AUDITOR: [u8; 2] = [7, 0];
+
 pub const fn custom(number: u8) -> [u8; 2] {
     [6, number]
 }
@@ -89,6 +91,8 @@ pub struct Change {
     pub grants: Vec<(Address, U256)>,
     pub delegations: Vec<(Address, bool)>,
     pub judges: Vec<(u8, Address)>,
+    /// First and last block, and end.
+    pub audits: Vec<(Address, [u64; 3])>,
 }
 
 impl Change {
@@ -129,10 +133,12 @@ impl Change {
         Vec<(Address, U256)>,
         Vec<(Address, bool)>,
         Vec<(U256, Address)>,
+        Vec<(Address, u64, u64, u64)>,
     ) {
-        let Self { facts, functions, events, grants, delegations, judges } = self.clone();
+        let Self { facts, functions, events, grants, delegations, judges, audits } = self.clone();
         let judges = judges.into_iter().map(|(number, judge)| (U256::from(number), judge)).collect();
-        (FixedBytes::from(facts), functions, events, grants, delegations, judges)
+        let audits = audits.into_iter().map(|(auditor, [first, last, until])| (auditor, first, last, until)).collect();
+        (FixedBytes::from(facts), functions, events, grants, delegations, judges, audits)
     }
 
     /// What is announced of it.
@@ -156,8 +162,7 @@ impl Change {
 
 /// Calldata of a function whose last parameter is a change.
 fn call(function: &str, arguments: Vec<u8>) -> Bytes {
-    let change =
-        "(bytes6,(bytes32,bytes32)[],(bytes32,bytes32)[],(address,uint256)[],(address,bool)[],(uint8,address)[])";
+    let change = "(bytes6,(bytes32,bytes32)[],(bytes32,bytes32)[],(address,uint256)[],(address,bool)[],(uint8,address)[],(address,uint64,uint64,uint64)[])";
     [&keccak256(format!("{function}{change})"))[..4], &arguments].concat().into()
 }
 
@@ -253,7 +258,8 @@ impl Chain {
 
     pub fn access(&self, view: &StateView) -> Access {
         let table = |view: &StateView| Arc::new(self.rules.table(view.clone()));
-        Access::confidential().with_rules(Some(vec![table(&self.view()), table(view)]))
+        let moment = Moment { asked: view.height(), now_s: self.head().header.timestamp };
+        Access::confidential().with_rules(Some(vec![table(&self.view()), table(view)]), moment)
     }
 
     /// What a call answers in a session of `from`; `None` where it reverts without a word, as what is refused does.

@@ -29,7 +29,7 @@ fn only_who_created_it_sets_rules_and_only_until_they_are_frozen() {
         let bound = Change::default().input(CAROL.create(nonce));
         assert!(chain.send(CAROL, VISIBILITY_ADDRESS, bound), "{nonce}");
     }
-    let unknown = Change::default().function(FALLBACK, &[[7, 0]], &[]);
+    let unknown = Change::default().function(FALLBACK, &[[8, 0]], &[]);
     assert!(!chain.send(ALICE, VISIBILITY_ADDRESS, unknown.input(token)), "a term that nobody understands");
     assert!(chain.send(ALICE, VISIBILITY_ADDRESS, input("freeze(address)", &[token.into_word()])));
     assert!(!chain.send(ALICE, VISIBILITY_ADDRESS, change));

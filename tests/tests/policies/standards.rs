@@ -122,7 +122,7 @@ fn an_erc20_by_itself() {
     let (is_shown, said) = show(&ledger.tokens[ALICE]);
     assert!(is_shown, "{said}");
     assert!(said.starts_with(&format!("owner: {}\ntimelock: 0 s\nfrozen: no\n", ledger.address(ALICE))), "{said}");
-    assert!(said.contains("  query    caller == account or role 0\n"), "{said}");
+    assert!(said.contains("  query    caller == account or role 0 or auditor\n"), "{said}");
     let checked = run_cloister(&[
         "policy",
         "check",

@@ -9,7 +9,7 @@ use cloister_primitives::VISIBILITY_ADDRESS;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::policy::{Change, Creation, Interface, Kept, Policy, explain, read_rules, warnings};
+use crate::policy::{Audit, Change, Creation, Interface, Kept, Policy, explain, read_rules, warnings};
 use crate::{output, running};
 
 /// Larger than any interface or policy.
@@ -79,6 +79,9 @@ struct Apply {
     /// All the roles that a member is to have, as in 0xA1…=0,3; none takes them away
     #[arg(long, value_name = "MEMBER=ROLES", value_parser = grant)]
     grant: Vec<(Address, Vec<u8>)>,
+    /// Lets an auditor ask about blocks until a time in seconds since 1970, as in 0xA1…=100..200@1900000000
+    #[arg(long, value_name = "AUDITOR=FIRST..LAST@UNTIL", value_parser = audit)]
+    audit: Vec<Audit>,
     /// A proxy that may run the contract's code where that is denied to others
     #[arg(long, value_name = "ADDRESS")]
     proxy: Vec<Address>,
@@ -123,7 +126,7 @@ impl Apply {
         for warning in warnings(&policy) {
             output::warn(&warning);
         }
-        let change = Change { policy: &policy, grants: self.grant, proxies: self.proxy };
+        let change = Change { policy: &policy, grants: self.grant, proxies: self.proxy, audits: self.audit };
         let transaction = transaction(change.calldata(self.contract, creation));
         output::say(&format!("{transaction}\n"));
         Ok(())
@@ -182,6 +185,19 @@ fn grant(text: &str) -> Result<(Address, Vec<u8>), String> {
     let roles = roles.split(',').filter(|role| !role.is_empty());
     let roles = roles.map(|role| role.parse().map_err(|_| format!("`{role}` is no role from 0 to 255")));
     Ok((member, roles.collect::<Result<_, _>>()?))
+}
+
+fn audit(text: &str) -> Result<Audit, String> {
+    let parts = text.split_once('=').and_then(|(auditor, rest)| {
+        let (range, until) = rest.split_once('@')?;
+        let (first, last) = range.split_once("..")?;
+        Some((auditor, [first, last, until]))
+    });
+    let (auditor, numbers) = parts.ok_or("expected AUDITOR=FIRST..LAST@UNTIL")?;
+    let auditor = auditor.parse().map_err(|_| format!("`{auditor}` is no address"))?;
+    let number = |text: &str| text.parse().map_err(|_| format!("`{text}` is no number"));
+    let [first, last, until] = numbers;
+    Ok(Audit { auditor, first: number(first)?, last: number(last)?, until: number(until)? })
 }
 
 impl Files {

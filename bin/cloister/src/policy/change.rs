@@ -11,6 +11,8 @@ sol! {
     struct Grant { address member; uint256 roles; }
     struct Delegation { address proxy; bool allowed; }
     struct Judge { uint8 number; address judge; }
+    #[derive(Debug, PartialEq, Eq)]
+    struct Audit { address auditor; uint64 first; uint64 last; uint64 until; }
     struct Rules {
         bytes6 facts;
         FunctionRule[] functions;
@@ -18,6 +20,7 @@ sol! {
         Grant[] grants;
         Delegation[] delegations;
         Judge[] judges;
+        Audit[] audits;
     }
     function change(address account, Rules what);
     function prepare(uint32 nonce, Rules what);
@@ -48,6 +51,8 @@ pub(crate) struct Change<'a> {
     pub(crate) grants: Vec<(Address, Vec<u8>)>,
     /// Proxies that may delegate to denied code.
     pub(crate) proxies: Vec<Address>,
+    /// What auditors may ask about.
+    pub(crate) audits: Vec<Audit>,
 }
 
 impl Change<'_> {
@@ -92,6 +97,7 @@ impl Change<'_> {
                 .zip(&self.policy.judges)
                 .map(|(number, judge)| Judge { number, judge: *judge })
                 .collect(),
+            audits: self.audits.clone(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use alloy_primitives::hex;
 
 use super::interface::{Function, Mutability, Parameter};
-use super::{ARGUMENT, CUSTOM, FunctionRules, NOBODY, OWNER, PUBLIC, Policy, ROLE, SESSION, Term};
+use super::{ARGUMENT, AUDITOR, CUSTOM, FunctionRules, NOBODY, OWNER, PUBLIC, Policy, ROLE, SESSION, Term};
 
 /// Per function and event, who sees and learns what.
 pub(crate) fn explain(policy: &Policy) -> String {
@@ -37,6 +37,10 @@ fn function(rules: &FunctionRules, policy: &Policy) -> String {
     let _ = writeln!(text, "  execute  {}", words(execute, &function.parameters, policy));
     for (who, is_asking, is_running) in callers(rules, policy) {
         let _ = writeln!(text, "    {who}: {}", learns(function, is_asking, is_running));
+    }
+    // Audits are not about transactions.
+    if query.contains(&AUDITOR) {
+        let _ = writeln!(text, "    auditor: asks, of the blocks of his audit: learns {}", returned(function));
     }
     text
 }
@@ -70,15 +74,12 @@ fn callers(rules: &FunctionRules, policy: &Policy) -> Vec<(String, bool, bool)> 
     callers
 }
 
-const fn is_of_some([kind, _]: Term) -> bool {
-    matches!(kind, ARGUMENT | ROLE | CUSTOM)
+const fn is_of_some(term: Term) -> bool {
+    matches!(term, [ARGUMENT | ROLE | CUSTOM, _])
 }
 
 fn learns(function: &Function, is_asking: bool, is_running: bool) -> String {
-    let returned = match function.returns.as_slice() {
-        [] => "whether it reverts, and with what".to_owned(),
-        types => format!("({}), or what it reverts with", types.join(", ")),
-    };
+    let returned = returned(function);
     match (is_asking, is_running, function.mutability) {
         (false, false, _) => "nothing".to_owned(),
         (true, false, _) => format!("asks, learns {returned}"),
@@ -86,6 +87,13 @@ fn learns(function: &Function, is_asking: bool, is_running: bool) -> String {
         (false, true, Mutability::Changes) => format!("runs it in transactions; a contract learns {returned}"),
         (true, true, Mutability::Reads) => format!("asks and has transactions read, learns {returned}"),
         (true, true, Mutability::Changes) => format!("runs it, and asks what would come of it: {returned}"),
+    }
+}
+
+fn returned(function: &Function) -> String {
+    match function.returns.as_slice() {
+        [] => "whether it reverts, and with what".to_owned(),
+        types => format!("({}), or what it reverts with", types.join(", ")),
     }
 }
 
@@ -116,6 +124,7 @@ pub(crate) fn words(terms: &[Term], parameters: &[Parameter], policy: &Policy) -
         PUBLIC => "public".to_owned(),
         SESSION => "session".to_owned(),
         OWNER => "owner".to_owned(),
+        AUDITOR => "auditor".to_owned(),
         [ARGUMENT, operand] => {
             let named = parameters.iter().find(|parameter| parameter.operand == Some(operand));
             named.map_or_else(|| format!("caller == word {operand}"), |named| format!("caller == {}", named.name))

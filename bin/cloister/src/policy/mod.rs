@@ -9,7 +9,7 @@ mod kept;
 use alloy_primitives::Address;
 use serde_json::Value;
 
-pub(crate) use change::{Change, Creation};
+pub(crate) use change::{Audit, Change, Creation};
 pub(crate) use explain::{explain, warnings};
 use file::{Members, Refused, Said};
 pub(crate) use interface::Interface;
@@ -35,6 +35,7 @@ const NOBODY: Term = [0, 0];
 const ARGUMENT: u8 = 3;
 const ROLE: u8 = 5;
 const CUSTOM: u8 = 6;
+const AUDITOR: Term = [7, 0];
 
 /// Both rules of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,6 +173,7 @@ fn term(text: &str, place: &mut Place<'_>) -> Result<Term, String> {
         ["public"] => Ok(PUBLIC),
         ["session"] => Ok(SESSION),
         ["owner"] => Ok(OWNER),
+        ["auditor"] => Ok(AUDITOR),
         ["deny"] => Ok(NOBODY),
         ["role", number] => {
             let number = number.parse().map_err(|_| format!("{what}: `{number}` is no role from 0 to 255"))?;

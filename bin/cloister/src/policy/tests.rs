@@ -44,13 +44,13 @@ fn the_shipped_file_says_who_sees_what_of_a_token() {
         (words(&rules.query, parameters, &policy), words(&rules.execute, parameters, &policy))
     };
     let both = |rule: &str| (rule.to_owned(), rule.to_owned());
-    assert_eq!(rules("balanceOf"), both("caller == account or role 0"));
-    assert_eq!(rules("allowance"), both("caller == owner or caller == spender or role 0"));
+    assert_eq!(rules("balanceOf"), both("caller == account or role 0 or auditor"));
+    assert_eq!(rules("allowance"), both("caller == owner or caller == spender or role 0 or auditor"));
     assert_eq!(rules("transfer"), ("session".to_owned(), "public".to_owned()));
-    assert_eq!(rules("nonces"), both("caller == owner or role 0"), "not every token has it");
+    assert_eq!(rules("nonces"), both("caller == owner or role 0 or auditor"), "not every token has it");
     assert_eq!(rules("version"), both("deny"), "what the file does not name");
     let (event, rule) = &policy.events[0];
-    assert_eq!(rule, &[[3, 0x81], [3, 0x82], [5, 0]]);
+    assert_eq!(rule, &[[3, 0x81], [3, 0x82], [5, 0], AUDITOR]);
     assert_eq!(event.signature, "Transfer(address,address,uint256)");
     assert_eq!(policy.facts, [NOBODY, PUBLIC, NOBODY]);
 }
@@ -182,14 +182,15 @@ fn a_policy_that_locks_its_owner_out_is_warned_of() {
 fn each_caller_is_told_what_he_learns() {
     let text = explain(&Policy::parse(SHIPPED, &erc20()).unwrap());
     let balance = "balanceOf(address)  0x70a08231
-  query    caller == account or role 0
-  execute  caller == account or role 0
+  query    caller == account or role 0 or auditor
+  execute  caller == account or role 0 or auditor
     anonymous: nothing
     signed in: nothing
     another contract: nothing
     owner: nothing
     who stands there (caller == account): asks and has transactions read, learns whether it reverts, and with what
     role 0: asks and has transactions read, learns whether it reverts, and with what
+    auditor: asks, of the blocks of his audit: learns whether it reverts, and with what
 ";
     assert!(text.contains(balance), "{text}");
     assert!(

@@ -33,11 +33,11 @@ pub static MULTICALL3_CODE: Bytes = Bytes::from_static(&MULTICALL3);
 /// Address of `Visibility`, which says who may see what of each contract on a confidential chain.
 pub const VISIBILITY_ADDRESS: Address = address!("0x00000000000000000000000000000000000c1001");
 
-const VISIBILITY_LENGTH: usize = 8368;
+const VISIBILITY_LENGTH: usize = 9373;
 
 static VISIBILITY: [u8; VISIBILITY_LENGTH] = match hex::const_decode_to_array(include_bytes!("visibility.hex")) {
     Ok(code) => code,
-    Err(_) => panic!("visibility.hex is not 8,368 bytes of hex"),
+    Err(_) => panic!("visibility.hex is not 9,373 bytes of hex"),
 };
 
 /// Runtime code of `contracts/system/Visibility.sol`.

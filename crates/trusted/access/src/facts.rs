@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use cloister_governance::{Operand, Policy, Rule, RuleTable, Term};
-use cloister_primitives::Height;
 use cloister_state::StateError;
 
-use crate::ruled::admits_account;
-use crate::{Caller, Resource, Tables, Visibility, concerning};
+use crate::ruled::{admits_account, audits};
+use crate::{Caller, Moment, Resource, Tables, Visibility, concerning};
 
 /// What the rules decide; `None` where they have nothing to say.
 pub(crate) fn by_rules(tables: &Tables, caller: &Caller, resource: Resource<'_>) -> Option<Visibility> {
-    let tables = match (tables, resource) {
+    let (tables, moment) = match (tables, resource) {
         (Tables::None, _) => return None,
         (
             Tables::Unreadable,
@@ -25,16 +24,18 @@ pub(crate) fn by_rules(tables: &Tables, caller: &Caller, resource: Resource<'_>)
             return Some(Visibility::Absent);
         }
         (Tables::Unreadable, _) => return None,
-        (Tables::All(tables), _) => tables,
+        (Tables::All(tables, moment), _) => (tables, *moment),
     };
     let decided = match resource {
         Resource::Log { address, topics, data, height } => {
             let log = LogFacts { address, topics, data };
-            log.decided(tables.first()?, caller, height, resource)
+            // A log is of its own block, whatever state is read.
+            let moment = Moment { asked: height, ..moment };
+            log.decided(tables.first()?, caller, moment, resource)
         }
-        Resource::Account(account) => fact(tables, caller, account, |policy| policy.balance),
-        Resource::Code(account) => fact(tables, caller, account, |policy| policy.code),
-        Resource::Storage(account) => fact(tables, caller, account, |policy| policy.storage),
+        Resource::Account(account) => fact(tables, moment, caller, account, |policy| policy.balance),
+        Resource::Code(account) => fact(tables, moment, caller, account, |policy| policy.code),
+        Resource::Storage(account) => fact(tables, moment, caller, account, |policy| policy.storage),
         _ => return None,
     };
     // What cannot be read is not shown.
@@ -44,6 +45,7 @@ pub(crate) fn by_rules(tables: &Tables, caller: &Caller, resource: Resource<'_>)
 /// Whether all tables allow it; `None` where today's has no rules of the account.
 fn fact(
     tables: &[Arc<RuleTable>],
+    moment: Moment,
     caller: &Caller,
     account: Address,
     term: impl Fn(&Policy) -> Option<Term>,
@@ -51,12 +53,15 @@ fn fact(
     if caller.controls(account) {
         return Ok(None);
     }
+    let audited = tables.first().map(|today| (&**today, moment));
     for table in tables {
         let Some(policy) = table.policy(account)? else { return Ok(None) };
         let term = term(&policy);
         let admitted = match (term, caller) {
             (Some(Term::Public), _) => true,
-            (_, Caller::Session(accounts)) => any(accounts, |viewer| admits_account(table, &policy, term, viewer))?,
+            (_, Caller::Session(accounts)) => {
+                any(accounts, |viewer| admits_account(table, &policy, term, viewer, audited))?
+            }
             (_, Caller::Anonymous | Caller::Development) => false,
         };
         if !admitted {
@@ -87,7 +92,7 @@ impl LogFacts<'_> {
         &self,
         today: &RuleTable,
         caller: &Caller,
-        height: Height,
+        moment: Moment,
         resource: Resource<'_>,
     ) -> Result<Option<Visibility>, StateError> {
         // Without a first topic there is no event to have a rule.
@@ -95,13 +100,13 @@ impl LogFacts<'_> {
         let policy = today.policy(self.address)?;
         // Rules of events hold as soon as they are set, whatever else has any.
         let rules_of = policy.map_or(self.address, |policy| policy.rules_of);
-        let rules = today.event(rules_of, *topic0, height)?;
+        let rules = today.event(rules_of, *topic0, moment.asked)?;
         if rules.then.is_none() && rules.now.is_none() {
             return Ok(None);
         }
         for rule in [rules.then, rules.now] {
             let admitted = match rule {
-                Some(rule) => self.admits(today, policy, &rule, caller)?,
+                Some(rule) => self.admits(today, policy, &rule, caller, moment)?,
                 None => concerning(caller, resource).is_visible(),
             };
             if !admitted {
@@ -117,6 +122,7 @@ impl LogFacts<'_> {
         policy: Option<Policy>,
         rule: &Rule,
         caller: &Caller,
+        moment: Moment,
     ) -> Result<bool, StateError> {
         let accounts = caller.accounts();
         let rules_of = policy.map_or(self.address, |policy| policy.rules_of);
@@ -127,6 +133,7 @@ impl LogFacts<'_> {
                 Term::Argument(operand) => accounts.iter().any(|account| self.names(operand, *account)),
                 Term::Owner => policy.is_some_and(|policy| accounts.contains(&policy.owner)),
                 Term::Role(role) => any(accounts, |member| table.has_role(rules_of, member, role))?,
+                Term::Auditor => any(accounts, |viewer| audits(table, rules_of, viewer, moment))?,
                 // No contract is asked about logs.
                 Term::Custom(_) => false,
             };

@@ -142,6 +142,15 @@ enum Policy {
     Confidential,
 }
 
+/// What a reader asks about, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The block whose state is read.
+    pub asked: Height,
+    /// The newest block's time, seconds since 1970.
+    pub now_s: u64,
+}
+
 /// Rules that contracts have.
 #[derive(Clone, Debug, Default)]
 enum Tables {
@@ -149,7 +158,7 @@ enum Tables {
     #[default]
     None,
     /// What all of these allow. The first one is of today.
-    All(Vec<Arc<RuleTable>>),
+    All(Vec<Arc<RuleTable>>, Moment),
     /// They cannot be read: nothing is shown that a rule could be about.
     Unreadable,
 }
@@ -189,24 +198,26 @@ impl Access {
     /// The same, with contracts' own rules, which all must allow what is shown: those of today first, and those of the
     /// height that is asked about. `None` where they cannot be read.
     #[must_use]
-    pub fn with_rules(mut self, tables: Option<Vec<Arc<RuleTable>>>) -> Self {
-        self.tables = tables.map_or(Tables::Unreadable, Tables::All);
+    pub fn with_rules(mut self, tables: Option<Vec<Arc<RuleTable>>>, moment: Moment) -> Self {
+        self.tables = tables.map_or(Tables::Unreadable, |tables| Tables::All(tables, moment));
         self
     }
 
     /// What decides about the frames of a call that [`Resource::Call`] lets `caller` make.
     #[must_use]
     pub fn guard(&self, caller: &Caller) -> Arc<dyn FrameGuard> {
-        let tables = match (self.policy, &self.tables) {
+        let (tables, moment) = match (self.policy, &self.tables) {
             (Policy::Open, _) => return Arc::new(Open),
-            (Policy::Confidential, Tables::All(tables)) => tables.clone(),
-            (Policy::Confidential, Tables::None | Tables::Unreadable) => Vec::new(),
+            (Policy::Confidential, Tables::All(tables, moment)) => (tables.clone(), *moment),
+            (Policy::Confidential, Tables::None | Tables::Unreadable) => {
+                (Vec::new(), Moment { asked: Height::GENESIS, now_s: u64::MAX })
+            }
         };
         let accounts = match caller {
             Caller::Session(accounts) => accounts.clone(),
             Caller::Anonymous | Caller::Development => Arc::default(),
         };
-        Arc::new(Ruled::query(tables, accounts))
+        Arc::new(Ruled::query(tables, accounts, moment))
     }
 
     /// Whether there is anything that some may see and others not.

@@ -8,8 +8,8 @@ use cloister_governance::{Policy, RuleCache, RuleTable, Term};
 use cloister_primitives::{Protection, VISIBILITY_ADDRESS};
 use cloister_state::{StateError, StateView};
 
-use crate::batch;
 use crate::ruling::{Ruling, Verdict};
+use crate::{Moment, batch};
 
 /// Admits frames as the rules of the contract say whose storage they work on.
 ///
@@ -26,7 +26,7 @@ pub(crate) enum Purpose {
     /// A block.
     Block,
     /// A question, in the name of who proved to control these accounts.
-    Query(Arc<[Address]>),
+    Query(Arc<[Address]>, Moment),
 }
 
 /// Rules of blocks: those that the state before them holds.
@@ -50,8 +50,8 @@ impl BlockRules for RulesInForce {
 impl Ruled {
     /// The guard of a query in a session of these accounts.
     #[must_use]
-    pub(crate) const fn query(tables: Vec<Arc<RuleTable>>, accounts: Arc<[Address]>) -> Self {
-        Self { tables, purpose: Purpose::Query(accounts) }
+    pub(crate) const fn query(tables: Vec<Arc<RuleTable>>, accounts: Arc<[Address]>, moment: Moment) -> Self {
+        Self { tables, purpose: Purpose::Query(accounts, moment) }
     }
 
     fn every(&self, allows: impl Fn(&RuleTable) -> Result<Verdict, StateError>) -> Admission {
@@ -91,27 +91,32 @@ impl Ruled {
         match table.policy(storage)? {
             Some(policy) => {
                 let viewers = self.viewers(table, frame)?;
-                Ruling { table, policy, frame, purpose: &self.purpose, viewers }.decides()
+                Ruling { table, today: self.today(table), policy, frame, purpose: &self.purpose, viewers }.decides()
             }
             None => self.without_rules(table, frame, storage).map(Verdict::from),
         }
+    }
+
+    /// The rules of today, whatever state is read: what was granted then, may have ended.
+    fn today<'a>(&'a self, table: &'a RuleTable) -> &'a RuleTable {
+        self.tables.first().map_or(table, |today| today)
     }
 
     /// In whose name a frame asks: its `msg.sender`; the accounts of the session, where it stands in a batch of theirs.
     fn viewers<'a>(&'a self, table: &RuleTable, frame: &'a FrameFacts<'_>) -> Result<&'a [Address], StateError> {
         let own = std::slice::from_ref(&frame.caller);
         Ok(match &self.purpose {
-            Purpose::Query(accounts) if batch::is_part(table, frame)? => accounts,
+            Purpose::Query(accounts, _) if batch::is_part(table, frame)? => accounts,
             // The zero address is nobody: who is not signed in asks in its name.
-            Purpose::Query(_) if frame.caller.is_zero() => &[],
-            Purpose::Query(_) | Purpose::Block => own,
+            Purpose::Query(..) if frame.caller.is_zero() => &[],
+            Purpose::Query(..) | Purpose::Block => own,
         })
     }
 
     /// Anybody's transaction runs it; nobody is answered what it says, but about his own account and, by the contract
     /// of rules, about his own rules: it asks itself who the owner is.
     fn without_rules(&self, table: &RuleTable, frame: &FrameFacts<'_>, storage: Address) -> Result<bool, StateError> {
-        let Purpose::Query(accounts) = &self.purpose else { return Ok(true) };
+        let Purpose::Query(accounts, _) = &self.purpose else { return Ok(true) };
         // The frame that started this one runs on the same storage, and was admitted.
         if frame.kind.is_delegated() {
             return Ok(true);
@@ -136,7 +141,12 @@ impl Ruled {
         match table.policy(account)? {
             Some(policy) => {
                 let term = if is_code { policy.code } else { policy.balance };
-                admits_account(table, &policy, term, viewer)
+                let moment = match self.purpose {
+                    Purpose::Query(_, moment) => Some(moment),
+                    Purpose::Block => None,
+                };
+                let audited = moment.map(|moment| (self.today(table), moment));
+                admits_account(table, &policy, term, viewer, audited)
             }
             // What anybody's transaction can run is there for all transactions to see.
             None => Ok(is_code && matches!(self.purpose, Purpose::Block)),
@@ -146,7 +156,7 @@ impl Ruled {
 
 impl FrameGuard for Ruled {
     fn admit(&self, frame: &FrameFacts<'_>) -> Admission {
-        if matches!(self.purpose, Purpose::Query(_)) && !Protection::QueryGuard.holds() {
+        if matches!(self.purpose, Purpose::Query(..)) && !Protection::QueryGuard.holds() {
             return Admission::Admitted;
         }
         self.every(|table| self.allows(table, frame))
@@ -169,18 +179,34 @@ fn may_delegate(table: &RuleTable, code: Address, storage: Address) -> Result<bo
     }
 }
 
-/// Whether the rule about one of an account's facts admits `viewer`.
+/// Whether the rule about one of an account's facts admits `viewer`. Audits are those of today's table; in transactions
+/// there are none.
 pub(crate) fn admits_account(
     table: &RuleTable,
     policy: &Policy,
     term: Option<Term>,
     viewer: Address,
+    audited: Option<(&RuleTable, Moment)>,
 ) -> Result<bool, StateError> {
     match term {
         Some(Term::Public) => Ok(true),
         Some(Term::Owner) => Ok(policy.owner == viewer),
         Some(Term::Role(role)) => table.has_role(policy.rules_of, viewer, role),
+        Some(Term::Auditor) => match audited {
+            Some((today, moment)) => audits(today, policy.rules_of, viewer, moment),
+            None => Ok(false),
+        },
         // An account's facts have neither arguments nor somebody who signs, and no contract is asked about them.
         Some(Term::Session | Term::Argument(_) | Term::Custom(_)) | None => Ok(false),
     }
+}
+
+/// Whether somebody is an auditor of what is asked about.
+pub(crate) fn audits(
+    today: &RuleTable,
+    rules_of: Address,
+    viewer: Address,
+    Moment { asked, now_s }: Moment,
+) -> Result<bool, StateError> {
+    Ok(today.audit(rules_of, viewer)?.covers(asked, now_s))
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256};
-use cloister_access::{Access, Caller};
+use cloister_access::{Access, Caller, Moment};
 use cloister_governance::RuleCache;
 use cloister_keys::{LedgerKeys, SessionKey};
 use cloister_primitives::{Block, ChainSpec, Height, Receipt};
@@ -175,7 +175,8 @@ impl Ledger {
         let table = |view| Arc::new(self.rules.table(view));
         let today = self.state.view(self.head()).ok();
         let tables = today.map(|today| std::iter::once(today).chain(asked.cloned()).map(table).collect());
-        self.access.clone().with_rules(tables)
+        let moment = Moment { asked: asked.map_or_else(|| self.head(), StateView::height), now_s: self.head_time_s() };
+        self.access.clone().with_rules(tables, moment)
     }
 
     /// The chain's rules.
@@ -275,7 +276,7 @@ impl Ledger {
         LogPlaces::new(&self.keys, addresses, topics)
     }
 
-    /// What is in a block's logs, for [`Reader::may_match`].
+    /// What is in a block's logs, for [`Reader::log_candidates`].
     #[must_use]
     pub fn block_logs(&self, block: &StoredBlock) -> BlockLogs {
         BlockLogs::new(&self.keys, &block.0.block)

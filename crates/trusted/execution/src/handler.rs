@@ -80,7 +80,7 @@ pub(crate) fn failed<DB: Database>(
 mod tests {
     use std::sync::Arc;
 
-    use alloy_consensus::{TxEip1559, TxReceipt as _};
+    use alloy_consensus::TxEip1559;
     use alloy_primitives::{Address, TxKind, U256};
     use cloister_primitives::{Confidentiality, DevChain};
 

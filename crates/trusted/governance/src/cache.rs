@@ -21,7 +21,13 @@ const MAX_EVENTS: usize = 1 << 12;
 /// Tables of rules: those of the same revision share what was read of them, so that a rule is read from the state once
 /// until some rule changes, not in each block and for each question.
 #[derive(Clone, Debug, Default)]
-pub struct RuleCache(Arc<Mutex<VecDeque<(B256, Arc<Known>)>>>);
+pub struct RuleCache(Arc<Mutex<VecDeque<Revision>>>);
+
+#[derive(Debug)]
+struct Revision {
+    revision: B256,
+    known: Arc<Known>,
+}
 
 impl RuleCache {
     /// The rules that `view` holds. In blocks they hold from the next one on.
@@ -36,11 +42,11 @@ impl RuleCache {
 
     fn of(&self, revision: B256) -> Arc<Known> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, known)) = kept.iter().find(|(other, _)| *other == revision) {
-            return Arc::clone(known);
+        if let Some(kept) = kept.iter().find(|kept| kept.revision == revision) {
+            return Arc::clone(&kept.known);
         }
         let known = Arc::<Known>::default();
-        kept.push_front((revision, Arc::clone(&known)));
+        kept.push_front(Revision { revision, known: Arc::clone(&known) });
         kept.truncate(KEPT_REVISIONS);
         known
     }
@@ -55,13 +61,17 @@ pub(crate) enum Key {
     Delegation(Address, Address),
     Judge(Address, u8),
     Template(Address),
+    Audit(Address, Address),
 }
+
+/// All rules that an event had.
+type Versions = Arc<[EventRule]>;
 
 /// What was read of one revision's rules.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     words: RwLock<BTreeMap<Key, U256>>,
-    versions: RwLock<BTreeMap<(Address, B256), Arc<[EventRule]>>>,
+    versions: RwLock<BTreeMap<(Address, B256), Versions>>,
 }
 
 impl Known {
@@ -79,12 +89,12 @@ impl Known {
         words.insert(key, word);
     }
 
-    pub(crate) fn versions(&self, account: Address, topic0: B256) -> Option<Arc<[EventRule]>> {
+    pub(crate) fn versions(&self, account: Address, topic0: B256) -> Option<Versions> {
         self.versions.read().unwrap_or_else(PoisonError::into_inner).get(&(account, topic0)).cloned()
     }
 
-    pub(crate) fn learn_versions(&self, account: Address, topic0: B256, read: Vec<EventRule>) -> Arc<[EventRule]> {
-        let read: Arc<[EventRule]> = read.into();
+    pub(crate) fn learn_versions(&self, account: Address, topic0: B256, read: Vec<EventRule>) -> Versions {
+        let read: Versions = read.into();
         let mut versions = self.versions.write().unwrap_or_else(PoisonError::into_inner);
         if versions.len() >= MAX_EVENTS {
             versions.clear();

@@ -19,6 +19,8 @@ pub(crate) enum Mapping {
     Judges = 5,
     /// Adopted account to whose rules it has.
     Templates = 6,
+    /// Account and auditor to what he may ask about.
+    Audits = 10,
 }
 
 /// The slot of what stands for all rules.

@@ -16,4 +16,4 @@ mod table;
 
 pub use cache::RuleCache;
 pub use rule::{EventRule, FunctionKey, FunctionRule, MAX_TERMS, Operand, Rule, Term};
-pub use table::{EventRules, Policy, RuleTable};
+pub use table::{Audit, EventRules, Policy, RuleTable};

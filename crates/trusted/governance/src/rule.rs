@@ -22,6 +22,8 @@ pub enum Term {
     Role(u8),
     /// Whom the judge of this number admits.
     Custom(u8),
+    /// Who audits the block that is asked about.
+    Auditor,
 }
 
 /// Where an account stands.
@@ -51,6 +53,7 @@ impl Term {
             4 => Some(Self::Owner),
             5 => Some(Self::Role(operand)),
             6 => Some(Self::Custom(operand)),
+            7 => Some(Self::Auditor),
             _ => None,
         }
     }
@@ -157,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_admits_nobody() {
-        for kind in [0, 7, 0x7f, 0xff] {
+        for kind in [0, 8, 0x7f, 0xff] {
             assert_eq!(Term::from_bytes([kind, 1]), None);
         }
         let rule = FunctionRule::from_word(B256::with_last_byte(0));

@@ -48,6 +48,27 @@ impl Policy {
     }
 }
 
+/// What an auditor may ask about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audit {
+    first: u64,
+    last: u64,
+    until_s: u64,
+}
+
+impl Audit {
+    const fn from_word(word: U256) -> Self {
+        let [first, last, until_s, _] = word.into_limbs();
+        Self { first, last, until_s }
+    }
+
+    /// Whether it is about the block at a height, and lasts.
+    #[must_use]
+    pub const fn covers(&self, height: Height, now_s: u64) -> bool {
+        self.first <= height.0 && height.0 <= self.last && now_s < self.until_s
+    }
+}
+
 /// The rules of an event that decide about one log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventRules {
@@ -149,6 +170,16 @@ impl RuleTable {
         Ok(Some(Address::from_word(judge.into())).filter(|judge| !judge.is_zero()))
     }
 
+    /// What a member may ask about as an auditor.
+    ///
+    /// # Errors
+    /// As [`Self::policy`].
+    pub fn audit(&self, rules_of: Address, member: Address) -> Result<Audit, StateError> {
+        let audit = self
+            .known(Key::Audit(rules_of, member), || self.word(pair(Mapping::Audits, rules_of, member.into_word())))?;
+        Ok(Audit::from_word(audit))
+    }
+
     /// The hash of an account's code at this height.
     ///
     /// # Errors
@@ -178,5 +209,19 @@ impl RuleTable {
 
     fn word(&self, slot: B256) -> Result<U256, StateError> {
         self.view.storage_of_hashed(*CONTRACT, slot.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_audit_is_about_some_blocks_and_ends() {
+        let audit = Audit::from_word(U256::from_limbs([3, 5, 100, 0]));
+        let covered: Vec<u64> = (0..9).filter(|height| audit.covers(Height(*height), 99)).collect();
+        assert_eq!(covered, [3, 4, 5]);
+        assert!(!audit.covers(Height(4), 100), "it is over");
+        assert!(!Audit::from_word(U256::ZERO).covers(Height(0), 0), "none is about nothing");
     }
 }
