@@ -223,7 +223,8 @@ impl Workload {
             "timestamp": format!("{GENESIS_TIME:#x}"),
             "gasLimit": "0x1c9c380",
             "difficulty": "0x0",
-            "coinbase": Address::repeat_byte(0xfe),
+            // A stranger has the tips, if anybody has.
+            "coinbase": Who::Eve.address(),
             "alloc": alloc(),
         })
         .to_string()

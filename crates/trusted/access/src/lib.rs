@@ -273,14 +273,11 @@ impl Caller {
 /// What keeps a resource from those whom it does not concern.
 const fn protection_of(resource: Resource<'_>) -> Protection {
     match resource {
-        // Nothing keeps headers and slots of proxies from anybody.
-        Resource::Header | Resource::ProxySlot(_) | Resource::Transaction(_) | Resource::Receipt(_) => {
-            Protection::Participation
-        }
+        Resource::Header | Resource::Transaction(_) | Resource::Receipt(_) => Protection::Participation,
         Resource::Log { .. } => Protection::LogFiltering,
         Resource::Account(_) => Protection::AccountHiding,
         Resource::Code(_) => Protection::CodeHiding,
-        Resource::Storage(_) => Protection::StorageHiding,
+        Resource::Storage(_) | Resource::ProxySlot(_) => Protection::StorageHiding,
         Resource::Call { .. } => Protection::QueryGuard,
         Resource::Pool { .. } => Protection::PoolHiding,
         Resource::Proof(_) | Resource::Trace(_) | Resource::Development => Protection::WithheldMethods,
