@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test unit e2e lint bench fuzz cases conformance docs
+.PHONY: help setup build run test unit e2e lint demo bench fuzz harness cases conformance docs
 
 # Arguments of `make run`, for example: make run ARGS="--port 9545 --datadir ./chain"
 ARGS ?=
@@ -33,6 +33,9 @@ unit: ## Unit tests
 e2e: ## Tests that drive the real programs with real tools
 	@scripts/check e2e
 
+demo: ## One contract, four readers, four answers, and what disk and wire look like
+	@scripts/demo
+
 bench: ## Measure the node beside the floor and anvil; about five minutes
 	@scripts/bench
 
@@ -42,9 +45,12 @@ fuzz: ## Mutated bytes at every entrance, random chains beside plain revm; MINUT
 conformance: ## Run the conformance suites and write docs/conformance.md
 	@scripts/conformance
 
+harness: ## Prove confidentiality: 2,000 pairs of worlds, canaries, needles in memory and on disk
+	@scripts/harness
+
 cases: ## Make the cases in tests/vectors anew with the executable specification
 	@scripts/setup
 	@.tools/venv/bin/python tests/tools/spec/generate.py write tests/vectors
 
-docs: ## Write docs/rpc.md from what the node serves
+docs: ## Write docs/rpc.md and docs/method-roles.md from what the node serves
 	@scripts/docs

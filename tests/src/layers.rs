@@ -35,10 +35,15 @@ pub const HOUSE: &[Row] = &[
     ("cloister-attestation", Common, &["cloister-primitives"]),
     // A client seals with the ciphers that the enclave opens with: there is one place that names them.
     ("cloister-client", Common, &["cloister-attestation", "cloister-crypto", "cloister-primitives"]),
+    ("cloister-keccak", Trusted, &[]),
     ("cloister-crypto", Trusted, &["cloister-primitives"]),
     ("cloister-keys", Trusted, &["cloister-crypto", "cloister-primitives"]),
-    ("cloister-state", Trusted, &["cloister-keys", "cloister-crypto", "cloister-primitives"]),
-    ("cloister-execution", Trusted, &["cloister-state", "cloister-keys", "cloister-crypto", "cloister-primitives"]),
+    ("cloister-state", Trusted, &["cloister-keccak", "cloister-keys", "cloister-crypto", "cloister-primitives"]),
+    (
+        "cloister-execution",
+        Trusted,
+        &["cloister-state", "cloister-keccak", "cloister-keys", "cloister-crypto", "cloister-primitives"],
+    ),
     ("cloister-governance", Trusted, &["cloister-state", "cloister-primitives"]),
     ("cloister-pool", Trusted, &["cloister-execution", "cloister-state", "cloister-primitives"]),
     ("cloister-ordering", Trusted, &["cloister-primitives"]),
@@ -142,6 +147,7 @@ pub const NOT_MEASURED: &[(&str, &str)] = &[
 
 /// Packages with no clock, sockets, files, threads or ambient randomness.
 pub const DETERMINISTIC: &[&str] = &[
+    "cloister-keccak",
     "cloister-primitives",
     "cloister-crypto",
     "cloister-keys",

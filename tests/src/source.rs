@@ -13,6 +13,11 @@ const OUTSIDE_NAME: &str = "SystemTime";
 /// Crates of ambient randomness.
 const OUTSIDE_CRATES: [&str; 3] = ["rand", "getrandom", "fastrand"];
 
+/// Where protections are named, and the switch that takes one away.
+const PROTECTIONS: &str = "crates/primitives/src/protection.rs";
+/// What that switch is called: its module, and its function.
+const SWITCHES: [&str; 2] = ["canary", "take_away"];
+
 /// One piece of Rust text with the line it starts on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Token {
@@ -45,6 +50,21 @@ pub fn mentions_of_outside(text: &str) -> Vec<String> {
                 report(format!("std::{module}"));
             }
         }
+    }
+    found
+}
+
+/// Where a name that programs and libraries must not know stands in their sources, tests in them included.
+#[must_use]
+pub fn check_switches(files: &[PathBuf]) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in files.iter().filter(|file| !file.ends_with(PROTECTIONS)) {
+        let text = fs::read_to_string(file).unwrap_or_else(|e| panic!("cannot read {}: {e}", file.display()));
+        let tokens = tokens_of(&text);
+        let named = tokens.iter().filter(|token| SWITCHES.contains(&token.text.as_str()));
+        found.extend(named.map(|token| {
+            format!("{}:{}: only tests take a protection away, by `{}`", file.display(), token.line, token.text)
+        }));
     }
     found
 }

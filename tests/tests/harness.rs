@@ -6,15 +6,20 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cloister_primitives::Protection;
-use cloister_tests::fuzz;
-use cloister_tests::harness::canaries::look_for;
+use cloister_tests::harness::canaries::{first_difference, look_for};
+use cloister_tests::harness::findings::{Finding, PLAIN_TEXT_CONNECTIONS};
 use cloister_tests::harness::generate::Included;
 use cloister_tests::harness::session::{self, Tally};
+use cloister_tests::harness::{matrix, needles, report};
+use cloister_tests::{fuzz, repository};
+use serde_json::json;
 
 /// Pairs of `make test`.
-const PAIRS: u64 = 150;
+const PAIRS: u64 = 500;
+/// Bytes that are searched for needles in `make test`.
+const BYTES: u64 = 100_000_000;
 /// Pairs in which a missing protection must be noticed.
-const CANARY_PAIRS: u64 = 200;
+const CANARY_PAIRS: u64 = 600;
 
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
@@ -22,6 +27,7 @@ fn variable(name: &str) -> Option<u64> {
 
 fn run(seed: u64, pairs: u64, included: &Included) -> Tally {
     session::run(seed, pairs, included).unwrap_or_else(|failure| {
+        report::part("pairs", &json!({ "seed": failure.workload.seed, "distinguishing": 1 }));
         panic!(
             "seed {}: two worlds can be told apart by {}\nit is written down in {}\n{:#?}",
             failure.workload.seed,
@@ -49,7 +55,24 @@ fn each_protection_is_missed_when_it_is_taken_away() {
             None => silent.push(protection),
         }
     }
+    let red = Protection::ALL.len() - silent.len();
+    report::part("canaries", &json!({ "canaries": Protection::ALL.len(), "canariesRed": red }));
     assert!(silent.is_empty(), "nobody misses {silent:?}");
+}
+
+#[test]
+fn known_findings_are_still_there() {
+    let _turn = turn();
+    for finding in Finding::ALL {
+        let included = Included { findings: vec![finding] };
+        let Some((pairs, difference)) = first_difference(fuzz::seed() << 32, CANARY_PAIRS, &included) else {
+            panic!("{} is not found any more: take it off the list, so that it is looked for", finding.name());
+        };
+        eprintln!("finding {}: after {pairs} pairs: {difference}", finding.name());
+    }
+    let mut names: Vec<_> = Finding::ALL.iter().map(|finding| finding.name()).collect();
+    names.push(PLAIN_TEXT_CONNECTIONS);
+    report::part("findings", &json!({ "knownFindings": names }));
 }
 
 #[test]
@@ -59,5 +82,70 @@ fn two_worlds_that_differ_in_secrets_look_the_same() {
     let pairs = variable("HARNESS_PAIRS").unwrap_or(PAIRS);
     let tally = run(seed, pairs, &Included::default());
     eprintln!("harness: {tally:#?}");
+    report::part(
+        "pairs",
+        &json!({
+            "seed": seed,
+            "pairs": tally.pairs,
+            "pairsWithRealCryptography": tally.real,
+            "invalid": tally.invalid,
+            "moved": tally.moved,
+            "vacuous": tally.vacuous,
+            "distinguishing": 0,
+            "transactions": tally.transactions,
+            "bytesCompared": tally.bytes,
+        }),
+    );
     assert!(tally.invalid * 20 <= tally.pairs + tally.invalid, "too many are invalid: {tally:#?}");
+}
+
+#[test]
+fn every_method_tells_each_role_what_its_class_says() {
+    let _turn = turn();
+    let reference = std::fs::read_to_string(repository().join("docs/rpc.md")).unwrap();
+    let methods = matrix::methods_of(&reference);
+    assert!(methods.len() > 150, "{}", methods.len());
+    let rows = matrix::rows(&methods).unwrap_or_else(|faults| panic!("{}", faults.join("\n")));
+    let path = repository().join("docs/method-roles.md");
+    let page = matrix::markdown(&rows);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(&path).unwrap_or_default() == page,
+        "docs/method-roles.md is out of date: run `make docs`"
+    );
+}
+
+#[test]
+fn a_method_that_nobody_classified_is_named() {
+    let _turn = turn();
+    let reference = std::fs::read_to_string(repository().join("docs/rpc.md")).unwrap();
+    let mut methods = matrix::methods_of(&reference);
+    methods.push(("eth_tellEverything".to_owned(), false));
+    methods.retain(|(name, _)| name != "eth_getBalance");
+    let faults = matrix::rows(&methods).unwrap_err();
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[0].contains("eth_getBalance") && faults[1].contains("eth_tellEverything"), "{faults:?}");
+}
+
+#[test]
+fn no_needle_is_found_around_the_enclave() {
+    let found = needles::two_processes(fuzz::seed(), variable("HARNESS_BYTES").unwrap_or(BYTES));
+    eprintln!("needles: {found:#?}");
+    report::part(
+        "needles",
+        &json!({
+            "needles": found.needles,
+            "needlesHit": found.hits.len(),
+            "bytesSearched": found.bytes,
+            "wordsOnTheWireInTheHostsMemory": found.on_the_wire,
+        }),
+    );
+    assert!(found.hits.is_empty(), "{:#?}", found.hits);
+    assert!(
+        found.on_the_wire > 0,
+        "{PLAIN_TEXT_CONNECTIONS}: no longer; take it off the list, so that it is looked for"
+    );
+    assert!(found.control, "the search finds nothing where everything is: in the enclave's own memory");
 }

@@ -7,7 +7,7 @@ use cloister_tests::layers::{
     check_measured, check_wall, linked_into,
 };
 use cloister_tests::repository;
-use cloister_tests::source::{MAX_LINES, check_lengths, check_sources, rust_files};
+use cloister_tests::source::{MAX_LINES, check_lengths, check_sources, check_switches, rust_files};
 
 fn none(findings: &[String]) {
     assert!(findings.is_empty(), "{} findings:\n{}", findings.len(), findings.join("\n"));
@@ -65,6 +65,15 @@ fn no_file_is_longer_than_the_limit() {
     files.extend(rust_files(&repository().join("bin")));
     files.extend(rust_files(&repository().join("tests")));
     none(&check_lengths(&files));
+}
+
+#[test]
+fn no_program_and_no_library_takes_a_protection_away() {
+    let mut files = rust_files(&repository().join("crates"));
+    files.extend(rust_files(&repository().join("bin")));
+    files.extend(rust_files(&repository().join("benches")));
+    assert!(files.iter().any(|file| file.ends_with("primitives/src/protection.rs")), "protections are elsewhere");
+    none(&check_switches(&files));
 }
 
 /// A workspace of a few packages with the given edges.
@@ -178,4 +187,18 @@ fn canary_a_long_file_and_a_clock_are_named() {
     let lengths = check_lengths(&rust_files(package.path()));
     assert_eq!(lengths.len(), 1);
     assert!(lengths[0].contains("clock.rs has 601 lines"), "{lengths:?}");
+}
+
+#[test]
+fn canary_a_program_that_takes_a_protection_away_is_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("main.rs");
+    std::fs::write(
+        &file,
+        "// canary without meaning\nfn main() {\n    let _missing = cloister_primitives::protection::canary::take_away(protection);\n}\n",
+    )
+    .expect("a file in it");
+    let findings = check_switches(&[file]);
+    assert_eq!(findings.len(), 2, "{findings:?}");
+    assert!(findings.iter().all(|finding| finding.contains("main.rs:3: ")), "{findings:?}");
 }

@@ -44,14 +44,6 @@ pub enum ClientError {
         /// The stable name of the reason.
         reason: String,
     },
-    /// The node answers a request with an error.
-    #[error("the node answers: {message} ({code})")]
-    Answered {
-        /// Its JSON-RPC error code.
-        code: i64,
-        /// Its words.
-        message: String,
-    },
     /// The node has no key to seal for.
     #[error("the node has no usable sealing key of the suite {suite}")]
     Suite {

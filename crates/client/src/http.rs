@@ -96,17 +96,6 @@ impl NodeUrl {
         Err(refusal(&answer).unwrap_or_else(not_a_node))
     }
 
-    /// Calls a JSON-RPC method.
-    pub(crate) async fn call(&self, method: &str, params: &[Value]) -> Result<Value, ClientError> {
-        let body = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let mut answer = self.post("/", None, &body).await?;
-        let error = &answer["error"];
-        if let (Some(code), Some(message)) = (error["code"].as_i64(), error["message"].as_str()) {
-            return Err(ClientError::Answered { code, message: message.to_owned() });
-        }
-        Ok(answer["result"].take())
-    }
-
     async fn exchange(&self, path: &str, token: Option<&str>, body: &Value) -> Result<(bool, Bytes), ClientError> {
         let stream = TcpStream::connect(self.socket()).await.map_err(|error| self.no_answer(error))?;
         let (mut sender, connection) =

@@ -6,6 +6,7 @@ use cloister_primitives::envelope::{
     CONTEXT_LABEL, ContextId, Header, Keying, SEALING_INFO, SealingEpoch, SealingSuite, pad,
 };
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::{ClientError, NodeUrl};
 
@@ -67,9 +68,9 @@ impl SealingKeys {
     /// with keys of his own.
     ///
     /// # Errors
-    /// [`ClientError::NoAnswer`], [`ClientError::NotANode`] or [`ClientError::Answered`].
+    /// [`ClientError::NoAnswer`], [`ClientError::NotANode`] or [`ClientError::Refused`].
     pub async fn of(node: &NodeUrl) -> Result<Self, ClientError> {
-        let answer = node.call("cloister_sealingKeys", &[]).await?;
+        let answer = node.call(None, "cloister_sealingKeys", &json!([])).await?;
         serde_json::from_value(answer).map_err(|_| ClientError::NotANode { authority: node.authority().to_owned() })
     }
 
@@ -145,9 +146,9 @@ impl Sealer {
 /// Sends raw bytes, sealed or not, as a transaction; answers the transaction's hash.
 ///
 /// # Errors
-/// [`ClientError::Answered`] with the node's words, or as [`SealingKeys::of`].
+/// [`ClientError::Refused`] with the node's words, or as [`SealingKeys::of`].
 pub async fn send_raw_transaction(node: &NodeUrl, raw: &[u8]) -> Result<B256, ClientError> {
-    let answer = node.call("eth_sendRawTransaction", &[hex::encode_prefixed(raw).into()]).await?;
+    let answer = node.call(None, "eth_sendRawTransaction", &json!([hex::encode_prefixed(raw)])).await?;
     serde_json::from_value(answer).map_err(|_| ClientError::NotANode { authority: node.authority().to_owned() })
 }
 
@@ -159,7 +160,7 @@ mod tests {
     use cloister_primitives::envelope::unpad;
 
     fn keys(suite: &str, public_key: &[u8]) -> SealingKeys {
-        serde_json::from_value(serde_json::json!({
+        serde_json::from_value(json!({
             "chainId": "0x7ea", "genesisHash": B256::repeat_byte(1), "epoch": "0x0102030405060708", "expiresInMs": "0x10",
             "keys": [{ "suite": suite, "publicKey": hex::encode_prefixed(public_key) }],
         }))

@@ -19,7 +19,7 @@ mod genesis;
 mod headers;
 mod ids;
 mod predeploys;
-mod protection;
+pub mod protection;
 mod spec;
 
 pub use alloy_eips::{eip1559::BaseFeeParams, eip7840::BlobParams};
@@ -38,7 +38,7 @@ pub use predeploys::{
     DETERMINISTIC_DEPLOYER_ADDRESS, DETERMINISTIC_DEPLOYER_CODE, MULTICALL3_ADDRESS, MULTICALL3_CODE,
     VISIBILITY_ADDRESS, VISIBILITY_CODE, confidential_contracts, development_contracts, system_contracts,
 };
-pub use protection::{Protection, canary};
+pub use protection::Protection;
 pub use spec::{
     BaseFeePolicy, ChainSpec, DEFAULT_MAX_CODE_SIZE_BYTES, DEFAULT_MAX_TRANSACTIONS_PER_BLOCK, DEVELOPMENT_CHAIN_ID,
     DEVELOPMENT_GAS_LIMIT, DevBaseFee, DevChain, Limits, MAX_BLOCK_RECORD_BYTES, MAX_TRANSACTION_GAS,

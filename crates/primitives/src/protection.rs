@@ -2,7 +2,7 @@
 //!
 //! A proof that nobody sees what he must not is worth as much as its ability to fail. So each protection asks [`Protection::holds`]
 //! where it acts, and the tests of this workspace, and nobody else, take one away at a time ([`canary`]). No option, environment
-//! variable, genesis or message reaches that switch: only a call of [`canary::without`], and a test reads all sources of programs
+//! variable, genesis or message reaches that switch: only a call of [`canary::take_away`], and a test reads all sources of programs
 //! and libraries to see that there is none.
 
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -49,6 +49,8 @@ pub enum Protection {
     HeaderBloom,
     /// Fees and their history follow from nothing that was used.
     FeeConstants,
+    /// Code sees balance and code of others where their rules say so.
+    UnseenAccounts,
     /// What an instruction costs says nothing about the state.
     FlatGas,
     /// What fits into a block follows from what transactions declare.
@@ -67,7 +69,7 @@ pub enum Protection {
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Participation,
         Self::Redaction,
         Self::LogFiltering,
@@ -86,6 +88,7 @@ impl Protection {
         Self::HeaderGas,
         Self::HeaderBloom,
         Self::FeeConstants,
+        Self::UnseenAccounts,
         Self::FlatGas,
         Self::DeclaredGas,
         Self::ArrivalOrder,
@@ -117,7 +120,7 @@ pub mod canary {
     pub struct Missing(Protection);
 
     /// Takes a protection away, for the whole process.
-    pub fn without(protection: Protection) -> Missing {
+    pub fn take_away(protection: Protection) -> Missing {
         TAKEN_AWAY.fetch_or(protection.bit(), Ordering::SeqCst);
         Missing(protection)
     }

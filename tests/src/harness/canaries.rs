@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use cloister_primitives::{Protection, canary};
+use cloister_primitives::protection::{Protection, canary};
 
 use super::generate::{Included, workload};
 use super::pair::{Cryptography, Difference, Verdict, compare};
@@ -25,7 +25,14 @@ pub struct Red {
 /// What is missing is missing for the whole process: nothing else may run meanwhile.
 #[must_use]
 pub fn look_for(protection: Protection, first_seed: u64, most: u64) -> Option<Red> {
-    let missing = canary::without(protection);
+    let _missing = canary::take_away(protection);
+    let (pairs, difference) = first_difference(first_seed, most, &Included::default())?;
+    Some(Red { protection, pairs, difference })
+}
+
+/// Runs pairs until two worlds can be told apart, so many at most; how many it took, and how.
+#[must_use]
+pub fn first_difference(first_seed: u64, most: u64, included: &Included) -> Option<(u64, Difference)> {
     let next = AtomicU64::new(0);
     let found = Mutex::new(None);
     let work = || {
@@ -34,11 +41,11 @@ pub fn look_for(protection: Protection, first_seed: u64, most: u64) -> Option<Re
             if index >= most || found.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
                 return;
             }
-            let workload = workload(first_seed.wrapping_add(index), &Included::default());
+            let workload = workload(first_seed.wrapping_add(index), included);
             // A node whose records are not what they should be does not start again: that is no difference yet.
             if let Ok(Verdict::Distinguishing(difference)) = compare(&workload, Cryptography::Ideal) {
-                let red = Red { protection, pairs: index + 1, difference: *difference };
-                found.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(red);
+                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                found.get_or_insert((index + 1, *difference));
             }
         }
     };
@@ -48,6 +55,5 @@ pub fn look_for(protection: Protection, first_seed: u64, most: u64) -> Option<Re
             scope.spawn(work);
         }
     });
-    drop(missing);
     found.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

@@ -150,6 +150,24 @@ pub(super) fn prober() -> Bytes {
     code.code.into()
 }
 
+/// A contract that makes secrets of its own from the word it is called with: hashes that nobody sent. The first is stored, the
+/// second logged; where the word is odd it reverts with a third.
+pub(super) fn secretive() -> Bytes {
+    let mut code = Assembly::default();
+    let hash = |code: &mut Assembly, number: u8| {
+        code.argument(0).keep(0).push(number).keep(1).push(64).push(0).op(&[op::KECCAK256]);
+    };
+    code.when(1, |code| {
+        hash(code, 2);
+        code.keep(2).push(32).push(64).op(&[op::REVERT]);
+    });
+    hash(&mut code, 0);
+    code.argument(0).op(&[op::SSTORE]);
+    hash(&mut code, 1);
+    code.keep(2).push(32).push(64).op(&[op::LOG0, op::STOP]);
+    code.code.into()
+}
+
 /// Initcode of a contract with this runtime code.
 pub(super) fn deploying(runtime: &[u8]) -> Bytes {
     let length = u16::try_from(runtime.len()).expect("short code").to_be_bytes();

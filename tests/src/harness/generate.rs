@@ -15,7 +15,7 @@ const CREATE_GAS: u64 = 400_000;
 /// Three of these do not fit into one block.
 const LARGE_GAS: u64 = 14_000_000;
 /// Accounts that nobody has the key of.
-const FRESH: usize = 3;
+const FRESH: usize = 4;
 
 /// What may be generated.
 #[derive(Clone, Debug, Default)]
@@ -80,6 +80,9 @@ impl Generator<'_> {
             self.handed_on(&mut steps);
         }
         if self.one_in(6) {
+            self.paid_first(&mut steps);
+        }
+        if self.one_in(6) {
             self.drained(&mut steps);
         }
         steps
@@ -87,6 +90,10 @@ impl Generator<'_> {
 
     fn batch(&mut self) -> Vec<Item> {
         let mut items: Vec<_> = (0..1 + self.random.below(3)).map(|_| self.secret()).collect();
+        items.push(Item::Public(self.large()));
+        if self.one_in(8) {
+            items.push(self.waiting());
+        }
         for _ in 0..self.random.below(3) {
             let at = self.random.below(items.len() + 1);
             let public = self.public();
@@ -119,6 +126,16 @@ impl Generator<'_> {
         steps.push(Step::Batch(vec![Item::Relayed { sent, nonce: 0 }]));
     }
 
+    /// A stranger measures what it costs to pay an account that a party has paid before, in one world.
+    fn paid_first(&self, steps: &mut Vec<Step>) {
+        let pays = |to: Address| Box::new(Sent { gas: 60_000, ..Sent::transfer(Who::Alice, to, 1) });
+        let last = self.fresh[FRESH - 1];
+        let input = code::call(probe::PAY, U256::from_be_bytes(last.into_word().0), U256::ZERO);
+        let measures = Sent { input, gas: CALL_GAS, ..Sent::transfer(Who::Mallory, code::PROBE, 0) };
+        steps.push(Step::Batch(vec![Item::Secret(pays(last), pays(self.fresh[0]))]));
+        steps.push(Step::Batch(vec![Item::Public(measures)]));
+    }
+
     /// An account that lets others spend its money is emptied in one world, before a transaction of its own that was
     /// taken when it could still be paid.
     fn drained(&mut self, steps: &mut Vec<Step>) {
@@ -148,7 +165,8 @@ impl Generator<'_> {
     /// An account that secrets are about.
     fn account(&mut self) -> Address {
         let mut accounts: Vec<_> = PARTIES.into_iter().map(Who::address).collect();
-        accounts.extend_from_slice(&self.fresh);
+        // The last one is kept for being paid first.
+        accounts.extend_from_slice(&self.fresh[..FRESH - 1]);
         if !self.rita_observes {
             accounts.push(Who::Rita.address());
         }
@@ -172,7 +190,7 @@ impl Generator<'_> {
     fn transfer(&mut self) -> Sent {
         let (from, to) = (self.party(), self.account());
         let value = 1 + u128::from(self.random.next() % 1_000_000);
-        Sent { kind: self.kind(), gas: 21_000 + self.random.next() % 50_000, ..Sent::transfer(from, to, value) }
+        Sent { kind: self.kind(), gas: 60_000 + self.random.next() % 50_000, ..Sent::transfer(from, to, value) }
     }
 
     fn call(&mut self) -> Sent {
@@ -214,7 +232,7 @@ impl Generator<'_> {
         if self.rita_observes && self.one_in(2) {
             return self.item_for_rita();
         }
-        let first = self.any();
+        let mut first = self.any();
         let mut second = first.clone();
         match self.random.below(7) {
             // Another transaction altogether, of about the same length.
@@ -230,12 +248,15 @@ impl Generator<'_> {
         if first.input.len() == 96 && self.one_in(2) {
             self.another_call(&mut second);
         }
-        if second.input.len() == 96 && self.one_in(6) {
-            // What comes behind the arguments is not looked at.
-            let more = 1 + self.random.below(48);
-            second.input = [second.input.as_ref(), &vec![1; more]].concat().into();
-        }
+        even_out(&mut first, &mut second);
         Item::Secret(Box::new(first), Box::new(second))
+    }
+
+    /// A transaction that waits for others before it, which never come.
+    fn waiting(&mut self) -> Item {
+        let waits = |sent: Sent| Box::new(Sent { from: Who::Dave, tip: 0, value: sent.value, nonce_gap: 5, ..sent });
+        let (first, second) = (self.transfer(), self.transfer());
+        Item::Secret(waits(first), waits(second))
     }
 
     /// The same contract, asked something else.
@@ -257,6 +278,12 @@ impl Generator<'_> {
         Item::Secret(Box::new(first), Box::new(second))
     }
 
+    /// A stranger's own, which makes the block large: then its size class seldom depends on the parties' transactions.
+    fn large(&mut self) -> Sent {
+        let input = vec![7; 3_000 + self.random.below(4_000)].into();
+        Sent { input, gas: 400_000, ..Sent::transfer(Who::Eve, Who::Eve.address(), 1) }
+    }
+
     /// A stranger's own transaction.
     fn public(&mut self) -> Sent {
         let from = self.pick(&[Who::Eve, Who::Mallory]);
@@ -266,13 +293,49 @@ impl Generator<'_> {
                 ..Sent::transfer(from, from.address(), 1)
             };
         }
-        let asks = if self.included.findings.contains(&Finding::ContractsReadOthers) && self.one_in(2) {
-            probe::LOOK
+        let finds = self.included.findings.contains(&Finding::ContractsWithoutRulesAnswer);
+        let (asks, about) = if finds {
+            (probe::LOOK, self.pick(&[Who::Alice, Who::Bob]).address().create(0))
         } else {
-            self.pick(&[probe::PAY, probe::COINBASE, 0])
+            (self.pick(&[probe::PAY, probe::LOOK, probe::COINBASE, 0]), self.account())
         };
-        let key = U256::from_be_bytes(self.account().into_word().0);
+        let key = U256::from_be_bytes(about.into_word().0);
         let tip = u128::from(self.random.next() % 2_000_000_000);
         Sent { input: code::call(asks, key, U256::ZERO), gas: CALL_GAS, tip, ..Sent::transfer(from, code::PROBE, 0) }
+    }
+}
+
+/// Roughly what a transaction takes in the record of its block, beyond what every one does.
+fn size(sent: &Sent) -> usize {
+    const LOG: usize = 165;
+    const SLOT: usize = 70;
+    const ACCOUNT: usize = 70;
+    let is_call = sent.input.len() >= 96 && sent.to == Some(code::LEDGER);
+    let asks = if is_call { sent.input[31] } else { 0 };
+    let does = |bit: u8| usize::from(asks & bit != 0);
+    let is_zero = is_call && sent.input[64..96].iter().all(|byte| *byte == 0);
+    let effects = match sent.to {
+        // Nothing is left of what failed.
+        Some(_) if asks & (ask::REVERT | ask::BURN) != 0 => 0,
+        Some(code::LEDGER) => {
+            let slots = if is_zero { 0 } else { does(ask::STORE) + does(ask::BRANCH) };
+            SLOT * slots + ACCOUNT * slots.min(1) + LOG * does(ask::LOG) + 2 * ACCOUNT * does(ask::PAY)
+        }
+        Some(_) => ACCOUNT,
+        None => 2 * ACCOUNT + code::ledger().len(),
+    };
+    sent.input.len() + effects
+}
+
+/// Brings both worlds to about the same size, by bytes that nobody looks at: size classes are declassified, and a pair in
+/// which one moves says nothing.
+fn even_out(first: &mut Sent, second: &mut Sent) {
+    let sizes = [size(first), size(second)];
+    let shorter = if sizes[0] < sizes[1] { first } else { second };
+    let missing = sizes[0].abs_diff(sizes[1]);
+    if missing > 0 && shorter.to.is_some() {
+        shorter.input = [shorter.input.as_ref(), &vec![1; missing]].concat().into();
+        // EIP-7623: as many tokens as data can cost.
+        shorter.gas += 40 * missing as u64;
     }
 }

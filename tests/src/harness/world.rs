@@ -7,17 +7,16 @@ use alloy_primitives::B256;
 use cloister_access::{Caller, Development};
 use cloister_boundary::{FromEnclave, Record, StartInfo, ToEnclave};
 use cloister_core::{
-    Archive, Core, CoreEffect, CoreError, CoreMessage, CoreOptions, Event, Opened, Request, RequestId, Response, Tick,
-    WorkId,
+    Archive, Core, CoreEffect, CoreError, CoreMessage, CoreOptions, Opened, Request, RequestId, Response, Tick, WorkId,
     work::{Work, WorkResult},
 };
 use cloister_crypto::simulation::SeededEntropy;
-use cloister_rpc::{CoreHandle, Envelope, RpcContext, RpcLimits, Served};
+use cloister_rpc::{CoreHandle, Envelope, Events, RpcContext, RpcLimits, Served};
 use cloister_storage::{BlobStore, MemoryStore};
 use futures_util::future::join_all;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::workload::{GENESIS_TIME, Workload};
 
@@ -69,7 +68,7 @@ pub(super) struct Node {
     next_request: u64,
     now_s: u64,
     deadline_ms: Option<u64>,
-    events: broadcast::Sender<Event>,
+    events: Events,
     requests: mpsc::Sender<Envelope>,
     queue: mpsc::Receiver<Envelope>,
     opened: Option<Opened>,
@@ -103,7 +102,7 @@ impl Node {
             next_request: 0,
             now_s: GENESIS_TIME,
             deadline_ms: None,
-            events: broadcast::channel(NOTIFICATIONS).0,
+            events: Events::new(NOTIFICATIONS),
             requests,
             queue,
             opened: None,
@@ -119,13 +118,13 @@ impl Node {
     /// Ends the core, and starts another one from what is stored.
     pub(super) fn restart(&mut self) -> Result<(), String> {
         self.core = Core::new(self.options.clone());
-        self.entropy_seed += 1 << 32;
+        self.entropy_seed = self.entropy_seed.wrapping_add(1 << 32);
         self.entropy = SeededEntropy::new(self.entropy_seed);
         (self.opened, self.served, self.deadline_ms) = (None, None, None);
         self.work.clear();
         self.answers.clear();
         self.replies.clear();
-        self.events = broadcast::channel(NOTIFICATIONS).0;
+        self.events = Events::new(NOTIFICATIONS);
         (self.requests, self.queue) = mpsc::channel(NOTIFICATIONS);
         self.boot()
     }
@@ -189,7 +188,7 @@ impl Node {
                 }
                 CoreEffect::Event(event) => {
                     // Nobody may listen.
-                    let _ = self.events.send(event);
+                    self.events.send(event);
                 }
                 CoreEffect::Opened(opened) => self.opened = Some(opened),
                 CoreEffect::Arm { deadline_ms } => self.deadline_ms = Some(deadline_ms),
@@ -321,6 +320,12 @@ impl Node {
             cloister_core::Lookup::Found(block) => Ok(block.transaction_hashes().collect()),
             _ => Err(format!("block {height} is not at hand")),
         }
+    }
+
+    /// The hash of the block at a height.
+    pub(super) fn block_hash(&self, height: u64) -> Result<B256, String> {
+        let reader = self.opened()?.ledger.reader(&Caller::Anonymous);
+        reader.hash_at(cloister_primitives::Height(height)).ok_or_else(|| format!("there is no block {height}"))
     }
 
     /// Facts that everybody may know, by where they are.

@@ -273,7 +273,10 @@ impl Caller {
 /// What keeps a resource from those whom it does not concern.
 const fn protection_of(resource: Resource<'_>) -> Protection {
     match resource {
-        Resource::Header | Resource::Transaction(_) | Resource::Receipt(_) => Protection::Participation,
+        // Nothing keeps headers and slots of proxies from anybody.
+        Resource::Header | Resource::ProxySlot(_) | Resource::Transaction(_) | Resource::Receipt(_) => {
+            Protection::Participation
+        }
         Resource::Log { .. } => Protection::LogFiltering,
         Resource::Account(_) => Protection::AccountHiding,
         Resource::Code(_) => Protection::CodeHiding,

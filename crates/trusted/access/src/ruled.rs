@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alloy_primitives::Address;
 use cloister_execution::{AccountFact, Admission, BlockRules, FrameFacts, FrameGuard, Inquiry, is_precompile};
 use cloister_governance::{Policy, RuleCache, RuleTable, Term};
-use cloister_primitives::VISIBILITY_ADDRESS;
+use cloister_primitives::{Protection, VISIBILITY_ADDRESS};
 use cloister_state::{StateError, StateView};
 
 use crate::ruling::{Ruling, Verdict};
@@ -156,6 +156,9 @@ impl Ruled {
 
 impl FrameGuard for Ruled {
     fn admit(&self, frame: &FrameFacts<'_>) -> Admission {
+        if matches!(self.purpose, Purpose::Query(..)) && !Protection::QueryGuard.holds() {
+            return Admission::Admitted;
+        }
         self.every(|table| self.allows(table, frame))
     }
 

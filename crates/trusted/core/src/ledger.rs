@@ -276,7 +276,7 @@ impl Ledger {
         LogPlaces::new(&self.keys, addresses, topics)
     }
 
-    /// What is in a block's logs, for [`Reader::may_match`].
+    /// What is in a block's logs, for [`Reader::log_candidates`].
     #[must_use]
     pub fn block_logs(&self, block: &StoredBlock) -> BlockLogs {
         BlockLogs::new(&self.keys, &block.0.block)

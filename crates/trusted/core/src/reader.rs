@@ -147,10 +147,11 @@ impl<'a> Reader<'a> {
         usable.then(|| section.0.candidates(places, first, last))
     }
 
-    /// Whether a block may have logs at these places; always, where the caller may not see all logs.
+    /// The transactions of a block that may have logs at these places, in order; all, where the caller may not see all
+    /// logs.
     #[must_use]
-    pub fn may_match(&self, logs: &BlockLogs, places: &LogPlaces) -> bool {
-        !self.ledger.access.sees_every_log(self.caller) || logs.may_match(places)
+    pub fn log_candidates(&self, logs: &BlockLogs, places: &LogPlaces) -> Vec<u32> {
+        if self.ledger.access.sees_every_log(self.caller) { logs.candidates(places) } else { logs.all() }
     }
 
     /// Looks into a block that was read back from the sealed log.
@@ -272,6 +273,12 @@ impl SeenBlock {
     /// All transaction hashes in order; public.
     pub fn transaction_hashes(&self) -> impl Iterator<Item = B256> {
         self.block().transactions.iter().map(|transaction| *transaction.tx_hash())
+    }
+
+    /// The hash of the transaction at an index; public.
+    #[must_use]
+    pub fn transaction_hash(&self, index: u32) -> Option<B256> {
+        self.block().transactions.get(index as usize).map(|transaction| *transaction.tx_hash())
     }
 
     /// The transaction at an index, if there is one and the caller may see it.

@@ -10,7 +10,7 @@ use alloy_eips::{
     eip4895::Withdrawals,
 };
 use alloy_primitives::{Address, B256, Bytes, Log};
-use alloy_rlp::{BufMut, Decodable, Encodable, RlpDecodable, RlpEncodable};
+use alloy_rlp::{BufMut, Decodable, Encodable, Header as RlpHeader, RlpDecodable, RlpEncodable};
 use cloister_keys::SizeClass;
 use cloister_primitives::{Block, Commitments, Receipt, RecoveredTransaction, Transaction};
 use cloister_state::StateDelta;
@@ -46,7 +46,7 @@ pub enum RecordError {
     Inconsistent,
 }
 
-#[derive(RlpEncodable, RlpDecodable)]
+#[derive(RlpDecodable)]
 struct StoredReceipt {
     kind: u8,
     outcome: Bytes,
@@ -54,7 +54,7 @@ struct StoredReceipt {
     logs: Vec<Log>,
 }
 
-#[derive(RlpEncodable, RlpDecodable)]
+#[derive(RlpDecodable)]
 #[rlp(trailing)]
 struct Stored {
     version: u8,
@@ -69,18 +69,70 @@ struct Stored {
     ommers: Option<Vec<Header>>,
 }
 
-impl StoredReceipt {
-    fn of(receipt: &Receipt) -> Self {
-        let body = receipt.as_receipt();
-        let (status, cumulative_gas_used) =
-            body.map_or((Eip658Value::default(), 0), |body| (body.status, body.cumulative_gas_used));
-        let outcome = match status {
-            Eip658Value::Eip658(success) => Bytes::copy_from_slice(&[u8::from(success)]),
-            Eip658Value::PostState(root) => Bytes::copy_from_slice(root.as_slice()),
-        };
-        Self { kind: receipt.ty(), outcome, cumulative_gas_used, logs: receipt.logs().to_vec() }
+/// What [`Stored`] is read from, written without a copy of anything large.
+#[derive(RlpEncodable)]
+#[rlp(trailing)]
+struct Written<'a> {
+    version: u8,
+    header: &'a Header,
+    commitments: &'a Commitments,
+    transactions: Vec<WrittenTransaction<'a>>,
+    senders: Vec<Address>,
+    receipts: Vec<WrittenReceipt<'a>>,
+    withdrawals: Vec<&'a Withdrawals>,
+    patches: &'a StateDelta,
+    delta: &'a StateDelta,
+    ommers: Option<&'a Vec<Header>>,
+}
+
+/// A transaction's EIP-2718 encoding, as an RLP string.
+struct WrittenTransaction<'a>(&'a Transaction);
+
+impl WrittenTransaction<'_> {
+    fn string(&self) -> RlpHeader {
+        RlpHeader { list: false, payload_length: self.0.encode_2718_len() }
+    }
+}
+
+impl Encodable for WrittenTransaction<'_> {
+    fn encode(&self, out: &mut dyn BufMut) {
+        self.string().encode(out);
+        self.0.encode_2718(out);
     }
 
+    fn length(&self) -> usize {
+        self.string().length_with_payload()
+    }
+}
+
+/// What [`StoredReceipt`] is read from.
+#[derive(RlpEncodable)]
+struct WrittenReceipt<'a> {
+    kind: u8,
+    outcome: Bytes,
+    cumulative_gas_used: u64,
+    logs: &'a Vec<Log>,
+}
+
+impl<'a> WrittenReceipt<'a> {
+    fn of(receipt: &'a Receipt) -> Self {
+        const NO_LOGS: &Vec<Log> = &Vec::new();
+        let body = receipt.as_receipt();
+        let outcome = match body.map(|body| body.status).unwrap_or_default() {
+            Eip658Value::Eip658(false) => Bytes::from_static(&[0]),
+            Eip658Value::Eip658(true) => Bytes::from_static(&[1]),
+            Eip658Value::PostState(root) => Bytes::copy_from_slice(root.as_slice()),
+        };
+        Self {
+            kind: receipt.ty(),
+            outcome,
+            cumulative_gas_used: body.map_or(0, |body| body.cumulative_gas_used),
+            logs: body.map_or(NO_LOGS, |body| &body.logs),
+        }
+    }
+}
+
+impl StoredReceipt {
     fn into_receipt(self) -> Result<Receipt, RecordError> {
         let status = match self.outcome.as_ref() as &[u8] {
             [0] => Eip658Value::Eip658(false),
@@ -105,36 +157,32 @@ impl BlockRecord {
     /// The record as bytes, before padding and sealing.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let stored = self.stored();
+        let written = self.written();
         // Sealing pads it in place.
-        let mut out = Vec::with_capacity(room_for(stored.length()));
-        stored.encode(&mut out as &mut dyn BufMut);
+        let mut out = Vec::with_capacity(room_for(written.length()));
+        written.encode(&mut out as &mut dyn BufMut);
         out
     }
 
     /// How long that is, in bytes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        self.stored().length()
+        self.written().length()
     }
 
-    fn stored(&self) -> Stored {
+    fn written(&self) -> Written<'_> {
         let block = &*self.block;
-        let ommers = (!block.ommers.is_empty()).then(|| block.ommers.clone());
-        Stored {
+        let ommers = (!block.ommers.is_empty()).then_some(&block.ommers);
+        Written {
             version: if ommers.is_some() { VERSION_WITH_OMMERS } else { VERSION },
-            header: block.header.clone(),
-            commitments: block.commitments,
-            transactions: block
-                .transactions
-                .iter()
-                .map(|transaction| transaction.inner().encoded_2718().into())
-                .collect(),
+            header: &block.header,
+            commitments: &block.commitments,
+            transactions: block.transactions.iter().map(|it| WrittenTransaction(it.inner())).collect(),
             senders: block.transactions.iter().map(|transaction| transaction.signer()).collect(),
-            receipts: block.receipts.iter().map(StoredReceipt::of).collect(),
-            withdrawals: block.withdrawals.iter().cloned().collect(),
-            patches: self.patches.clone(),
-            delta: self.delta.clone(),
+            receipts: block.receipts.iter().map(WrittenReceipt::of).collect(),
+            withdrawals: block.withdrawals.iter().collect(),
+            patches: &self.patches,
+            delta: &self.delta,
             ommers,
         }
     }
@@ -215,19 +263,20 @@ mod tests {
             let bytes = record.encode();
             assert_eq!(bytes.len(), record.encoded_len());
             assert_eq!(BlockRecord::decode(&bytes).unwrap(), *record);
-            assert_eq!(record.stored().version, version);
+            assert_eq!(record.written().version, version);
         }
     }
 
     #[test]
     fn versions_and_contents_have_to_agree() {
-        let decoded = |change: fn(&mut Stored)| {
-            let mut stored = record(vec![Header::default()]).stored();
-            change(&mut stored);
-            BlockRecord::decode(&alloy_rlp::encode(&stored)).unwrap_err()
+        let decoded = |change: fn(&mut Written<'_>)| {
+            let record = record(vec![Header::default()]);
+            let mut written = record.written();
+            change(&mut written);
+            BlockRecord::decode(&alloy_rlp::encode(&written)).unwrap_err()
         };
-        assert_eq!(decoded(|stored| stored.version = VERSION), RecordError::Inconsistent);
-        assert_eq!(decoded(|stored| stored.ommers = None), RecordError::Inconsistent);
-        assert_eq!(decoded(|stored| stored.version = 3), RecordError::Version(3));
+        assert_eq!(decoded(|written| written.version = VERSION), RecordError::Inconsistent);
+        assert_eq!(decoded(|written| written.ommers = None), RecordError::Inconsistent);
+        assert_eq!(decoded(|written| written.version = 3), RecordError::Version(3));
     }
 }

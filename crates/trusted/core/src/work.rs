@@ -9,7 +9,8 @@ use alloy_consensus::Header;
 use alloy_primitives::{B256, Bytes};
 use cloister_crypto::Nonce;
 use cloister_execution::{
-    BlockAttributes, BlockHashes, Built, ExecutionError, Executor, Parent, Salts, ValidTx, recover, recover_with_blobs,
+    BlockAttributes, BlockHashes, Built, ExecutionError, Executor, Parent, Salts, ValidTx, recover_all,
+    recover_with_blobs,
 };
 use cloister_keys::{BlockAad, LedgerKeys, NotOpened, OpenedContext, Opener, SnapshotAad};
 use cloister_ordering::Empty;
@@ -103,24 +104,36 @@ pub struct Recovered {
 }
 
 impl Submitted {
-    fn recover(&self, spec: &ChainSpec, genesis_hash: B256) -> Recovered {
-        let recover = if spec.is_imported() { recover_with_blobs } else { recover };
-        let max_bytes = spec.limits().max_transaction_size_bytes;
+    /// The transaction as its sender signed it, and the context that its envelope opened.
+    fn open(&self, spec: &ChainSpec, genesis_hash: B256) -> (Result<Bytes, Rejected>, Option<OpenedContext>) {
         let (envelope, opener) = match self {
-            Self::Plain(raw) => return Recovered { transaction: recover(raw, max_bytes), context: None },
+            Self::Plain(raw) => return (Ok(raw.clone()), None),
             Self::Sealed { envelope, opener } => (envelope, opener),
         };
         let opened = opener.as_ref().map_err(|refused| *refused);
         match opened.and_then(|opener| opener.open(envelope, spec.chain_id(), genesis_hash)) {
-            Ok(opened) => {
-                let transaction = recover(&opened.transaction, max_bytes);
-                // Who sends no transaction has no use for a context, and others need its place.
-                let context = opened.context.filter(|_| transaction.is_ok());
-                Recovered { transaction, context }
-            }
-            Err(NotOpened) => Recovered { transaction: Err(Code::SealedTransactionRefused.into()), context: None },
+            Ok(opened) => (Ok(opened.transaction.into()), opened.context),
+            Err(NotOpened) => (Err(Code::SealedTransactionRefused.into()), None),
         }
     }
+}
+
+fn recover_submitted(submitted: &[Submitted], spec: &ChainSpec, genesis_hash: B256) -> Vec<Recovered> {
+    let opened: Vec<_> = submitted.iter().map(|one| one.open(spec, genesis_hash)).collect();
+    let raws: Vec<_> = opened.iter().filter_map(|(raw, _)| raw.as_ref().ok().cloned()).collect();
+    let max_bytes = spec.limits().max_transaction_size_bytes;
+    let mut recovered = if spec.is_imported() {
+        raws.iter().map(|raw| recover_with_blobs(raw, max_bytes)).collect()
+    } else {
+        recover_all(&raws, max_bytes)
+    }
+    .into_iter();
+    let one = |(raw, context): (Result<Bytes, Rejected>, Option<OpenedContext>)| {
+        let transaction = raw.and_then(|_| recovered.next().unwrap_or_else(|| Err(Code::Internal.into())));
+        // Who sends no transaction has no use for a context, and others need its place.
+        Recovered { context: context.filter(|_| transaction.is_ok()), transaction }
+    };
+    opened.into_iter().map(one).collect()
 }
 
 /// Everything one block is made from.
@@ -218,7 +231,7 @@ impl Work {
     pub fn run(self) -> WorkResult {
         match self {
             Self::Recover { submitted, spec, genesis_hash } => {
-                WorkResult::Recovered(submitted.iter().map(|one| one.recover(&spec, genesis_hash)).collect())
+                WorkResult::Recovered(recover_submitted(&submitted, &spec, genesis_hash))
             }
             Self::Build(job) => WorkResult::Built(Box::new(job.run())),
             Self::DecodeBlock(job) => WorkResult::DecodedBlock(Box::new(job.run())),

@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 
-use alloy_consensus::proofs::{calculate_receipt_root, calculate_transaction_root, calculate_withdrawals_root};
+use alloy_consensus::proofs::calculate_withdrawals_root;
 use alloy_consensus::{Header, TxReceipt};
+use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_eips::eip4895::{Withdrawal, Withdrawals};
 use alloy_eips::eip7685::Requests;
 use alloy_primitives::{Address, B256, Bloom, Bytes};
 use cloister_primitives::{Block, Commitments, Receipt, RecoveredTransaction, Rejected};
 use cloister_state::StateDelta;
 
+use crate::ordered_root::ordered_root;
 use crate::validate::ValidTx;
 
 /// The block that a new one follows.
@@ -141,10 +143,10 @@ impl Built {
     #[must_use]
     pub fn seal(self, state_root: B256) -> Executed {
         let mut header = self.header_draft;
-        let transactions: Vec<_> = self.transactions.iter().map(|tx| tx.inner()).collect();
         header.state_root = state_root;
-        header.transactions_root = calculate_transaction_root(&transactions);
-        header.receipts_root = calculate_receipt_root(&self.receipts);
+        header.transactions_root =
+            ordered_root(&self.transactions, |transaction, out| transaction.inner().encode_2718(out));
+        header.receipts_root = ordered_root(&self.receipts, |receipt, out| receipt.encode_2718(out));
         header.logs_bloom = self.receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom());
         header.withdrawals_root = self.withdrawals.as_ref().map(|withdrawals| calculate_withdrawals_root(withdrawals));
         header.requests_hash = self.requests.as_ref().map(Requests::requests_hash);

@@ -87,8 +87,8 @@ impl Executor {
     pub fn new(spec: Arc<ChainSpec>, guard: Arc<dyn FrameGuard>) -> Self {
         let factory = CloisterEvmFactory::new(guard, spec.gas_schedule());
         let conduct = match spec.confidentiality() {
-            Confidentiality::On if Protection::TipsUnpaid.holds() => Conduct::Confidential,
-            Confidentiality::On | Confidentiality::Off => Conduct::Ethereum,
+            Confidentiality::On => Conduct::Confidential,
+            Confidentiality::Off => Conduct::Ethereum,
         };
         Self { spec, factory, conduct, rules: None, codes: Arc::default() }
     }

@@ -4,6 +4,7 @@ use core::marker::PhantomData;
 
 use alloy_evm::Database;
 use alloy_primitives::Bytes;
+use cloister_primitives::Protection;
 use revm::Inspector;
 use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction, ResultGas};
 use revm::context::{ContextTr, JournalTr, Transaction as _};
@@ -45,8 +46,10 @@ impl<DB: Database, I: Inspector<EvmContext<DB>>> Handler for Run<DB, I> {
 
     fn reward_beneficiary(&self, evm: &mut Self::Evm, result: &mut FrameResult) -> Result<(), Self::Error> {
         match self.conduct {
-            Conduct::Ethereum => post_execution::reward_beneficiary(evm.ctx(), result.gas()).map_err(From::from),
-            Conduct::Confidential => Ok(()),
+            Conduct::Confidential if Protection::TipsUnpaid.holds() => Ok(()),
+            Conduct::Confidential | Conduct::Ethereum => {
+                post_execution::reward_beneficiary(evm.ctx(), result.gas()).map_err(From::from)
+            }
         }
     }
 }
@@ -70,4 +73,54 @@ pub(crate) fn failed<DB: Database>(
         other => return Err(EVMError::Transaction(other)),
     }
     Ok(ExecutionResult::Revert { gas: ResultGas::default(), logs: Vec::new(), output: Bytes::new() })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use alloy_consensus::TxEip1559;
+    use alloy_primitives::{Address, TxKind, U256};
+    use cloister_primitives::{Confidentiality, DevChain};
+
+    use crate::Open;
+    use crate::testing::{ETHER, World, address, dynamic, legacy, recovered};
+
+    fn confidential() -> World {
+        World::with(DevChain { confidentiality: Confidentiality::On, ..DevChain::default() }, Arc::new(Open))
+    }
+
+    #[test]
+    fn what_cannot_be_executed_in_its_place_is_in_the_block_as_a_failure() {
+        let mut world = confidential();
+        let to = Address::repeat_byte(0x77);
+        let spends = |nonce| TxEip1559 { to: TxKind::Call(to), value: U256::from(60 * ETHER), ..dynamic(nonce) };
+        let executed = world.mine(vec![
+            recovered(1, spends(0)),
+            // More than is left, and a nonce that is used up: neither was so when they were taken.
+            recovered(1, spends(1)),
+            recovered(1, legacy(0)),
+            recovered(1, dynamic(2)),
+        ]);
+        let succeeded: Vec<bool> = executed.receipts.iter().map(|receipt| receipt.status()).collect();
+        assert_eq!(succeeded, [true, false, false, true]);
+        let used: Vec<u64> = executed.receipts.iter().map(|receipt| receipt.cumulative_gas_used()).collect();
+        assert_eq!(used, [21_000, 21_000, 21_000, 42_000]);
+        assert_eq!(world.balance(to), U256::from(60 * ETHER));
+        assert_eq!(world.view().account(address(1)).unwrap().unwrap().nonce, 3);
+    }
+
+    #[test]
+    fn tips_are_nobodys() {
+        let beneficiary = Address::repeat_byte(0xbe);
+        let paid = |mut world: World| {
+            world.mine(vec![recovered(1, dynamic(0))]);
+            (world.balance(beneficiary), world.balance(address(1)))
+        };
+        let (tips, rest) = paid(confidential());
+        assert_eq!(tips, U256::ZERO);
+        assert!(rest < U256::from(100 * ETHER) - U256::from(7), "they are paid all the same");
+        assert!(paid(World::new()).0 > U256::ZERO);
+    }
 }

@@ -14,6 +14,9 @@ use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 /// Half the order of secp256k1: a larger `s` has a smaller twin (EIP-2).
 const HALF_ORDER: U256 = uint!(0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0_U256);
 
+/// Bytes of a public key: two coordinates.
+pub(crate) const PUBLIC_KEY_LEN: usize = 64;
+
 /// Largest type byte; a larger first byte begins a legacy transaction (EIP-2718).
 const MAX_TYPE: u8 = 0x7f;
 
@@ -104,10 +107,16 @@ pub fn recover_included(
 /// # Errors
 /// [`Code::InvalidSender`] if `s` is high (EIP-2) or no key fits the signature.
 pub fn recover_signer(signature: &Signature, digest: B256) -> Result<Address, Rejected> {
+    refuse_high_s(signature)?;
+    signer_of(signature, digest)
+}
+
+/// Refuses the larger of two twin signatures (EIP-2).
+pub(crate) fn refuse_high_s(signature: &Signature) -> Result<(), Rejected> {
     if signature.s() > HALF_ORDER {
         return Err(invalid_signature());
     }
-    signer_of(signature, digest)
+    Ok(())
 }
 
 fn invalid_signature() -> Rejected {
@@ -116,6 +125,11 @@ fn invalid_signature() -> Rejected {
 
 /// The address that signed `digest`, with either of two twin signatures.
 fn signer_of(signature: &Signature, digest: B256) -> Result<Address, Rejected> {
+    Ok(Address::from_word(keccak256(public_key(signature, digest)?)))
+}
+
+/// The key that signed `digest`, with either of two twin signatures: its two coordinates.
+pub(crate) fn public_key(signature: &Signature, digest: B256) -> Result<[u8; PUBLIC_KEY_LEN], Rejected> {
     let invalid = invalid_signature;
     let parity = if signature.v() { RecoveryId::One } else { RecoveryId::Zero };
     let mut compact = [0; 64];
@@ -123,8 +137,9 @@ fn signer_of(signature: &Signature, digest: B256) -> Result<Address, Rejected> {
     compact[32..].copy_from_slice(&signature.s().to_be_bytes::<32>());
     let signature = RecoverableSignature::from_compact(&compact, parity).map_err(|_| invalid())?;
     let key = signature.recover(Message::from_digest(digest.0)).map_err(|_| invalid())?;
-    let hash = keccak256(&key.serialize_uncompressed()[1..]);
-    Ok(Address::from_slice(&hash[12..]))
+    // Behind a byte that says they are both there.
+    let [_, coordinates @ ..] = key.serialize_uncompressed();
+    Ok(coordinates)
 }
 
 /// A transaction from a sender whose key nobody has, for development networks.

@@ -5,6 +5,7 @@
 
 use alloy_evm::Database;
 use alloy_primitives::{Address, KECCAK256_EMPTY, U256};
+use cloister_primitives::Protection;
 use revm::bytecode::opcode::{BALANCE, EXTCODECOPY, EXTCODEHASH, EXTCODESIZE};
 use revm::context::ContextError;
 use revm::handler::instructions::EthInstructions;
@@ -83,7 +84,8 @@ fn sees<DB: Database>(asked: &mut Asked<'_, DB>, fact: fn(Address) -> AccountFac
     let account = Address::from_word((*top).into());
     let fact = fact(account);
     let known = asked.host.journaled_state.state.get(&account);
-    if matches!(fact, AccountFact::Code(_)) && known.is_some_and(Account::is_created_locally) {
+    let is_own = matches!(fact, AccountFact::Code(_)) && known.is_some_and(Account::is_created_locally);
+    if is_own || !Protection::UnseenAccounts.holds() {
         return Ok(true);
     }
     match asked.host.chain.show(asked.interpreter.input.target_address(), fact) {

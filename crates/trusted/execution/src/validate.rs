@@ -5,8 +5,9 @@ use alloy_eips::eip2718::Typed2718;
 use alloy_eips::eip7702::constants::EIP7702_DELEGATION_DESIGNATOR;
 use alloy_evm::spec_by_timestamp_and_block_number;
 use alloy_primitives::{Address, B256, U256};
+use cloister_keccak::keccak256_all;
 use cloister_primitives::{ChainSpec, Code, EthereumHardfork, RecoveredTransaction, Rejected, Transaction};
-use cloister_state::{StateError, StateView};
+use cloister_state::{Account, StateError, StateView};
 use revm::context_interface::cfg::GasParams;
 
 use crate::transaction::{floor_gas, gas_cap, intrinsic_gas};
@@ -67,7 +68,20 @@ impl SenderFacts {
     /// # Errors
     /// [`StateError`] if the view's height is no longer available.
     pub fn read(view: &StateView, sender: Address) -> Result<Self, StateError> {
-        let Some(account) = view.account(sender)? else {
+        Self::of(view, view.account(sender)?)
+    }
+
+    /// As [`Self::read`], for many senders, in their order.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_all(view: &StateView, senders: &[Address]) -> Result<Vec<Self>, StateError> {
+        let accounts = keccak256_all(senders).into_iter().map(|hash| view.account_of_hashed(hash));
+        accounts.map(|account| Self::of(view, account?)).collect()
+    }
+
+    fn of(view: &StateView, account: Option<Account>) -> Result<Self, StateError> {
+        let Some(account) = account else {
             return Ok(Self::default());
         };
         let code = if account.has_code() {
@@ -262,7 +276,10 @@ fn check_fees(tx: &Transaction) -> Result<(), Rejected> {
 
 /// How many blobs, and whether anything is offered for them.
 fn check_blobs(tx: &Transaction, chain: &ChainSpec, head: &HeadFacts) -> Result<(), Rejected> {
-    let (Some(hashes), Some(blobs)) = (tx.blob_versioned_hashes(), chain.blob_params_at(head.timestamp)) else {
+    let Some(hashes) = tx.blob_versioned_hashes() else {
+        return Ok(());
+    };
+    let Some(blobs) = chain.blob_params_at(head.timestamp) else {
         return Ok(());
     };
     if hashes.len() as u64 > blobs.max_blobs_per_tx {

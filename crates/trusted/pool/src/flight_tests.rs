@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::PoolError;
 use crate::testing::{ALL, Draft, add, address, draft, pool, rich, take, with_balance};
+use crate::{Order, PoolError};
 
 fn hashes(pairs: &[(u8, u64)]) -> Vec<TxHash> {
     pairs.iter().map(|(from, nonce)| draft(*from, *nonce).hash()).collect()
@@ -28,6 +28,22 @@ fn the_best_tip_comes_first_then_the_earliest() {
     add(&mut pool, draft(1, 1).priced(100, 50)).unwrap();
     assert_eq!(take(&mut pool, 1, ALL), [(2, 0), (1, 0), (1, 1), (3, 0)]);
     assert_eq!(take(&mut pool, 1, ALL), []);
+    pool.check();
+}
+
+#[test]
+fn by_arrival_nobody_comes_before_who_came_first() {
+    let mut pool = pool().ordered(Order::Arrival);
+    for (from, tip) in [(1, 10), (2, 20), (3, 0), (4, 30)] {
+        add(&mut pool, draft(from, 0).priced(100 * u128::from(from), tip)).unwrap();
+    }
+    add(&mut pool, draft(1, 1).priced(100, 50)).unwrap();
+    assert_eq!(take(&mut pool, 1, ALL), [(1, 0), (2, 0), (3, 0), (4, 0), (1, 1)]);
+    pool.check();
+    // What offers nothing has its place, too.
+    add(&mut pool, draft(5, 0).priced(0, 0)).unwrap();
+    add(&mut pool, draft(6, 0).priced(100, 90)).unwrap();
+    assert_eq!(take(&mut pool, 2, ALL), [(5, 0), (6, 0)]);
     pool.check();
 }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use cloister_access::Caller;
-use cloister_core::{CoreError, Event, Ledger, Request, RequestBody, Response};
+use cloister_core::{CoreError, Ledger, Request, RequestBody, Response};
 use cloister_execution::Executor;
-use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::{feeds::Feeds, filters::Filters, reference::Reference};
+use crate::{events::Events, feeds::Feeds, filters::Filters, reference::Reference};
 
 /// A request on its way to the core, and where its answer goes.
 #[derive(Debug)]
@@ -116,9 +116,8 @@ pub struct RpcContext {
     pub core: CoreHandle,
     /// Runs calls and estimates on views.
     pub executor: Arc<Executor>,
-    /// What subscribers hear. Each receiver has a bounded backlog; one that lags loses events and is
-    /// told so.
-    pub events: broadcast::Sender<Event>,
+    /// What subscribers hear.
+    pub events: Events,
     /// Bounds.
     pub limits: Arc<RpcLimits>,
     /// Slots for calls that execute.
@@ -134,14 +133,8 @@ pub struct RpcContext {
 impl RpcContext {
     /// A context over these parts, within a runtime.
     #[must_use]
-    pub fn new(
-        ledger: Ledger,
-        core: CoreHandle,
-        executor: Arc<Executor>,
-        events: broadcast::Sender<Event>,
-        limits: RpcLimits,
-    ) -> Self {
-        let feeds = Feeds::start(ledger.clone(), events.subscribe());
+    pub fn new(ledger: Ledger, core: CoreHandle, executor: Arc<Executor>, events: Events, limits: RpcLimits) -> Self {
+        let feeds = Feeds::start(ledger.clone(), events.of_chain());
         Self {
             ledger,
             feeds,

@@ -158,10 +158,12 @@ fn about(
     match (&key.subject, places) {
         (Subject::Logs(filter), Some(places)) => {
             let logs = logs.get_or_insert_with(|| ledger.block_logs(&stored));
-            if !reader.may_match(logs, places) {
+            let candidates = reader.log_candidates(logs, places);
+            if candidates.is_empty() {
                 return Vec::new();
             }
-            filter.of_block(&reader.open(&stored)).into_iter().map(Written).filter_map(|log| text(&log)).collect()
+            let found = filter.of_transactions(&reader.open(&stored), candidates);
+            found.into_iter().map(Written).filter_map(|log| text(&log)).collect()
         }
         _ => text(&HeaderJson(reader.open(&stored))).into_iter().collect(),
     }

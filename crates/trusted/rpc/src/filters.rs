@@ -39,7 +39,7 @@ struct Installed {
     /// The first height that was not reported yet.
     next: Height,
     last_used: Instant,
-    /// Tells of new pending transactions, and of a chain that went back.
+    /// Tells of new pending transactions, or of a chain that went back.
     events: broadcast::Receiver<Event>,
 }
 
@@ -144,11 +144,7 @@ impl Installed {
         let mut pending = Vec::new();
         loop {
             match self.events.try_recv() {
-                Ok(Event::Admitted(admitted)) => {
-                    if matches!(self.kind, Kind::PendingTransactions) {
-                        pending.extend(admitted);
-                    }
-                }
+                Ok(Event::Admitted(admitted)) => pending.extend(admitted),
                 Ok(Event::Reverted(height)) => self.next = self.next.min(height.next()),
                 Ok(Event::Committed(_)) | Err(TryRecvError::Lagged(_)) => {}
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return pending,
@@ -178,7 +174,10 @@ fn limits(call: &MethodCall) -> Limits {
 
 fn install(call: &MethodCall, kind: Kind) -> RpcResult<String> {
     // Before the head is read: what is committed in between is then seen twice, not never.
-    let events = call.context.events.subscribe();
+    let events = match kind {
+        Kind::Blocks | Kind::Logs(_) => call.context.events.of_chain(),
+        Kind::PendingTransactions => call.context.events.of_pool(),
+    };
     let next = call.context.ledger.head().next();
     call.context
         .filters
@@ -317,6 +316,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::Events;
 
     fn limits(start: Instant, seconds: u64) -> Limits {
         Limits {
@@ -327,8 +327,8 @@ mod tests {
         }
     }
 
-    fn events() -> broadcast::Sender<Event> {
-        broadcast::channel(16).0
+    fn events() -> Events {
+        Events::new(16)
     }
 
     fn session(byte: u8) -> Caller {
@@ -336,8 +336,8 @@ mod tests {
     }
 
     /// A filter of blocks from 5 on.
-    fn install(filters: &Filters, owner: &Caller, events: &broadcast::Sender<Event>, limits: Limits) -> Option<String> {
-        filters.install(owner.clone(), Kind::Blocks, Height(5), events.subscribe(), limits)
+    fn install(filters: &Filters, owner: &Caller, events: &Events, limits: Limits) -> Option<String> {
+        filters.install(owner.clone(), Kind::Blocks, Height(5), events.of_chain(), limits)
     }
 
     #[test]
@@ -361,7 +361,7 @@ mod tests {
         let id = install(&filters, &owner, &events, limits).unwrap();
         let poll = |head| filters.poll(&id, &owner, Height(head), limits).unwrap().from;
         assert_eq!(poll(9), Height(5));
-        events.send(Event::Reverted(Height(6))).unwrap();
+        events.send(Event::Reverted(Height(6)));
         assert_eq!(poll(9), Height(7));
         filters.rewind(&id, &owner, Height(7), limits);
         assert_eq!(poll(9), Height(7));
@@ -398,10 +398,10 @@ mod tests {
     fn pending_filters_collect_what_was_admitted() {
         let limits = limits(Instant::now(), 0);
         let (filters, events, owner) = (Filters::default(), events(), Caller::Anonymous);
-        let receiver = events.subscribe();
+        let receiver = events.of_pool();
         let id = filters.install(owner.clone(), Kind::PendingTransactions, Height(1), receiver, limits).unwrap();
         let admitted = (B256::repeat_byte(1), alloy_primitives::Address::ZERO);
-        events.send(Event::Admitted(vec![admitted])).unwrap();
+        events.send(Event::Admitted(vec![admitted]));
         let poll = filters.poll(&id, &owner, Height(0), limits).unwrap();
         assert_eq!(poll.pending, [admitted]);
         assert!(filters.poll(&id, &owner, Height(0), limits).unwrap().pending.is_empty());

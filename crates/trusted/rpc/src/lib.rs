@@ -23,6 +23,7 @@ mod context;
 pub mod convert;
 mod debug;
 pub mod errors;
+mod events;
 mod feeds;
 mod fees;
 mod filters;
@@ -54,6 +55,7 @@ use jsonrpsee::core::RegisterMethodError;
 
 pub use backlog::Backlog;
 pub use context::{CoreHandle, Envelope, RpcContext, RpcLimits};
+pub use events::Events;
 pub use ids::HexIdProvider;
 pub use net::client_version;
 pub use reference::{Callers, ParamInfo, Schema, Signature};

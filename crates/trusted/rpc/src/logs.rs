@@ -163,21 +163,37 @@ impl LogFilter {
         found
     }
 
+    /// The matching logs of some transactions of one block, as far as its reader may see them.
+    pub(crate) fn of_transactions(&self, block: &SeenBlock, indexes: Vec<u32>) -> Vec<FoundLog> {
+        let mut found = Vec::new();
+        for index in indexes {
+            self.collect_at(block, index, &mut found);
+        }
+        found
+    }
+
     /// Adds the matching logs of one block, as far as its reader may see them.
     pub(crate) fn collect_from(&self, block: &SeenBlock, found: &mut Vec<FoundLog>) {
         // A shortcut only: on a confidential chain the header's filter never says no.
         if !self.may_match(&block.header().logs_bloom) {
             return;
         }
-        for (index, transaction_hash) in (0..).zip(block.transaction_hashes()) {
-            let matching = block.logs_where(index, |log| self.matches(log));
-            found.extend(matching.map(|seen| FoundLog {
-                log: seen.log.clone(),
-                log_index: seen.log_index,
-                place: Place::new(block, index),
-                transaction_hash,
-            }));
+        for index in (0..).take(block.transaction_count()) {
+            self.collect_at(block, index, found);
         }
+    }
+
+    fn collect_at(&self, block: &SeenBlock, index: u32, found: &mut Vec<FoundLog>) {
+        let Some(transaction_hash) = block.transaction_hash(index) else {
+            return;
+        };
+        let matching = block.logs_where(index, |log| self.matches(log));
+        found.extend(matching.map(|seen| FoundLog {
+            log: seen.log.clone(),
+            log_index: seen.log_index,
+            place: Place::new(block, index),
+            transaction_hash,
+        }));
     }
 }
 

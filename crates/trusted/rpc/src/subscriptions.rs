@@ -1,11 +1,12 @@
 //! `eth_subscribe`: each subscription listens to a feed of new blocks, or to the core's events, and reads as its own
 //! caller.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use alloy_primitives::{Address, B256};
 use cloister_core::Event;
 use cloister_primitives::Code;
+use futures_util::FutureExt as _;
 use jsonrpsee::{
     PendingSubscriptionSink, SubscriptionMessage, SubscriptionSink,
     core::{RegisterMethodError, SubscriptionError, SubscriptionResult},
@@ -95,7 +96,7 @@ async fn listen(call: &MethodCall) -> RpcResult<Source> {
             let hearing = call.context.feeds.join(&call.caller, subject).await;
             hearing.map(Source::Blocks).ok_or_else(|| errors::code(Code::Unavailable))
         }
-        Topic::Pending(shown) => Ok(Source::Pending(call.context.events.subscribe(), shown)),
+        Topic::Pending(shown) => Ok(Source::Pending(call.context.events.of_pool(), shown)),
         Topic::Syncing => Ok(Source::Syncing),
     }
 }
@@ -152,7 +153,7 @@ impl Subscription {
         // Missing one is the end, as is the end of the feed, which comes when it missed one itself.
         while let Ok(texts) = hearing.recv().await {
             for text in &*texts {
-                if let Err(end) = self.send(text).await {
+                if let Err(end) = self.send_text(text.clone()).await {
                     return end;
                 }
             }
@@ -192,13 +193,20 @@ impl Subscription {
     }
 
     async fn send(&self, value: &impl Serialize) -> Result<(), End> {
-        let message = serde_json::value::to_raw_value(value).map_err(|_| End::Gone)?;
+        self.send_text(serde_json::value::to_raw_value(value).map_err(|_| End::Gone)?).await
+    }
+
+    async fn send_text(&self, message: Box<RawValue>) -> Result<(), End> {
         let bytes = message.get().len();
-        let sent = async {
+        let mut sent = pin!(async {
             self.backlog.room().await;
             self.backlog.add(bytes);
             self.sink.send(SubscriptionMessage::from(message)).await
-        };
+        });
+        // As a rule there is room, and no clock needs to be wound up.
+        if let Some(sent) = sent.as_mut().now_or_never() {
+            return sent.map_err(|_| End::Gone);
+        }
         tokio::select! {
             () = self.sink.closed() => Err(End::Gone),
             sent = timeout(SEND_TIMEOUT, sent) => match sent {

@@ -11,11 +11,10 @@ use std::{
 use cloister_access::Caller;
 use cloister_boundary::{Detail, FromEnclave, ToEnclave};
 use cloister_core::{
-    Core, CoreEffect, CoreError, CoreMessage, CoreOptions, Event, Opened, RequestId, Response, Tick, WorkId,
-    work::WorkResult,
+    Core, CoreEffect, CoreError, CoreMessage, CoreOptions, Opened, RequestId, Response, Tick, WorkId, work::WorkResult,
 };
-use cloister_rpc::{CoreHandle, Envelope, RpcContext};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use cloister_rpc::{CoreHandle, Envelope, Events, RpcContext};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     ShellConfig,
@@ -74,7 +73,7 @@ pub(crate) fn spawn(
         in_flight,
         workers,
         outbound,
-        events: broadcast::channel(EVENT_BACKLOG).0,
+        events: Events::new(EVENT_BACKLOG),
         requests,
         methods,
         config: Some(config),
@@ -126,7 +125,7 @@ struct CoreThread {
     in_flight: Arc<AtomicUsize>,
     workers: Workers,
     outbound: Outbound,
-    events: broadcast::Sender<Event>,
+    events: Events,
     requests: mpsc::Sender<Envelope>,
     methods: watch::Sender<Option<Offered>>,
     config: Option<ShellConfig>,
@@ -197,9 +196,7 @@ impl CoreThread {
                     let _ = reply.send(response);
                 }
             }
-            CoreEffect::Event(event) => {
-                let _ = self.events.send(event);
-            }
+            CoreEffect::Event(event) => self.events.send(event),
             CoreEffect::Arm { deadline_ms } => self.deadline_ms = Some(deadline_ms),
             CoreEffect::Disarm => self.deadline_ms = None,
             CoreEffect::Opened(opened) => self.open(opened),

@@ -59,7 +59,7 @@ pub(crate) fn auth(context: &RpcContext, host_time: HostTime) -> Arc<Auth> {
         },
     };
     let auth = Arc::new(Auth::new(sessions, surroundings));
-    let (told, mut events) = (auth.clone(), context.events.subscribe());
+    let (told, mut events) = (auth.clone(), context.events.of_chain());
     tokio::spawn(async move {
         loop {
             match events.recv().await {

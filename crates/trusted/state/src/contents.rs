@@ -38,6 +38,19 @@ pub(crate) enum Change {
     Remove { key: B256 },
 }
 
+/// Slots whose values are looked up at one time.
+const LOOKED_UP_TOGETHER: usize = 8;
+
+impl Change {
+    /// Whether both are of slots of one account. No two changes of one block are of the same slot.
+    fn is_beside(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Slot { account: one, .. }, Self::Slot { account: other, .. }) => one == other,
+            _ => false,
+        }
+    }
+}
+
 impl Contents {
     pub(crate) fn new(limits: HistoryLimits) -> Self {
         Self {
@@ -87,8 +100,41 @@ impl Contents {
         codes.sweep();
     }
 
-    /// Makes a change of the newest block.
-    pub(crate) fn change(&mut self, change: &Change) {
+    /// Makes changes of the newest block.
+    pub(crate) fn change(&mut self, changes: &[Change]) {
+        for changes in changes.chunk_by(Change::is_beside) {
+            for together in changes.chunks(LOOKED_UP_TOGETHER) {
+                match together {
+                    [Change::Slot { account, .. }, _, ..] => self.change_slots(account, together),
+                    _ => together.iter().for_each(|change| self.change_one(change)),
+                }
+            }
+        }
+    }
+
+    /// Makes changes of slots of one account, [`LOOKED_UP_TOGETHER`] at most.
+    fn change_slots(&mut self, account: &B256, changes: &[Change]) {
+        let Some(id) = self.tries.account_id(account) else {
+            return;
+        };
+        let mut keys = [&B256::ZERO; LOOKED_UP_TOGETHER];
+        for (place, change) in keys.iter_mut().zip(changes) {
+            if let Change::Slot { key, .. } = change {
+                *place = key;
+            }
+        }
+        let (old, newest) = (self.tries.slots(id, keys), self.history.newest_slots(account, keys));
+        for (change, (old, newest)) in changes.iter().zip(old.into_iter().zip(newest)) {
+            if let Change::Slot { key, value, .. } = change
+                && old != *value
+            {
+                self.history.record_slot_after(newest, account, *key, old);
+                self.put_slot(id, account, *key, old, *value);
+            }
+        }
+    }
+
+    fn change_one(&mut self, change: &Change) {
         match change {
             Change::Account { key, account } => {
                 let old = self.current_account(key);

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuar
 
 use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_trie::EMPTY_ROOT_HASH;
+use cloister_keccak::keccak256_all;
 use cloister_primitives::Height;
 
 use crate::contents::{Change, Contents, Emptied};
@@ -243,8 +244,8 @@ impl Access<'_> {
         let mut changed_storage = Vec::new();
         // Keys are hashed outside the lock, one slice at a time: a gap in which readers get in.
         let mut slice = Vec::with_capacity(SLICE);
-        for change in &delta.accounts {
-            let key = keccak256(change.address);
+        let addresses: Vec<_> = delta.accounts.iter().map(|change| change.address).collect();
+        for (change, key) in delta.accounts.iter().zip(keccak256_all(&addresses)) {
             let account = change.account;
             self.queue(&mut slice, Change::Account { key, account });
             let cleared = change.storage_cleared == StorageCleared::Yes || account.is_none();
@@ -257,9 +258,11 @@ impl Access<'_> {
             } else if cleared || !change.storage.is_empty() {
                 changed_storage.push(key);
             }
-            for (slot, value) in &change.storage {
-                let slot = Change::Slot { account: key, key: keccak256(slot.to_be_bytes::<32>()), value: *value };
-                self.queue(&mut slice, slot);
+            for slots in change.storage.chunks(SLICE) {
+                let numbers: Vec<_> = slots.iter().map(|(slot, _)| slot.to_be_bytes::<32>()).collect();
+                for ((_, value), slot) in slots.iter().zip(keccak256_all(&numbers)) {
+                    self.queue(&mut slice, Change::Slot { account: key, key: slot, value: *value });
+                }
             }
         }
         self.flush(&mut slice);
@@ -274,11 +277,8 @@ impl Access<'_> {
     }
 
     fn flush(&mut self, slice: &mut Vec<Change>) {
-        self.write(|contents| {
-            for change in slice.drain(..) {
-                contents.change(&change);
-            }
-        });
+        self.write(|contents| contents.change(slice));
+        slice.clear();
     }
 
     /// Brings hashes up to date and returns the root.

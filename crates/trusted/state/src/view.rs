@@ -48,6 +48,11 @@ impl StateView {
         Ok(self.lookup(address)?.map(|found| found.account))
     }
 
+    /// The account whose address has this keccak-256 hash; for who looks up many at one time.
+    pub fn account_of_hashed(&self, hash: B256) -> Result<Option<Account>, StateError> {
+        Ok(self.lookup_hashed(hash)?.map(|found| found.account))
+    }
+
     /// The account at an address, with the root of its storage trie.
     pub fn account_with_storage_root(&self, address: Address) -> Result<Option<(Account, B256)>, StateError> {
         Ok(self.lookup(address)?.map(|found| (found.account, found.storage_root)))
@@ -138,7 +143,10 @@ impl StateView {
     }
 
     fn lookup(&self, address: Address) -> Result<Option<OldAccount>, StateError> {
-        let key = keccak256(address);
+        self.lookup_hashed(keccak256(address))
+    }
+
+    fn lookup_hashed(&self, key: B256) -> Result<Option<OldAccount>, StateError> {
         let contents = self.state.read();
         let since = contents.history.since(self.version)?;
         Ok(contents.account(since, &key))

@@ -11,7 +11,7 @@ mod resident;
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Log};
 use cloister_keys::{LedgerKeys, MAX_PLAINTEXT_BYTES};
 use cloister_primitives::{Block, Height};
 
@@ -97,12 +97,14 @@ impl SectionDraft {
 
 /// What the logs of a block have at each place, with repetitions.
 fn fingerprints(keys: &LedgerKeys, block: &Block) -> Vec<u32> {
-    let mut listed = Vec::new();
-    for log in block.receipts.iter().flat_map(|receipt| receipt.logs()) {
-        listed.push(address_fingerprint(keys, &log.address));
-        listed.extend((1..).zip(log.topics()).map(|(place, topic)| keys.log_fingerprint(place, topic)));
-    }
-    listed
+    let logs = block.receipts.iter().flat_map(|receipt| receipt.logs());
+    logs.flat_map(|log| log_fingerprints(keys, log)).collect()
+}
+
+/// What a log has at each place.
+fn log_fingerprints(keys: &LedgerKeys, log: &Log) -> impl Iterator<Item = u32> {
+    let topics = (1..).zip(log.topics()).map(|(place, topic)| keys.log_fingerprint(place, topic));
+    core::iter::once(address_fingerprint(keys, &log.address)).chain(topics)
 }
 
 fn address_fingerprint(keys: &LedgerKeys, address: &Address) -> u32 {
@@ -131,21 +133,53 @@ impl LogPlaces {
     }
 }
 
-/// What the logs of one block have at each place, for many queries of the same block; opaque, because it knows of logs
+/// Which transactions of one block have which logs, for many queries of the same block; opaque, because it knows of logs
 /// that not everybody may see.
 #[derive(Debug)]
-pub struct BlockLogs(Vec<u32>);
+pub struct BlockLogs {
+    /// Fingerprints with the transactions that they come from, sorted, each pair once.
+    listed: Vec<(u32, u32)>,
+    transactions: u32,
+}
 
 impl BlockLogs {
     pub(crate) fn new(keys: &LedgerKeys, block: &Block) -> Self {
-        let mut listed = fingerprints(keys, block);
+        let mut listed = Vec::new();
+        for (transaction, receipt) in (0..).zip(&block.receipts) {
+            let of_logs = receipt.logs().iter().flat_map(|log| log_fingerprints(keys, log));
+            listed.extend(of_logs.map(|fingerprint| (fingerprint, transaction)));
+        }
         listed.sort_unstable();
         listed.dedup();
-        Self(listed)
+        Self { listed, transactions: block.receipts.len() as u32 }
     }
 
-    pub(crate) fn may_match(&self, places: &LogPlaces) -> bool {
-        places.may_match(&self.0)
+    /// All transactions of the block, in order.
+    pub(crate) fn all(&self) -> Vec<u32> {
+        (0..self.transactions).collect()
+    }
+
+    /// The transactions that may have a match, in order: all that have one, and some that have not.
+    pub(crate) fn candidates(&self, places: &LogPlaces) -> Vec<u32> {
+        if self.listed.is_empty() {
+            return Vec::new();
+        }
+        // The place that fewest have anything asked for at decides, as in a search for the rarest word of several.
+        let count = |alternatives: &[u32]| alternatives.iter().map(|value| self.having(*value).len()).sum::<usize>();
+        let Some(rarest) = places.0.iter().min_by_key(|alternatives| count(alternatives)) else {
+            return self.all();
+        };
+        let having = rarest.iter().flat_map(|value| self.having(*value));
+        let mut transactions: Vec<_> = having.map(|(_, transaction)| *transaction).collect();
+        transactions.sort_unstable();
+        transactions.dedup();
+        transactions
+    }
+
+    fn having(&self, value: u32) -> &[(u32, u32)] {
+        let start = self.listed.partition_point(|(fingerprint, _)| *fingerprint < value);
+        let from = &self.listed[start..];
+        &from[..from.partition_point(|(fingerprint, _)| *fingerprint == value)]
     }
 }
 

@@ -19,14 +19,16 @@ fn log(address: u8, topics: &[u8]) -> Log {
     Log::new(Address::repeat_byte(address), topics, Bytes::new()).unwrap()
 }
 
+/// A block of transactions with one log each.
 fn block(logs: Vec<Log>) -> Block {
-    let receipt: ReceiptWithBloom<_> = alloy_consensus::Receipt { logs, ..Default::default() }.into();
+    let receipt =
+        |log| -> ReceiptWithBloom<_> { alloy_consensus::Receipt { logs: vec![log], ..Default::default() }.into() };
     Block {
         header: alloy_consensus::Header::default(),
         hash: B256::ZERO,
         commitments: cloister_primitives::Commitments::default(),
         transactions: Vec::new(),
-        receipts: vec![ReceiptEnvelope::Eip1559(receipt)],
+        receipts: logs.into_iter().map(|log| ReceiptEnvelope::Eip1559(receipt(log))).collect(),
         ommers: Vec::new(),
         withdrawals: None,
     }
@@ -135,12 +137,12 @@ proptest! {
         let has = |alternatives: &[u8], byte: u8| alternatives.is_empty() || alternatives.contains(&byte);
         for (index, logs) in blocks.iter().enumerate() {
             let is_found = found.contains(&Height(LOG_SECTION_BLOCKS + index as u64));
-            let matches = logs.iter().any(|log| {
+            let matches = |log: &Log| {
                 has(&addresses, log.address[0])
                     && topics.len() <= log.topics().len()
                     && topics.iter().zip(log.topics()).all(|(alternatives, topic)| has(alternatives, topic[0]))
-            });
-            prop_assert!(is_found || !matches, "block {index} matches and is not named");
+            };
+            prop_assert!(is_found || !logs.iter().any(matches), "block {index} matches and is not named");
             let named = topics.iter().enumerate().filter(|(_, alternatives)| !alternatives.is_empty());
             let mut places_met = named.map(|(place, alternatives)| {
                 logs.iter().any(|log| log.topics().get(place).is_some_and(|topic| alternatives.contains(&topic[0])))
@@ -148,7 +150,12 @@ proptest! {
             let plausible = logs.iter().any(|log| has(&addresses, log.address[0])) && places_met.all(|met| met);
             prop_assert_eq!(is_found, plausible, "block {}", index);
             let alone = BlockLogs::new(&keys(), &block(logs.clone()));
-            prop_assert_eq!(alone.may_match(&places(&addresses, &topics)), is_found);
+            let candidates = alone.candidates(&places(&addresses, &topics));
+            prop_assert_eq!(!candidates.is_empty(), is_found);
+            prop_assert!(candidates.is_sorted_by(|one, two| one < two));
+            for (transaction, log) in (0..).zip(logs) {
+                prop_assert!(candidates.contains(&transaction) || !matches(log), "log {} matches", transaction);
+            }
         }
         prop_assert!(found.iter().all(|height| height.0 < LOG_SECTION_BLOCKS + blocks.len() as u64));
     }

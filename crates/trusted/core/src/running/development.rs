@@ -106,11 +106,13 @@ impl Running {
             DevelopmentRequest::Reset => return self.when_quiet(Quiet::Reset(id)),
             DevelopmentRequest::SubmitImpersonated { transaction, answer_at } => {
                 let mut admitted = Vec::new();
-                let allowed = self.development.impersonated.contains(&transaction.signer());
-                let outcome = if allowed {
-                    self.admit(transaction, Origin::Impersonated, answer_at, step.now_ms, &mut admitted)
-                } else {
-                    Err(Code::InvalidSender.into())
+                let sender = transaction.signer();
+                let allowed = self.development.impersonated.contains(&sender);
+                let outcome = match self.facts(&[sender], step.now_ms).pop() {
+                    Some(facts) if allowed => {
+                        self.admit(transaction, facts, Origin::Impersonated, answer_at, &mut admitted)
+                    }
+                    _ => Err(Code::InvalidSender.into()),
                 };
                 self.answer_submission(id, answer_at, outcome, step);
                 return self.announce(admitted, step);

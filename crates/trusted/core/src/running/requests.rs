@@ -19,6 +19,9 @@ use crate::{
 /// handing them over costs nothing.
 const RECOVER_BATCH: usize = 50;
 
+/// What a transaction is validated against: the block it could enter next, and its sender.
+pub(super) type Facts = Result<(HeadFacts, SenderFacts), CoreError>;
+
 /// A submitted transaction whose sender is being recovered.
 #[derive(Debug)]
 pub(super) struct Recovering {
@@ -170,14 +173,18 @@ impl Running {
         step: &mut Step<'_>,
     ) {
         self.recovering -= 1;
+        let found = transactions.iter().filter_map(|recovered| recovered.transaction.as_ref().ok());
+        let senders: Vec<_> = found.map(|transaction| transaction.signer()).collect();
+        let mut facts = self.facts(&senders, step.now_ms).into_iter();
         let mut admitted = Vec::new();
         for (request, recovered) in requests.into_iter().zip(transactions) {
             let Recovering { id, caller, answer_at, form } = request;
             if let (Some(context), Some(sealing)) = (recovered.context, &mut self.sealing) {
                 sealing.remember(context);
             }
-            let outcome = match recovered.transaction {
-                Ok(transaction) => self.submit(transaction, &caller, answer_at, step.now_ms, &mut admitted),
+            let outcome = match recovered.transaction.map(|transaction| (transaction, facts.next())) {
+                Ok((transaction, Some(facts))) => self.submit(transaction, facts, &caller, answer_at, &mut admitted),
+                Ok((_, None)) => Err(Code::Internal.into()),
                 Err(malformed) => Err(malformed.into()),
             };
             let outcome = match (form, outcome) {
@@ -197,17 +204,17 @@ impl Running {
     fn submit(
         &mut self,
         transaction: RecoveredTransaction,
+        facts: Facts,
         caller: &Caller,
         answer_at: AnswerAt,
-        now_ms: u64,
         admitted: &mut Vec<(B256, Address)>,
     ) -> Result<Submission, CoreError> {
         let told = self.sees(caller, Resource::Pool { sender: transaction.signer() });
         if told || !Protection::PoolErrors.holds() {
-            return self.admit(transaction, Origin::External, answer_at, now_ms, admitted);
+            return self.admit(transaction, facts, Origin::External, answer_at, admitted);
         }
         let hash = *transaction.tx_hash();
-        match self.admit(transaction, Origin::External, AnswerAt::Admission, now_ms, admitted) {
+        match self.admit(transaction, facts, Origin::External, AnswerAt::Admission, admitted) {
             Ok(_) | Err(CoreError::Rejected(_)) => Ok(Submission::Answer(hash)),
             Err(error) => Err(error),
         }
@@ -236,13 +243,34 @@ impl Running {
         self.demand(step.now_ms);
     }
 
+    /// What transactions of these senders are validated against now, in their order.
+    pub(super) fn facts(&self, senders: &[Address], now_ms: u64) -> Vec<Facts> {
+        let head_and_senders = || -> Result<_, CoreError> {
+            let tip = self.tip().map_err(|_| CoreError::Unavailable("the node is stopping"))?;
+            // Forks are those of the block it will be in.
+            let head = HeadFacts {
+                height: tip.header.number + 1,
+                timestamp: self.development.next.timestamp(&self.spec, tip.header.timestamp, now_ms),
+                base_fee: tip.header.base_fee_per_gas.unwrap_or(0),
+                gas_limit: self.development.next.gas_limit.unwrap_or(tip.header.gas_limit),
+            };
+            // The committed state: what is in flight the pool knows better.
+            let view = self.ledger.state.view(self.ledger.head())?;
+            Ok((head, SenderFacts::read_all(&view, senders)?))
+        };
+        match head_and_senders() {
+            Ok((head, senders)) => senders.into_iter().map(|sender| Ok((head, sender))).collect(),
+            Err(error) => senders.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
     /// Validates a transaction against the committed state and puts it into the pool.
     pub(super) fn admit(
         &mut self,
         transaction: RecoveredTransaction,
+        facts: Facts,
         origin: Origin,
         answer_at: AnswerAt,
-        now_ms: u64,
         admitted: &mut Vec<(B256, Address)>,
     ) -> Result<Submission, CoreError> {
         self.accepts_writes()?;
@@ -251,17 +279,7 @@ impl Running {
         if self.pool.contains(&hash) {
             return Err(Code::AlreadyKnown.into());
         }
-        let tip = self.tip().map_err(|_| CoreError::Unavailable("the node is stopping"))?;
-        // The committed state: what is in flight the pool knows better.
-        let view = self.ledger.state.view(self.ledger.head())?;
-        let sender = SenderFacts::read(&view, address)?;
-        // Forks are those of the block it will be in.
-        let head = HeadFacts {
-            height: tip.header.number + 1,
-            timestamp: self.development.next.timestamp(&self.spec, tip.header.timestamp, now_ms),
-            base_fee: tip.header.base_fee_per_gas.unwrap_or(0),
-            gas_limit: self.development.next.gas_limit.unwrap_or(tip.header.gas_limit),
-        };
+        let (head, sender) = facts?;
         let state = SenderState { nonce: sender.nonce, balance: sender.balance };
         let transaction = validate(transaction, origin, &self.spec, &head, &sender)?;
         let entered = self.pool.add(transaction, state).map_err(Rejected::from)?;

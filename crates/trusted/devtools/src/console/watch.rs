@@ -59,7 +59,7 @@ impl DevConsole {
         if self.format == ConsoleFormat::Quiet {
             return;
         }
-        let events = context.events.subscribe();
+        let events = context.events.of_chain();
         let watch = Watch::new(self, context);
         // A node whose console cannot be started still serves.
         let _ = std::thread::Builder::new().name("console".to_owned()).spawn(move || {

@@ -206,3 +206,31 @@ impl Serialize for TransactionJson {
         json.end()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use alloy_consensus::{SignableTransaction as _, TxEip1559, transaction::Recovered};
+    use alloy_primitives::{Address, Signature};
+
+    use super::*;
+
+    #[test]
+    fn who_may_not_see_nonce_and_fees_gets_no_signature_to_find_them_with() {
+        let signed = TxEip1559 { nonce: 7, gas_limit: 21_000, max_fee_per_gas: 9, ..TxEip1559::default() }
+            .into_signed(Signature::new(U256::from(5), U256::from(6), true));
+        let transaction: RecoveredTransaction =
+            Recovered::new_unchecked(Transaction::from(signed), Address::repeat_byte(1)).into();
+        let shown = |visibility| {
+            let json = TransactionJson { transaction: transaction.clone(), place: None, visibility };
+            serde_json::to_value(json).unwrap()
+        };
+        let (full, redacted) = (shown(Visibility::Full), shown(Visibility::Redacted));
+        for (field, value) in [("nonce", "0x7"), ("gas", "0x5208"), ("r", "0x5"), ("s", "0x6"), ("yParity", "0x1")] {
+            assert_eq!(full[field], value, "{field}");
+            assert_eq!(redacted[field], "0x0", "{field}");
+        }
+        assert_eq!(redacted["hash"], full["hash"]);
+        assert_eq!(full.as_object().unwrap().len(), redacted.as_object().unwrap().len());
+    }
+}

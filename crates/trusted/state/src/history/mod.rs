@@ -193,10 +193,15 @@ impl History {
 
     /// Records a slot that the newest block is about to change, after its account.
     pub(crate) fn record_slot(&mut self, account: &B256, key: B256, old: U256) {
+        let newest = self.newest_slot(account, &key);
+        self.record_slot_after(newest, account, key, old);
+    }
+
+    /// As [`Self::record_slot`], given the newest record of the slot.
+    pub(crate) fn record_slot_after(&mut self, newest: Option<RecordId>, account: &B256, key: B256, old: U256) {
         let Some(start) = self.recording() else {
             return;
         };
-        let newest = self.newest_slot(account, &key);
         if newest.is_some_and(|id| id >= start.slot) {
             return;
         }
@@ -215,6 +220,12 @@ impl History {
 
     fn newest_slot(&self, account: &B256, key: &B256) -> Option<RecordId> {
         self.slots.newest(slot_hash(account, key), |record| record.key == *key && self.owner(record) == Some(account))
+    }
+
+    /// The newest records of several slots; they stay so while other slots are recorded.
+    pub(crate) fn newest_slots<const N: usize>(&self, account: &B256, keys: [&B256; N]) -> [Option<RecordId>; N] {
+        // Nothing else is done in between, so that the processor waits for all of them together.
+        keys.map(|key| self.newest_slot(account, key))
     }
 
     fn owner(&self, slot: &Record<OldSlot>) -> Option<&B256> {

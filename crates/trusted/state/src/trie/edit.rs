@@ -27,6 +27,34 @@ pub(crate) fn find<L: Leaf>(
     }
 }
 
+/// The leaves with these keys. The ways down are taken side by side: each step of one waits for memory, and those of
+/// several wait together.
+pub(crate) fn find_each<L: Leaf, const N: usize>(
+    branches: &impl NodeStore<Branch>,
+    leaves: &impl NodeStore<L>,
+    root: NodeId,
+    keys: [&B256; N],
+) -> [Option<u32>; N] {
+    let mut nodes = [root; N];
+    let mut is_below = true;
+    while is_below {
+        is_below = false;
+        for (node, key) in nodes.iter_mut().zip(keys) {
+            if let Kind::Branch(index) = node.kind() {
+                *node = branches.get(index).child(key);
+                is_below = true;
+            }
+        }
+    }
+    let mut found = [None; N];
+    for ((found, node), key) in found.iter_mut().zip(nodes).zip(keys) {
+        if let Kind::Leaf(index) = node.kind() {
+            *found = (leaves.get(index).key() == key).then_some(index);
+        }
+    }
+    found
+}
+
 /// The way from a root towards a key.
 struct Descent {
     /// The branches on the way.

@@ -1,9 +1,11 @@
 //! References of changed nodes, and proofs.
 //!
-//! Computing is apart from storing, so that the long part can run beside readers: [`settle`]
-//! reads a trie and lists what is to be stored.
+//! Computing is apart from storing, so that the long part can run beside readers: a [`Batch`] reads tries and lists
+//! what is to be stored. It hashes level by level, since the nodes of one level do not wait for each other and are
+//! hashed several at a time.
 
 use alloy_primitives::{B256, Bytes};
+use cloister_keccak::keccak256_each;
 
 use super::node::{Branch, Kind, Leaf, NodeId};
 use super::path::{NIBBLES, PathEnd, first_difference, write_compact};
@@ -13,37 +15,172 @@ use super::store::NodeStore;
 /// References computed but not yet stored; children come before their parents.
 pub(crate) type Settled = Vec<(NodeId, Reference)>;
 
-/// Computes the reference of `node`, whose parent covers the first `depth` nibbles, and those of
-/// all changed nodes below. `None` as soon as `limit` references are in `out`.
-pub(crate) fn settle<L: Leaf>(
-    branches: &impl NodeStore<Branch>,
-    leaves: &impl NodeStore<L>,
+/// Nodes encoded at one time: enough to keep the hashing busy, few enough to stay in the first cache.
+const ENCODED_AT_ONCE: usize = 32;
+
+/// Changed nodes of tries of one kind, each with all changed ones below it.
+#[derive(Default)]
+pub(crate) struct Batch {
+    nodes: Vec<Changed>,
+    /// The nodes by how far below them the farthest changed one is.
+    levels: Vec<Vec<u32>>,
+}
+
+/// A changed node of a batch.
+struct Changed {
     node: NodeId,
-    depth: usize,
-    limit: usize,
-    out: &mut Settled,
-) -> Option<Reference> {
-    let known = reference(branches, leaves, node);
-    if known.is_known() {
-        return Some(known);
+    /// Nibbles that the parent covers.
+    depth: u8,
+    /// Which level it is on.
+    level: u8,
+    /// The first changed child, which names the next one.
+    first_child: Option<u32>,
+    next_sibling: Option<u32>,
+}
+
+/// A node as a batch knows it.
+#[derive(Clone, Copy)]
+pub(crate) enum Found {
+    /// Nothing has changed.
+    Settled(Reference),
+    /// It is in the batch, in this place.
+    Changed(u32),
+}
+
+impl Batch {
+    /// Nodes in it.
+    pub(crate) const fn len(&self) -> usize {
+        self.nodes.len()
     }
-    if out.len() >= limit {
-        return None;
-    }
-    let reference = match node.kind() {
-        // Only an empty trie's root; the caller knows better than to ask.
-        Kind::Nothing => return Some(Reference::to(&[0x80])),
-        Kind::Leaf(index) => Reference::to(encode_leaf(leaves.get(index), depth).list()),
-        Kind::Branch(index) => {
-            let branch = branches.get(index);
-            let mut rlp =
-                encode_branch(branch, |child| settle(branches, leaves, child, branch.depth() + 1, limit, out))?;
-            let below = Reference::to(rlp.list());
-            if branch.depth() > depth { Reference::to(encode_extension(branch, depth, &below).list()) } else { below }
+
+    /// Adds `node`, whose parent covers the first `depth` nibbles, with all changed nodes below, if it has changed.
+    /// `None` as soon as `limit` nodes are here; those that are whole stay.
+    pub(crate) fn add<L: Leaf>(
+        &mut self,
+        branches: &impl NodeStore<Branch>,
+        leaves: &impl NodeStore<L>,
+        node: NodeId,
+        depth: usize,
+        limit: usize,
+    ) -> Option<Found> {
+        let known = reference(branches, leaves, node);
+        if known.is_known() || node.is_nothing() {
+            return Some(Found::Settled(*known));
         }
-    };
-    out.push((node, reference));
-    Some(reference)
+        self.add_changed(branches, leaves, node, depth, limit).map(Found::Changed)
+    }
+
+    fn add_changed<L: Leaf>(
+        &mut self,
+        branches: &impl NodeStore<Branch>,
+        leaves: &impl NodeStore<L>,
+        node: NodeId,
+        depth: usize,
+        limit: usize,
+    ) -> Option<u32> {
+        let mut changed = Changed { node, depth: depth as u8, level: 0, first_child: None, next_sibling: None };
+        if let Kind::Branch(index) = node.kind() {
+            let branch = branches.get(index);
+            // All children are looked at before any is followed: these reads miss the cache, and do so together.
+            let is_changed =
+                branch.children.map(|child| !child.is_nothing() && !reference(branches, leaves, child).is_known());
+            let mut last = None;
+            for (child, _) in branch.children.iter().zip(is_changed).filter(|(_, is_changed)| *is_changed) {
+                let child = self.add_changed(branches, leaves, *child, branch.depth() + 1, limit)?;
+                match last.replace(child) {
+                    None => changed.first_child = Some(child),
+                    Some(before) => self.nodes[before as usize].next_sibling = Some(child),
+                }
+                changed.level = changed.level.max(self.nodes[child as usize].level + 1);
+            }
+        }
+        if self.nodes.len() >= limit {
+            return None;
+        }
+        let place = self.nodes.len() as u32;
+        let level = usize::from(changed.level);
+        if self.levels.len() <= level {
+            self.levels.resize_with(level + 1, Vec::new);
+        }
+        self.levels[level].push(place);
+        self.nodes.push(changed);
+        Some(place)
+    }
+
+    /// Computes all references.
+    pub(crate) fn settle<L: Leaf>(self, branches: &impl NodeStore<Branch>, leaves: &impl NodeStore<L>) -> Settled {
+        let mut references = vec![Reference::UNKNOWN; self.nodes.len()];
+        let mut encoded: Vec<Rlp> = Vec::new();
+        encoded.resize_with(self.nodes.len().min(ENCODED_AT_ONCE), Rlp::new);
+        for places in self.levels.iter().flat_map(|level| level.chunks(ENCODED_AT_ONCE)) {
+            for (place, rlp) in places.iter().zip(&mut encoded) {
+                self.encode(*place, branches, leaves, &references, rlp);
+            }
+            let texts = encoded[..places.len()].iter_mut().map(|rlp| rlp.list());
+            keccak256_each(texts, |at, hash| references[places[at] as usize] = Reference::hashed(hash));
+            for (place, rlp) in places.iter().zip(&mut encoded) {
+                let reference = &mut references[*place as usize];
+                if let Some(within) = Reference::within(rlp.list()) {
+                    *reference = within;
+                }
+                if let Some(extended) = self.extend(*place, branches, reference, rlp) {
+                    *reference = extended;
+                }
+            }
+        }
+        self.nodes.into_iter().zip(references).map(|(changed, reference)| (changed.node, reference)).collect()
+    }
+
+    /// Encodes a leaf, or a branch without the extension before it. All changed nodes below must have their references.
+    fn encode<L: Leaf>(
+        &self,
+        place: u32,
+        branches: &impl NodeStore<Branch>,
+        leaves: &impl NodeStore<L>,
+        references: &[Reference],
+        rlp: &mut Rlp,
+    ) {
+        let changed = &self.nodes[place as usize];
+        rlp.clear();
+        match changed.node.kind() {
+            Kind::Nothing => {}
+            Kind::Leaf(index) => encode_leaf(rlp, leaves.get(index), usize::from(changed.depth)),
+            Kind::Branch(index) => {
+                let mut next = changed.first_child;
+                encode_branch(rlp, branches.get(index), |child| {
+                    let known = reference(branches, leaves, child);
+                    match next {
+                        Some(place) if !known.is_known() => {
+                            next = self.nodes[place as usize].next_sibling;
+                            &references[place as usize]
+                        }
+                        _ => known,
+                    }
+                });
+            }
+        }
+    }
+
+    /// The reference to the extension before a branch with this reference, if there is one.
+    fn extend(
+        &self,
+        place: u32,
+        branches: &impl NodeStore<Branch>,
+        below: &Reference,
+        rlp: &mut Rlp,
+    ) -> Option<Reference> {
+        let Changed { node, depth, .. } = &self.nodes[place as usize];
+        let Kind::Branch(index) = node.kind() else {
+            return None;
+        };
+        let branch = branches.get(index);
+        if branch.depth <= *depth {
+            return None;
+        }
+        rlp.clear();
+        encode_extension(rlp, branch, usize::from(*depth), below);
+        Some(Reference::to(rlp.list()))
+    }
 }
 
 /// Stores references that [`settle`] computed.
@@ -62,15 +199,15 @@ pub(crate) fn store<L: Leaf>(
 }
 
 /// The reference stored with a node.
-pub(crate) fn reference<L: Leaf>(
-    branches: &impl NodeStore<Branch>,
-    leaves: &impl NodeStore<L>,
+pub(crate) fn reference<'a, L: Leaf + 'a>(
+    branches: &'a impl NodeStore<Branch>,
+    leaves: &'a impl NodeStore<L>,
     node: NodeId,
-) -> Reference {
+) -> &'a Reference {
     match node.kind() {
-        Kind::Nothing => Reference::UNKNOWN,
-        Kind::Leaf(index) => *leaves.get(index).reference(),
-        Kind::Branch(index) => branches.get(index).reference,
+        Kind::Nothing => &Reference::UNKNOWN,
+        Kind::Leaf(index) => leaves.get(index).reference(),
+        Kind::Branch(index) => &branches.get(index).reference,
     }
 }
 
@@ -90,22 +227,24 @@ pub(crate) fn prove<L: Leaf>(
     };
     let mut node = root;
     let mut depth = 0;
+    let mut rlp = Rlp::new();
     loop {
+        rlp.clear();
         match node.kind() {
             Kind::Nothing => return proof,
             Kind::Leaf(index) => {
-                add(encode_leaf(leaves.get(index), depth).list());
+                encode_leaf(&mut rlp, leaves.get(index), depth);
+                add(rlp.list());
                 return proof;
             }
             Kind::Branch(index) => {
                 let branch = branches.get(index);
-                let encoded = encode_branch(branch, |child| Some(reference(branches, leaves, child)));
-                let Some(mut rlp) = encoded else {
-                    return proof;
-                };
+                encode_branch(&mut rlp, branch, |child| reference(branches, leaves, child));
                 if branch.depth() > depth {
                     let below = Reference::to(rlp.list());
-                    add(encode_extension(branch, depth, &below).list());
+                    let mut extension = Rlp::new();
+                    encode_extension(&mut extension, branch, depth, &below);
+                    add(extension.list());
                     if first_difference(&branch.path, key, depth) < branch.depth() {
                         return proof;
                     }
@@ -118,31 +257,25 @@ pub(crate) fn prove<L: Leaf>(
     }
 }
 
-fn encode_leaf(leaf: &impl Leaf, depth: usize) -> Rlp {
-    let mut rlp = Rlp::new();
-    write_compact(&mut rlp, leaf.key(), depth, NIBBLES, PathEnd::Value);
-    leaf.write_value(&mut rlp);
-    rlp
+fn encode_leaf(rlp: &mut Rlp, leaf: &impl Leaf, depth: usize) {
+    write_compact(rlp, leaf.key(), depth, NIBBLES, PathEnd::Value);
+    leaf.write_value(rlp);
 }
 
-fn encode_branch(branch: &Branch, mut reference_to: impl FnMut(NodeId) -> Option<Reference>) -> Option<Rlp> {
+fn encode_branch<'a>(rlp: &mut Rlp, branch: &Branch, mut reference_to: impl FnMut(NodeId) -> &'a Reference) {
     const EMPTY_STRING: &[u8] = &[0x80];
-    let mut rlp = Rlp::new();
     for child in branch.children {
         if child.is_nothing() {
             rlp.raw(EMPTY_STRING);
         } else {
-            rlp.reference(&reference_to(child)?);
+            rlp.reference(reference_to(child));
         }
     }
     // Keys all have the same length, so no branch has a value.
     rlp.raw(EMPTY_STRING);
-    Some(rlp)
 }
 
-fn encode_extension(branch: &Branch, depth: usize, below: &Reference) -> Rlp {
-    let mut rlp = Rlp::new();
-    write_compact(&mut rlp, &branch.path, depth, branch.depth(), PathEnd::Node);
+fn encode_extension(rlp: &mut Rlp, branch: &Branch, depth: usize, below: &Reference) {
+    write_compact(rlp, &branch.path, depth, branch.depth(), PathEnd::Node);
     rlp.reference(below);
-    rlp
 }

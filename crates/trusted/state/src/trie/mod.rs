@@ -124,6 +124,13 @@ where
         slot.map_or(U256::ZERO, |index| self.slots.get(index).value())
     }
 
+    /// The values of several slots.
+    pub(crate) fn slots<const N: usize>(&self, account: AccountId, keys: [&B256; N]) -> [U256; N] {
+        let storage = self.account(account).storage;
+        let found = edit::find_each(&self.branches, &self.slots, storage, keys);
+        found.map(|slot| slot.map_or(U256::ZERO, |index| self.slots.get(index).value()))
+    }
+
     /// Writes an account, leaving its storage alone.
     pub(crate) fn put_account(&mut self, key: B256, account: Account) -> AccountId {
         let existing = edit::touch(&mut self.branches, &mut self.accounts, self.root, &key);

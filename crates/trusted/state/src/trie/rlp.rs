@@ -18,7 +18,13 @@ impl Rlp {
         Self { bytes: [0; HEADER + MAX_PAYLOAD], end: HEADER }
     }
 
+    /// Starts over.
+    pub(crate) const fn clear(&mut self) {
+        self.end = HEADER;
+    }
+
     /// Appends bytes that are RLP already.
+    #[inline]
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
         let end = self.end + bytes.len();
         self.bytes[self.end..end].copy_from_slice(bytes);
@@ -43,10 +49,13 @@ impl Rlp {
 
     /// Appends a reference to another node.
     pub(crate) fn reference(&mut self, reference: &Reference) {
-        if reference.len == Reference::HASHED {
+        if reference.is_hash() {
             self.raw(&[0xa0]);
+            // Of a length that is known here: the bulk of all that is encoded.
+            self.raw(&reference.bytes);
+        } else {
+            self.raw(&reference.bytes[..usize::from(reference.len)]);
         }
-        self.raw(&reference.bytes[..usize::from(reference.len)]);
     }
 
     /// Closes the list by putting its header before the payload.
@@ -86,12 +95,22 @@ impl Reference {
 
     /// The reference to a node with this RLP.
     pub(crate) fn to(rlp: &[u8]) -> Self {
+        Self::within(rlp).unwrap_or_else(|| Self::hashed(keccak256(rlp)))
+    }
+
+    /// The reference to a node with this RLP, if it is short enough to need no hash.
+    pub(crate) fn within(rlp: &[u8]) -> Option<Self> {
         let mut bytes = [0; 32];
-        if rlp.len() < bytes.len() {
-            bytes[..rlp.len()].copy_from_slice(rlp);
-            return Self { len: rlp.len() as u8, bytes };
+        if rlp.len() >= bytes.len() {
+            return None;
         }
-        Self { len: Self::HASHED, bytes: keccak256(rlp).0 }
+        bytes[..rlp.len()].copy_from_slice(rlp);
+        Some(Self { len: rlp.len() as u8, bytes })
+    }
+
+    /// The reference to a node whose RLP, of 32 bytes or more, has this hash.
+    pub(crate) const fn hashed(hash: B256) -> Self {
+        Self { len: Self::HASHED, bytes: hash.0 }
     }
 
     pub(crate) fn is_known(&self) -> bool {

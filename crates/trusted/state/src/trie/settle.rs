@@ -4,8 +4,8 @@
 use alloy_primitives::B256;
 use alloy_trie::EMPTY_ROOT_HASH;
 
-use super::hash::{self, Settled};
-use super::node::{AccountLeaf, Branch, SlotLeaf};
+use super::hash::{self, Batch, Found, Settled};
+use super::node::{AccountLeaf, Branch, NodeId, SlotLeaf};
 use super::store::NodeStore;
 use super::{AccountId, Tries};
 
@@ -50,45 +50,41 @@ impl Settling {
         S: NodeStore<SlotLeaf>,
         A: NodeStore<AccountLeaf>,
     {
-        let mut step = Step::default();
+        let branches = &tries.branches;
+        let mut batch = Batch::default();
+        let mut roots = Vec::new();
         while let Some(key) = self.accounts.get(self.done) {
             if let Some(id) = tries.account_id(key) {
-                if step.slots.len() >= STEP {
-                    return Some(step);
-                }
-                let Some(root) = storage_root(tries, id, &mut step.slots) else {
-                    return Some(step);
+                let storage = tries.account(id).storage;
+                let Some(root) = batch.add(branches, &tries.slots, storage, 0, STEP) else {
+                    break;
                 };
-                step.storage_roots.push((id, root));
+                roots.push((id, storage, root));
             }
             self.done += 1;
         }
         // The storage roots must be in place before the accounts are hashed.
-        if !step.storage_roots.is_empty() {
-            return Some(step);
+        if !roots.is_empty() || batch.len() > 0 {
+            let slots = batch.settle(branches, &tries.slots);
+            let storage_roots = roots.into_iter().map(|(id, storage, root)| (id, root_hash(storage, root, &slots)));
+            return Some(Step { storage_roots: storage_roots.collect(), slots, accounts: Settled::default() });
         }
         if tries.is_settled() {
             return None;
         }
-        let (branches, accounts) = (&tries.branches, &tries.accounts);
-        hash::settle(branches, accounts, tries.root, 0, STEP, &mut step.accounts);
-        Some(step)
+        batch.add(branches, &tries.accounts, tries.root, 0, STEP);
+        Some(Step { accounts: batch.settle(branches, &tries.accounts), ..Step::default() })
     }
 }
 
-fn storage_root<B, S, A>(tries: &Tries<B, S, A>, id: AccountId, out: &mut Settled) -> Option<B256>
-where
-    B: NodeStore<Branch>,
-    S: NodeStore<SlotLeaf>,
-    A: NodeStore<AccountLeaf>,
-{
-    let storage = tries.account(id).storage;
+fn root_hash(storage: NodeId, root: Found, settled: &Settled) -> B256 {
     if storage.is_nothing() {
-        return Some(EMPTY_ROOT_HASH);
+        return EMPTY_ROOT_HASH;
     }
-    let (branches, slots) = (&tries.branches, &tries.slots);
-    let root = hash::settle(branches, slots, storage, 0, STEP, out)?;
-    Some(root.root_hash())
+    match root {
+        Found::Settled(reference) => reference.root_hash(),
+        Found::Changed(place) => settled[place as usize].1.root_hash(),
+    }
 }
 
 impl<B, S, A> Tries<B, S, A>
