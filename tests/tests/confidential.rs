@@ -386,9 +386,9 @@ fn a_signed_query_asks_as_its_account_and_as_nobody_else() {
     let others = rpc.refuse("cloister_signedCall", signed_query(rpc, &alice, signer(1).address()));
     let nobodys = rpc.refuse("eth_call", json!([{ "to": signer(1).address() }]));
     assert_eq!((others.code, &others.data), (nobodys.code, &nobodys.data), "as any call that is not allowed");
-    let mut anothers = own;
-    anothers[0]["account"] = json!(signer(1).address());
-    assert_eq!(rpc.refuse("cloister_signedCall", anothers).code, -32046);
+    let mut foreign = own;
+    foreign[0]["account"] = json!(signer(1).address());
+    assert_eq!(rpc.refuse("cloister_signedCall", foreign).code, -32046);
 }
 
 #[test]

@@ -208,6 +208,7 @@ impl Access {
     pub fn guard(&self, caller: &Caller) -> Arc<dyn FrameGuard> {
         let (tables, moment) = match (self.policy, &self.tables) {
             (Policy::Open, _) => return Arc::new(Open),
+            (Policy::Confidential, _) if !Protection::QueryGuard.holds() => return Arc::new(Open),
             (Policy::Confidential, Tables::All(tables, moment)) => (tables.clone(), *moment),
             (Policy::Confidential, Tables::None | Tables::Unreadable) => {
                 (Vec::new(), Moment { asked: Height::GENESIS, now_s: u64::MAX })
