@@ -111,7 +111,8 @@ fn unmodified_tools_are_signed_in() {
     let cast = Tool::new(native("cast"), folder.path()).with("ETH_RPC_URL", gateway.url());
     let balance = cast.run(["balance", &own.to_string()]);
     assert_eq!(balance.text(), (U256::from(10_000) * U256::from(ETHER)).to_string(), "{}", balance.stderr);
-    let sent = cast.run(["send", "--json", "--private-key", KEYS[0], &TO.to_string(), "--value", "5"]);
+    let sent =
+        cast.run(["send", "--json", "--private-key", KEYS[0], &TO.to_string(), "--value", "5", "--gas-limit", "21000"]);
     assert_eq!(sent.json()["status"], "0x1", "{}", sent.stderr);
     assert_eq!(gateway.rpc.expect("eth_getTransactionCount", json!([own, "latest"])), "0x1");
 }

@@ -9,6 +9,7 @@ use cloister_client::{NodeUrl, Session};
 use cloister_node::ExitCode;
 use cloister_primitives::envelope::SealingSuite;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::login::{account, checksummed, site};
 use crate::{failure::Failure, output, running};
@@ -74,11 +75,15 @@ impl GatewayArgs {
             let cannot = |error| Failure::new(ExitCode::Listen, format!("cannot listen on {listen}: {error}"));
             let listener = TcpListener::bind(listen).await.map_err(cannot)?;
             let address = listener.local_addr().map_err(cannot)?;
+            let unheard = |error| Failure::new(ExitCode::Failure, format!("signals cannot be heard: {error}"));
+            let mut interrupted = signal(SignalKind::interrupt()).map_err(unheard)?;
+            let mut terminated = signal(SignalKind::terminate()).map_err(unheard)?;
             let gateway = Arc::new(Gateway::open(options).await?);
             output::say(&announcement(&gateway.session().await, &url, address, seal));
             tokio::select! {
                 never = gateway.serve(listener, address) => match never {},
-                _ = tokio::signal::ctrl_c() => Ok(()),
+                _ = interrupted.recv() => Ok(()),
+                _ = terminated.recv() => Ok(()),
             }
         })
     }
