@@ -47,6 +47,15 @@ type Params = fn(&Scene) -> Value;
 /// Every method that everybody may call, how it is called, and what it is. A method that is not here fails the test.
 const METHODS: &[(&str, Class, Params)] = &[
     ("cloister_sealingKeys", Class::Same, |_| json!([])),
+    // Who calls does not matter, but who signed: this query nobody did.
+    ("cloister_signedCall", Class::Same, |scene| {
+        let query = json!({
+            "account": scene.account, "to": scene.account, "data": "0x", "value": "0x0", "gas": "0x0",
+            "fromBlock": "0x0", "toBlock": "0xffffffff", "expiry": "0xffffffffff",
+        });
+        json!([query, "0x"])
+    }),
+    ("cloister_sealingKeys", Class::Same, |_| json!([])),
     ("eth_accounts", Class::Session, |_| json!([])),
     ("eth_baseFee", Class::Same, |_| json!([])),
     ("eth_blobBaseFee", Class::Same, |_| json!([])),

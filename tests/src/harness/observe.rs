@@ -46,6 +46,10 @@ pub(super) fn questions(caller: &Caller, chain: &Chain<'_>) -> Vec<Question> {
     for address in chain.touched.iter().chain([&code::LEDGER, &code::PROBE]) {
         about_account(*address, &mut asked);
     }
+    // Of his own, that it is as it would be if nobody else had done anything.
+    for account in caller.accounts().iter().filter(|account| !chain.touched.contains(account)) {
+        about_account(*account, &mut asked);
+    }
     about_chain(&mut asked);
     for filter in chain.filters {
         asked.push(("eth_getFilterChanges", json!([filter])));
