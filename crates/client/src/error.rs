@@ -35,13 +35,13 @@ pub enum ClientError {
         authority: String,
     },
     /// The node refuses.
-    #[error("the node refuses: {message} ({reason})")]
+    #[error("the node refuses: {message}{}", in_parentheses(reason))]
     Refused {
         /// Its JSON-RPC error code.
         code: i64,
         /// Its words.
         message: String,
-        /// The stable name of the reason.
+        /// The stable name of the reason; empty where the node gives none.
         reason: String,
     },
     /// The node has no key to seal for.
@@ -56,4 +56,24 @@ pub enum ClientError {
     /// The clock of this machine shows a time that cannot be written down.
     #[error("this machine's clock shows no time that a message can carry")]
     Clock,
+}
+
+fn in_parentheses(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(" ({reason})") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_its_reason_where_there_is_one() {
+        let refused = |reason: &str| ClientError::Refused {
+            code: -32045,
+            message: "sealed transaction refused".to_owned(),
+            reason: reason.to_owned(),
+        };
+        assert_eq!(refused("").to_string(), "the node refuses: sealed transaction refused");
+        assert_eq!(refused("stale").to_string(), "the node refuses: sealed transaction refused (stale)");
+    }
 }
