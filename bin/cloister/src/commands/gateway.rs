@@ -11,7 +11,7 @@ use cloister_primitives::envelope::SealingSuite;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::login::{account, checksummed, site};
+use super::login::{SignInArgs, checksummed};
 use crate::{failure::Failure, output, running};
 
 const AFTER_HELP: &str = "\
@@ -31,17 +31,8 @@ pub(crate) struct GatewayArgs {
     #[arg(long, value_name = "URL")]
     url: String,
 
-    /// Where a private key is: env:NAME, file:PATH, or the key; again for each further account
-    #[arg(long, value_name = "KEY", required = true)]
-    key: Vec<String>,
-
-    /// Domain to sign in to, where it is not the URL's; the node's genesis names it
-    #[arg(long, value_name = "HOST")]
-    domain: Option<String>,
-
-    /// URI to sign in to; by default https and the domain where one is given, else the URL
-    #[arg(long, value_name = "URI")]
-    uri: Option<String>,
+    #[command(flatten)]
+    sign_in: SignInArgs,
 
     /// Where to listen: an address of this machine that others cannot reach
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8545")]
@@ -66,8 +57,8 @@ impl GatewayArgs {
             )));
         }
         let node = NodeUrl::parse(&self.url)?;
-        let site = site(&node, self.domain.as_deref(), self.uri.as_deref());
-        let accounts = self.key.iter().map(|source| account(source)).collect::<Result<Vec<_>, _>>()?;
+        let site = self.sign_in.site(&node);
+        let accounts = self.sign_in.accounts()?;
         let seal = self.seal.as_deref().and_then(SealingSuite::named);
         let options = GatewayOptions { node, site, accounts, origins: self.allow_origin, seal };
         let (listen, url) = (self.listen, self.url);

@@ -25,6 +25,17 @@ pub(crate) struct Login {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8545", env = "ETH_RPC_URL")]
     url: String,
 
+    #[command(flatten)]
+    sign_in: SignInArgs,
+
+    /// Print token, accounts and end as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Who signs in, and to what.
+#[derive(Debug, Args)]
+pub(super) struct SignInArgs {
     /// Where a private key is: env:NAME, file:PATH, or the key; again for each further account
     #[arg(long, value_name = "KEY", required = true)]
     key: Vec<String>,
@@ -36,10 +47,23 @@ pub(crate) struct Login {
     /// URI to sign in to; by default https and the domain where one is given, else the URL
     #[arg(long, value_name = "URI")]
     uri: Option<String>,
+}
 
-    /// Print token, accounts and end as JSON
-    #[arg(long)]
-    json: bool,
+impl SignInArgs {
+    pub(super) fn accounts(&self) -> Result<Vec<Account>, Failure> {
+        self.key.iter().map(|source| account(source)).collect()
+    }
+
+    /// What is signed in to: what was named, else what the URL names.
+    pub(super) fn site(&self, url: &NodeUrl) -> Site {
+        let of_url = Site::of(url);
+        let uri = match (&self.uri, &self.domain) {
+            (Some(uri), _) => uri.clone(),
+            (None, Some(domain)) => format!("https://{domain}"),
+            (None, None) => of_url.uri,
+        };
+        Site { domain: self.domain.clone().unwrap_or(of_url.domain), uri }
+    }
 }
 
 impl From<ClientError> for Failure {
@@ -54,8 +78,8 @@ impl From<ClientError> for Failure {
 impl Login {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let url = NodeUrl::parse(&self.url)?;
-        let site = site(&url, self.domain.as_deref(), self.uri.as_deref());
-        let accounts = self.key.iter().map(|source| account(source)).collect::<Result<Vec<_>, _>>()?;
+        let site = self.sign_in.site(&url);
+        let accounts = self.sign_in.accounts()?;
         running::on_runtime(async move {
             let session = sign_in(&url, &site, &accounts).await?;
             self.show(&session.ok_or_else(|| Failure::usage("no key is given"))?);
@@ -73,19 +97,8 @@ impl Login {
     }
 }
 
-/// What is signed in to: what was named, else what the URL names.
-pub(super) fn site(url: &NodeUrl, domain: Option<&str>, uri: Option<&str>) -> Site {
-    let of_url = Site::of(url);
-    let uri = match (uri, domain) {
-        (Some(uri), _) => uri.to_owned(),
-        (None, Some(domain)) => format!("https://{domain}"),
-        (None, None) => of_url.uri,
-    };
-    Site { domain: domain.map_or(of_url.domain, str::to_owned), uri }
-}
-
 /// The account whose key is at `source`.
-pub(super) fn account(source: &str) -> Result<Account, Failure> {
+fn account(source: &str) -> Result<Account, Failure> {
     let key = if let Some(name) = source.strip_prefix("env:") {
         std::env::var(name).map_err(|_| Failure::usage(format!("the environment has no variable {name}")))?
     } else if let Some(path) = source.strip_prefix("file:") {
@@ -134,8 +147,8 @@ mod tests {
     fn site(arguments: &[&str]) -> Site {
         let command =
             Command::parse_from([&["login", "--key", "env:X", "--url", "http://127.0.0.1:1"], arguments].concat());
-        let Login { url, domain, uri, .. } = command.login;
-        super::site(&NodeUrl::parse(&url).unwrap(), domain.as_deref(), uri.as_deref())
+        let Login { url, sign_in, .. } = command.login;
+        sign_in.site(&NodeUrl::parse(&url).unwrap())
     }
 
     #[test]
