@@ -8,7 +8,7 @@ use cloister_primitives::Protection;
 use crate::{Epoch, INCARNATION_LEN, Incarnation, SizeClass, size_class::LENGTH_BYTES};
 
 /// Version of the blob format that this program writes and reads.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 2;
 
 /// Bytes in the clear before the ciphertext: version, size class, epoch, incarnation, nonce.
 pub const HEADER_LEN: usize = NONCE_AT + NONCE_LEN;
