@@ -104,18 +104,18 @@ pub fn run(
         let seconds = start.elapsed().as_secs();
         progress(&format!("[{:>2}:{:02}] {text}", seconds / 60, seconds % 60));
     };
-    let floor = or_report(in_process::floor(scale, &mut progress), &mut progress);
+    let mut floors = or_report(in_process::Floors::prepare(scale, &mut progress), &mut progress);
     let root_us = or_report(in_process::root_update(scale, &mut progress), &mut progress);
     let guard_ns = or_report(in_process::frame_guard(&mut progress), &mut progress);
     let call_tracer = or_report(in_process::call_tracer(scale, &mut progress), &mut progress);
     progress(&format!("building a state of {} slots", scale.dense_slots));
     let footprint = or_report(footprint(scale.dense_slots), &mut progress);
-    let nodes = nodes::measure(scale, programs, &mut progress);
+    let nodes = nodes::measure(scale, programs, floors.as_mut(), &mut progress);
     let logs = or_report(logs::measure(scale, programs, &mut progress), &mut progress);
     let subscribers = or_report(subscribers::measure(scale, programs, &mut progress), &mut progress);
 
     let mut summary = Summary::default();
-    nodes.report(floor, &mut summary);
+    nodes.report(floors.map(|floors| floors.cost()), &mut summary);
     logs::report(logs, scale, &mut summary);
     subscribers::report(subscribers, scale, &mut summary);
     in_process::report(scale, root_us, guard_ns, call_tracer, footprint, &mut summary);

@@ -1,6 +1,9 @@
 //! Figures that need no node.
 
-use eyre::Result;
+use std::collections::VecDeque;
+
+use alloy_primitives::Bytes;
+use eyre::{Result, eyre};
 
 use super::Scale;
 use crate::floor::{Floor, FloorCost};
@@ -13,20 +16,36 @@ use crate::traces::{CALLS, Callee, call_tracer_ratio};
 /// Senders of the floor, as many as of the measured load.
 const SENDERS: u64 = 500;
 
-/// The floor: the median of several runs, each over its own fresh recipients.
-pub(super) fn floor(scale: &Scale, progress: &mut dyn FnMut(&str)) -> Result<FloorCost> {
-    progress("floor: decode, hash, recover, execute; one core, no I/O");
-    let mut floor = Floor::new(SENDERS, scale.slots)?;
-    let rounds = scale.rounds.max(1);
-    let per_round = (scale.transfers / 2).max(1);
-    let raw = floor.sign_transfers(per_round * rounds);
-    let mut costs = Vec::new();
-    for part in raw.chunks(usize::try_from(per_round)?) {
-        let (cost, _receipts) = floor.measure(part)?;
-        costs.push(cost);
+/// The floor, measured in turns with the nodes, so that what slows the machine for a while slows both.
+pub(super) struct Floors {
+    floor: Floor,
+    /// What is left to execute, a round each, with fresh recipients.
+    rounds: VecDeque<Vec<Bytes>>,
+    costs: Vec<FloorCost>,
+}
+
+impl Floors {
+    pub(super) fn prepare(scale: &Scale, progress: &mut dyn FnMut(&str)) -> Result<Self> {
+        progress("floor: a state in memory, transfers signed");
+        let floor = Floor::new(SENDERS, scale.slots)?;
+        let per_round = (scale.transfers / 2).max(1);
+        let raw = floor.sign_transfers(per_round * scale.rounds.max(1));
+        let rounds = raw.chunks(usize::try_from(per_round)?).map(<[Bytes]>::to_vec).collect();
+        Ok(Self { floor, rounds, costs: Vec::new() })
     }
-    let part = |of: fn(&FloorCost) -> f64| median(&costs.iter().map(of).collect::<Vec<_>>());
-    Ok(FloorCost { recover_us: part(|cost| cost.recover_us), execute_us: part(|cost| cost.execute_us) })
+
+    pub(super) fn round(&mut self) -> Result<()> {
+        let raw = self.rounds.pop_front().ok_or_else(|| eyre!("the floor has had its rounds"))?;
+        let (cost, _receipts) = self.floor.measure(&raw)?;
+        self.costs.push(cost);
+        Ok(())
+    }
+
+    /// The median round.
+    pub(super) fn cost(&self) -> FloorCost {
+        let part = |of: fn(&FloorCost) -> f64| median(&self.costs.iter().map(of).collect::<Vec<_>>());
+        FloorCost { recover_us: part(|cost| cost.recover_us), execute_us: part(|cost| cost.execute_us) }
+    }
 }
 
 /// CPU time per changed slot, in microseconds.

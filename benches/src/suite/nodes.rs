@@ -7,6 +7,7 @@ use std::time::Duration;
 use eyre::{Result, WrapErr, ensure, eyre};
 use serde_json::{Value, json};
 
+use super::in_process::Floors;
 use super::{Programs, Scale, or_report};
 use crate::engine::{Confirm, Limits, RunReport, run};
 use crate::floor::FloorCost;
@@ -69,7 +70,12 @@ struct Ours<'a> {
     arguments: Vec<String>,
 }
 
-pub(super) fn measure(scale: &Scale, programs: &Programs, progress: &mut dyn FnMut(&str)) -> Figures {
+pub(super) fn measure(
+    scale: &Scale,
+    programs: &Programs,
+    mut floors: Option<&mut Floors>,
+    progress: &mut dyn FnMut(&str),
+) -> Figures {
     let mut figures = Figures::default();
     let datadir = match tempfile::tempdir() {
         Ok(datadir) => datadir,
@@ -81,6 +87,10 @@ pub(super) fn measure(scale: &Scale, programs: &Programs, progress: &mut dyn FnM
     let ours = start_ours(scale, programs, datadir.path(), progress);
     let mut ours = or_report(ours, progress);
     for round in 1..=scale.rounds {
+        if let Some(floors) = &mut floors {
+            progress(&format!("round {round}: floor: decode, hash, recover, execute; one core, no I/O"));
+            or_report(floors.round(), progress);
+        }
         if let Some(ours) = &mut ours {
             progress(&format!("round {round}: ERC-20 transfers and calls on cloister"));
             or_report(ours_round(scale, ours, &mut figures, progress), progress);

@@ -2,9 +2,9 @@
 //!
 //! **Method.** Blocks are made once a second, as full as the load makes them. The same load runs in turns with
 //! no subscribers and with all of them, each subscribed to new heads and to the transfers to one account, and
-//! all of them listening. What is compared is the node's CPU time per committed transfer: on a machine whose
-//! cores are all busy that is what decides how full a block can be, and unlike transfers per second it does
-//! not count the CPU time of the clients, which share this machine only because they have to.
+//! all of them listening. What is compared is how many transfers are committed per second: on a machine whose
+//! cores are all busy, that is how full the blocks get. The thousand clients share this machine, and what they
+//! cost counts against the node. Its own CPU time per transfer is shown beside it, and per notification.
 
 use eyre::{Result, ensure, eyre};
 
@@ -90,11 +90,12 @@ pub(super) fn report(figures: Option<SubscriberFigures>, scale: &Scale, summary:
     let figures = figures.unwrap_or_default();
     let count = scale.subscribers;
     let ratio = median(&figures.cpu_us) / median(&figures.cpu_us_alone);
+    summary.add(format!("CPU per transfer at a block a second, {count} subscribers / none"), ratio, "x", Goal::None);
     summary.add(
-        format!("CPU per transfer at a block a second, {count} subscribers / none"),
-        ratio,
+        format!("committed transfers at a block a second, {count} subscribers / none"),
+        median(&figures.per_s) / median(&figures.per_s_alone),
         "x",
-        Goal::AtMost(1.05),
+        Goal::AtLeast(0.95),
     );
     summary.add("CPU per notification", median(&figures.notification_us), "us", Goal::None);
     for (with, per_s, p50_ms) in [
