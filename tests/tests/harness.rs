@@ -103,10 +103,14 @@ fn two_worlds_that_differ_in_secrets_look_the_same() {
             "movedOnTheWire": tally.moved_on_the_wire,
             "vacuous": tally.vacuous,
             "distinguishing": 0,
+            "logSections": tally.log_sections,
+            "snapshots": tally.snapshots,
             "transactions": tally.transactions,
             "bytesCompared": tally.bytes,
         }),
     );
+    let is_large = pairs >= PAIRS;
+    assert!(!is_large || (tally.log_sections > 0 && tally.snapshots > 0), "the host had blocks only: {tally:#?}");
     assert!(tally.invalid * 20 <= tally.pairs + tally.invalid, "too many are invalid: {tally:#?}");
 }
 

@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use alloy_primitives::hex;
+use alloy_primitives::{Bytes, TxKind, U256, hex};
 use cloister_client::{NodeUrl, SealingKeys, Site, send_raw_transaction, sign_in};
 use cloister_primitives::envelope::SealingSuite;
 use eyre::{Result, ensure, eyre};
@@ -21,7 +21,7 @@ use crate::floor::FloorCost;
 use crate::node::{Node, free_port};
 use crate::report::{Goal, Summary};
 use crate::stats::median;
-use crate::wallet::{Account, Signed};
+use crate::wallet::{Account, Draft, Fees, Signed};
 use crate::workload::{Kind, Prepared, Recipients, Secrecy, SetUp};
 
 /// Sender accounts: as many for each connection as a session takes.
@@ -121,7 +121,7 @@ impl Chain {
     fn load(&mut self, scale: &Scale, way: Way, runtime: &tokio::runtime::Runtime) -> Result<f64> {
         let mut lanes = self.prepared.sign_transfers(Kind::Erc20, Recipients::Fresh, transfers(scale))?;
         if way == Way::Sealed {
-            runtime.block_on(seal(&self.url, &mut lanes))?;
+            runtime.block_on(seal(&self.url, self.prepared.fees, &mut lanes))?;
         }
         let limits = Limits { connections: CONNECTIONS, deadline: DEADLINE, ..Limits::default() };
         let before = self.node.group.cpu();
@@ -147,11 +147,13 @@ async fn session(url: &NodeUrl, accounts: impl Iterator<Item = &Account>) -> Res
 }
 
 /// Puts all of them into envelopes of one context, which the node knows then.
-async fn seal(url: &NodeUrl, lanes: &mut [Vec<Signed>]) -> Result<()> {
+async fn seal(url: &NodeUrl, fees: Fees, lanes: &mut [Vec<Signed>]) -> Result<()> {
     let mut sealer = SealingKeys::of(url).await?.sealer(SealingSuite::X25519)?;
-    // What is in the first one is no transaction, and is refused; the context it opens is kept.
-    let refused = send_raw_transaction(url, &sealer.seal(&[0])?).await;
-    ensure!(refused.is_err(), "it was taken");
+    let stranger = Account::derived(2, 0)?;
+    let (to, input) = (TxKind::Call(stranger.address), Bytes::new());
+    let opening = stranger.sign(Draft { nonce: 0, to, value: U256::ZERO, input, gas_limit: 21_000 }, fees);
+    // Whatever becomes of it, the node knows the context then. The round before may have sent the same.
+    let _ = send_raw_transaction(url, &sealer.seal(&opening.raw())?).await;
     for signed in lanes.iter_mut().flatten() {
         signed.raw_hex = hex::encode_prefixed(sealer.go_on(&signed.raw())?).into();
     }

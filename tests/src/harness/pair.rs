@@ -16,7 +16,7 @@ use super::observe::{Chain, filters, own_questions, questions, subscriptions};
 use super::ruled::preparations;
 use super::wire::{self, Crossing, Wire};
 use super::workload::{Item, Sent, Step, Way, Workload, World};
-use super::world::{Node, PLATFORM_KEY, Question};
+use super::world::{Node, PLATFORM_KEY, Question, SECTION};
 
 /// Which of the [`subscriptions`] is to new blocks.
 const NEW_HEADS: usize = 0;
@@ -86,6 +86,8 @@ pub enum Verdict {
         bytes: usize,
         /// Size classes that differ, of single answers and envelopes on the network: what they are of was not compared there.
         moved: Vec<Declassified>,
+        /// Sections of the log index and snapshots among what the host has.
+        kept: Kept,
     },
     /// Nobody saw any difference.
     Vacuous,
@@ -93,6 +95,25 @@ pub enum Verdict {
     Invalid(Invalid),
     /// Somebody who is not entitled can tell the worlds apart.
     Distinguishing(Box<Difference>),
+}
+
+/// What a host has beside blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Sections of the log index.
+    pub log_sections: u64,
+    /// Snapshots.
+    pub snapshots: u64,
+}
+
+fn kept(run: &Run) -> Kept {
+    let count = |of: fn(Declassified, u64) -> bool| {
+        run.declassified.keys().filter(|(fact, place)| of(*fact, *place)).count() as u64
+    };
+    Kept {
+        log_sections: count(|_, place| place & SECTION != 0),
+        snapshots: count(|fact, _| fact == Declassified::SnapshotSize),
+    }
 }
 
 /// How much must be equal.
@@ -129,7 +150,7 @@ pub fn compare(workload: &Workload, cryptography: Cryptography) -> Result<Verdic
     match wire::compare(&first.crossings, &second.crossings) {
         Err(difference) => Ok(Verdict::Distinguishing(Box::new(difference))),
         Ok(_) if first.own == second.own => Ok(Verdict::Vacuous),
-        Ok(moved) => Ok(Verdict::Same { bytes, moved }),
+        Ok(moved) => Ok(Verdict::Same { bytes, moved, kept: kept(&first) }),
     }
 }
 
@@ -325,7 +346,7 @@ impl<'a> Running<'a> {
                 None => {
                     if let Item::Unreadable([first, second]) = item {
                         let bytes = if self.world == World::A { first } else { second };
-                        posts.push(Post { by: Who::Eve, raw: self.wire.seal(bytes)? });
+                        posts.push(Post { by: Who::Eve, raw: self.wire.seal_unreadable(bytes)? });
                     }
                 }
             }

@@ -38,6 +38,8 @@ pub(super) struct Wire {
     sealer: Option<Sealer>,
     /// Whether the node knows the context of the last first envelope.
     is_known: bool,
+    /// Whether that one has no transaction in it: then the node does not keep its context.
+    is_spoiled: bool,
     /// Names of contexts, in the order in which they came.
     contexts: BTreeMap<[u8; 16], usize>,
     crossings: Vec<Crossing>,
@@ -61,11 +63,19 @@ impl Wire {
         Ok(())
     }
 
-    /// Puts something into an envelope and sends it off: in a context of its own until the node has taken one.
+    /// As [`seal`](Self::seal), for what is no transaction.
+    pub(super) fn seal_unreadable(&mut self, bytes: &[u8]) -> Result<Bytes, String> {
+        let envelope = self.seal(bytes)?;
+        self.is_spoiled = !self.is_known;
+        Ok(envelope)
+    }
+
+    /// Puts a transaction into an envelope and sends it off: in a context of its own until the node has taken one.
     pub(super) fn seal(&mut self, transaction: &[u8]) -> Result<Bytes, String> {
         let sealer = self.sealer.as_mut().ok_or("no sealing keys")?;
         let sealed = if self.is_known { sealer.go_on(transaction) } else { sealer.seal(transaction) };
         let envelope = sealed.map_err(|error| error.to_string())?;
+        self.is_spoiled = false;
         let (header, _) = Header::parse(&envelope).map_err(|error| error.to_string())?;
         let count = self.contexts.len();
         let about = match &header.keying {
@@ -82,7 +92,7 @@ impl Wire {
 
     /// All that was sent is answered: the last context can go on.
     pub(super) const fn settled(&mut self) {
-        self.is_known = self.sealer.is_some();
+        self.is_known = self.sealer.is_some() && (self.is_known || !self.is_spoiled);
     }
 
     /// An answer over HTTP.

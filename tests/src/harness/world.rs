@@ -31,7 +31,7 @@ const TURNS: usize = 40;
 const NOTIFICATIONS: usize = 4_096;
 
 /// Marks a section of the log index among the facts about heights.
-const SECTION: u64 = 1 << 63;
+pub(super) const SECTION: u64 = 1 << 63;
 
 /// A question: who asks, which method, with what.
 pub(super) type Question = (Caller, &'static str, Value);

@@ -20,7 +20,7 @@ describe("a confidential chain", () => {
     const own = await coin.queryFilter(coin.filters.Transfer(owner.address), receipt.blockNumber);
     expect(own.length).to.equal(1);
     const refusal = await coin.balanceOf(owner.address).then(() => null, (error) => error);
-    expect(refusal?.code).to.equal("CALL_EXCEPTION");
+    expect(refusal?.code).to.equal(3);
 
     expect(await stranger("eth_getTransactionReceipt", receipt.hash)).to.equal(null);
     expect(await stranger("eth_getTransactionByHash", receipt.hash)).to.equal(null);
