@@ -52,5 +52,5 @@ cases: ## Make the cases in tests/vectors anew with the executable specification
 	@scripts/setup
 	@.tools/venv/bin/python tests/tools/spec/generate.py write tests/vectors
 
-docs: ## Write docs/rpc.md and docs/method-roles.md from what the node serves
+docs: ## Write docs/rpc.md, docs/method-roles.md and docs/declassified.md from code
 	@scripts/docs

@@ -5,6 +5,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 use eyre::{Result, WrapErr, bail, ensure};
@@ -21,13 +22,15 @@ const IO_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Endpoint {
     address: SocketAddr,
     path: String,
+    /// Tokens of sessions, taken in turns by connections; the first one also by who is none of them.
+    tokens: Arc<[String]>,
 }
 
 impl Endpoint {
     /// The endpoint at `127.0.0.1:port`.
     #[must_use]
     pub fn local(port: u16) -> Self {
-        Self { address: SocketAddr::from(([127, 0, 0, 1], port)), path: "/".to_owned() }
+        Self { address: SocketAddr::from(([127, 0, 0, 1], port)), path: "/".to_owned(), tokens: Arc::default() }
     }
 
     /// Parses `http://host:port[/path]`.
@@ -46,9 +49,28 @@ impl Endpoint {
             .wrap_err_with(|| format!("'{authority}' is not a host:port pair"))?
             .find(|candidate| candidate.ip().is_loopback());
         match address {
-            Some(address) => Ok(Self { address, path: path.to_owned() }),
+            Some(address) => Ok(Self { address, path: path.to_owned(), tokens: Arc::default() }),
             None => bail!("'{authority}' is not a loopback address; only this machine is driven"),
         }
+    }
+
+    /// The same endpoint for those who have signed in.
+    #[must_use]
+    pub fn with_tokens(&self, tokens: Vec<String>) -> Self {
+        Self { tokens: tokens.into(), ..self.clone() }
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// The endpoint as the `index`-th connection uses it.
+    #[must_use]
+    pub fn of_connection(&self, index: usize) -> Self {
+        let token = self.tokens.get(index % self.tokens.len().max(1));
+        self.with_tokens(token.into_iter().cloned().collect())
     }
 
     /// The TCP port.
@@ -77,8 +99,10 @@ impl Endpoint {
         let stream = self.open()?;
         stream.set_read_timeout(Some(IO_TIMEOUT))?;
         stream.set_write_timeout(Some(IO_TIMEOUT))?;
+        let authorization =
+            self.tokens.first().map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
         let head = format!(
-            "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: ",
+            "POST {} HTTP/1.1\r\nHost: {}\r\n{authorization}Content-Type: application/json\r\nContent-Length: ",
             self.path, self.address
         );
         Ok(Connection {

@@ -1,5 +1,6 @@
 //! `make bench`: every figure in one run, bounded to ten minutes.
 
+mod confidential;
 mod in_process;
 mod logs;
 mod nodes;
@@ -114,10 +115,13 @@ pub fn run(
     let logs = or_report(logs::measure(scale, programs, &mut progress), &mut progress);
     let subscribers = or_report(subscribers::measure(scale, programs, &mut progress), &mut progress);
 
+    let confidential = or_report(confidential::measure(scale, programs, &mut progress), &mut progress);
+
     let mut summary = Summary::default();
     nodes.report(floors.map(|floors| floors.cost()), &mut summary);
     logs::report(logs, scale, &mut summary);
     subscribers::report(subscribers, scale, &mut summary);
+    confidential::report(confidential, floor, &mut summary);
     in_process::report(scale, root_us, guard_ns, call_tracer, footprint, &mut summary);
     progress("done");
     summary

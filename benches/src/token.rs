@@ -12,6 +12,9 @@ pub const BALANCES_SLOT: u64 = 0;
 /// Gas limit of one token transfer; a transfer to a fresh recipient uses 51,500.
 pub const TRANSFER_GAS_LIMIT: u64 = 70_000;
 
+/// The same where prices are flat.
+pub const FLAT_TRANSFER_GAS_LIMIT: u64 = 130_000;
+
 /// Balance slots that one `fill` transaction writes, within EIP-7825's cap of 2²⁴ gas.
 pub const SLOTS_PER_FILL: u64 = 650;
 
@@ -64,6 +67,26 @@ pub fn rules(token: Address) -> GenesisAccount {
     let has_rules = U256::ONE << 248;
     let storage = [(mapping(0).into(), has_rules), (function.into(), rule.into())].into();
     GenesisAccount { nonce: 1, code: VISIBILITY_CODE.clone(), storage, ..GenesisAccount::default() }
+}
+
+/// Calldata that has the contract of rules let everybody transfer and mint what its caller creates at this nonce, and
+/// nobody do anything else.
+#[must_use]
+pub fn prepare_rules(nonce: u64) -> Bytes {
+    const SIGNATURE: &str = "prepare(uint32,(bytes6,(bytes32,bytes32)[],(bytes32,bytes32)[],(address,uint256)[],\
+                             (address,bool)[],(uint8,address)[],(address,uint64,uint64,uint64)[]))";
+    // Nonce, where the change is, and in it: three facts, where its lists are, functions with their rules, no others.
+    let (functions, empty) = (U256::from(0xe0), U256::from(0x180));
+    let mut words = vec![U256::from(nonce), U256::from(0x40), U256::ZERO, functions, empty, empty, empty, empty, empty];
+    words.push(U256::from(2));
+    for function in ["transfer(address,uint256)", "mintEach(address[],uint256)"] {
+        let mut rule = B256::ZERO;
+        (rule[14], rule[28]) = (1, 1);
+        let key = B256::right_padding_from(&keccak256(function)[..4]);
+        words.extend([U256::from_be_bytes(key.0), U256::from_be_bytes(rule.0)]);
+    }
+    words.push(U256::ZERO);
+    encode(SIGNATURE, &words)
 }
 
 /// Calldata of `balanceOf(account)` (EIP-20).

@@ -92,6 +92,12 @@ impl Account {
         Ok(Self { key, address: Address::from_slice(&keccak256(&public[1..])[12..]) })
     }
 
+    /// Its secret key in hexadecimal.
+    #[must_use]
+    pub fn secret_hex(&self) -> String {
+        hex::encode(self.key.to_secret_bytes())
+    }
+
     /// The ten accounts that every development node funds.
     ///
     /// # Errors

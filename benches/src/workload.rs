@@ -2,6 +2,7 @@
 
 use alloy_primitives::{Address, Bytes, TxKind, U256, keccak256};
 use clap::ValueEnum;
+use cloister_primitives::VISIBILITY_ADDRESS;
 use eyre::{Result, ensure};
 use serde::Serialize;
 use serde_json::json;
@@ -57,6 +58,7 @@ pub struct Prepared {
     /// Fees of every transaction.
     pub fees: Fees,
     senders: Vec<Account>,
+    transfer_gas: u64,
     /// The next fresh recipient's number, so that runs in a row never share one.
     next_recipient: u64,
     seed: u64,
@@ -75,6 +77,20 @@ pub struct SetUp {
     pub seed: u64,
     /// Most wei per gas.
     pub max_fee: u128,
+    /// What the chain keeps to itself.
+    pub chain: Secrecy,
+}
+
+/// What a chain keeps to itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Secrecy {
+    /// Nothing.
+    #[default]
+    Open,
+    /// What does not concern who asks. Prices are flat.
+    Confidential,
+    /// The same, and the token has rules, which let everybody transfer.
+    Ruled,
 }
 
 impl Prepared {
@@ -94,18 +110,24 @@ impl Prepared {
         let senders =
             (0..set_up.senders).map(|index| Account::derived(set_up.seed, index)).collect::<Result<Vec<_>>>()?;
 
-        let token = funders[0].address.create(nonces[0]);
         let mut lanes = vec![Vec::new(); funders.len()];
+        let is_flat = set_up.chain != Secrecy::Open;
+        if set_up.chain == Secrecy::Ruled {
+            let rules = token::prepare_rules(nonces[0] + 1);
+            lanes[0].push(call_draft(VISIBILITY_ADDRESS, rules, 1_000_000));
+        }
+        let token = funders[0].address.create(nonces[0] + lanes[0].len() as u64);
         lanes[0].push(Draft {
             nonce: 0,
             to: TxKind::Create,
             value: U256::ZERO,
             input: token::creation_code(),
-            gas_limit: 2_000_000,
+            gas_limit: if is_flat { 4_000_000 } else { 2_000_000 },
         });
         for chunk in senders.chunks(200) {
             let to: Vec<_> = chunk.iter().map(|sender| sender.address).collect();
-            lanes[0].push(call_draft(token, token::mint_each(&to, TOKENS_PER_SENDER), 8_000_000));
+            let gas_limit = if is_flat { 16_000_000 } else { 8_000_000 };
+            lanes[0].push(call_draft(token, token::mint_each(&to, TOKENS_PER_SENDER), gas_limit));
         }
         let per_sender = set_up.transactions.div_ceil(set_up.senders.max(1)) + 1;
         let endowment =
@@ -121,11 +143,21 @@ impl Prepared {
             });
         }
         send_set_up(endpoint, &funders, &mut nonces, lanes, fees)?;
-        let code: String = client.call("eth_getCode", json!([token, "latest"]))?;
-        ensure!(code.len() > 1000, "the token was not deployed");
+        if !is_flat {
+            let code: String = client.call("eth_getCode", json!([token, "latest"]))?;
+            ensure!(code.len() > 1000, "the token was not deployed");
+        }
 
-        let mut prepared =
-            Self { endpoint: endpoint.clone(), token, fees, senders, next_recipient: 0, seed: set_up.seed };
+        let transfer_gas = if is_flat { token::FLAT_TRANSFER_GAS_LIMIT } else { token::TRANSFER_GAS_LIMIT };
+        let mut prepared = Self {
+            endpoint: endpoint.clone(),
+            token,
+            fees,
+            senders,
+            transfer_gas,
+            next_recipient: 0,
+            seed: set_up.seed,
+        };
         prepared.fill_slots(&funders, &mut nonces, set_up.slots)?;
         Ok(prepared)
     }
@@ -149,14 +181,31 @@ impl Prepared {
         (next..next + count).map(move |number| fresh_recipient(seed, number))
     }
 
+    /// The senders in the sessions of their connections: the lane of each belongs to the connection of the same number.
+    pub fn sessions(&self, connections: usize) -> impl Iterator<Item = Vec<&Account>> {
+        (0..connections).map(move |connection| self.senders.iter().skip(connection).step_by(connections).collect())
+    }
+
+    /// Each sender's next nonce, as his own session is told it.
+    fn nonces(&self) -> Result<Vec<u64>> {
+        let sessions = self.endpoint.sessions().max(1);
+        let mut nonces = vec![0; self.senders.len()];
+        for session in 0..sessions {
+            let own: Vec<_> = (session..self.senders.len()).step_by(sessions).collect();
+            let addresses: Vec<_> = own.iter().map(|index| self.senders[*index].address).collect();
+            let told = Client::connect(&self.endpoint.of_connection(session))?.nonces(&addresses)?;
+            own.into_iter().zip(told).for_each(|(index, nonce)| nonces[index] = nonce);
+        }
+        Ok(nonces)
+    }
+
     /// Signs `count` transfers, spread evenly over the senders; one lane per sender.
     ///
     /// # Errors
     /// When the senders' nonces cannot be read.
     pub fn sign_transfers(&mut self, kind: Kind, to: Recipients, count: u64) -> Result<Vec<Vec<Signed>>> {
-        let addresses: Vec<_> = self.senders.iter().map(|sender| sender.address).collect();
         // Read again each time: a run before this one may have ended early.
-        let mut nonces = Client::connect(&self.endpoint)?.nonces(&addresses)?;
+        let mut nonces = self.nonces()?;
         let mut lanes = vec![Vec::new(); self.senders.len()];
         for index in 0..count {
             let lane = (index % self.senders.len() as u64) as usize;
@@ -173,7 +222,7 @@ impl Prepared {
                     input: Bytes::new(),
                     gas_limit: 21_000,
                 },
-                Kind::Erc20 => call_draft(self.token, token::transfer(recipient, 1), token::TRANSFER_GAS_LIMIT),
+                Kind::Erc20 => call_draft(self.token, token::transfer(recipient, 1), self.transfer_gas),
             };
             draft.nonce = nonces[lane];
             nonces[lane] += 1;

@@ -10,11 +10,13 @@
 
 #![allow(clippy::print_stderr)] // a failing test shows what the node and the tool said
 
+pub mod confidential;
 pub mod conformance;
 pub mod differential;
 pub mod execution_apis;
 pub mod foundry;
 pub mod fuzz;
+pub mod gateway;
 pub mod harness;
 pub mod import;
 pub mod layers;

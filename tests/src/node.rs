@@ -56,6 +56,8 @@ pub struct NodeOptions {
     pub datadir: Option<PathBuf>,
     /// `--port`; without it a free one.
     pub port: Option<u16>,
+    /// The enclave program of [`Target::TwoProcess`], instead of this build's.
+    pub enclave: Option<PathBuf>,
     /// Whatever else, as it is.
     pub extra: Vec<String>,
 }
@@ -129,7 +131,7 @@ impl Node {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let log = folder.path().join("node.log");
         let out = File::create(&log).expect("a log file in the temporary folder");
-        let mut command = command_of(target);
+        let mut command = command_of(target, options.enclave.as_deref());
         command.args(options.arguments(port)).stdin(Stdio::null());
         command.stdout(out.try_clone().expect("a second handle on the log")).stderr(out);
         let child = command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
@@ -264,7 +266,7 @@ impl std::fmt::Display for StartFailure {
 }
 
 /// The one place that knows how each shape is started.
-fn command_of(asked_for: Target) -> Command {
+fn command_of(asked_for: Target, enclave: Option<&Path>) -> Command {
     let target = if is_reference_run() { Target::Reference } else { asked_for };
     match target {
         Target::Dev => {
@@ -274,7 +276,8 @@ fn command_of(asked_for: Target) -> Command {
         }
         Target::TwoProcess => {
             let mut command = dying_with_us(&binary("cloister"));
-            command.args(["node", "--dev", "--enclave"]).arg(binary("cloister-enclave-dev"));
+            let own = binary("cloister-enclave-dev");
+            command.args(["node", "--dev", "--enclave"]).arg(enclave.unwrap_or(&own));
             command
         }
         Target::Reference => {

@@ -10,6 +10,7 @@ use cloister_tests::rpc::{RpcClient, RpcError, quantity};
 use cloister_tests::sign_in::{call_as, sign_in, token};
 use cloister_tests::tools::artifact;
 use cloister_tests::transactions::{Account, authorize, raw, send_params, signer};
+use cloister_tests::websocket::{Frame, WebSocket};
 use serde_json::{Value, json};
 
 fn options() -> NodeOptions {
@@ -446,4 +447,56 @@ fn token_initcode() -> Vec<u8> {
         code.extend(word.to_be_bytes::<32>());
     }
     code
+}
+
+/// Lengths of the next messages, whatever they are.
+fn lengths(socket: &mut WebSocket, count: usize) -> Vec<usize> {
+    let next = |_| match socket.receive().expect("a message in time") {
+        Frame::Message(text) => {
+            serde_json::from_slice::<Value>(&text).expect("padding is white space");
+            text.len()
+        }
+        Frame::Close(code) => panic!("closed: {code:?}"),
+    };
+    (0..count).map(next).collect()
+}
+
+fn websocket_messages_are_of_size_classes(target: Target) {
+    let node = Node::start(target, &options());
+    let mut socket = WebSocket::open(node.address()).expect("a WebSocket");
+    let ask = |method: &str, params: Value| {
+        json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params }).to_string()
+    };
+    for (method, params, length) in [
+        ("eth_blockNumber", json!([]), 1_024),
+        ("eth_getTransactionReceipt", json!([B256::ZERO]), 1_024),
+        ("eth_getBlockByNumber", json!(["latest", false]), 2_048),
+        ("no_such", json!([]), 1_024),
+        ("eth_subscribe", json!(["newHeads"]), 1_024),
+    ] {
+        socket.send(ask(method, params).as_bytes()).expect("it is sent");
+        assert_eq!(lengths(&mut socket, 1), [length], "{method}");
+    }
+    let batch = format!("[{},{}]", ask("eth_blockNumber", json!([])), ask("net_version", json!([])));
+    socket.send(batch.as_bytes()).expect("it is sent");
+    assert_eq!(lengths(&mut socket, 1), [1_024]);
+    // Longer than a frame whose length takes two bytes, and than one write.
+    let block = ask("eth_getBlockByNumber", json!(["latest", false]));
+    socket.send(format!("[{}]", vec![block.as_str(); 100].join(",")).as_bytes()).expect("it is sent");
+    assert_eq!(lengths(&mut socket, 1), [256 << 10]);
+    let mut account = Account::new(0);
+    for _ in 0..3 {
+        send(node.rpc(), &transfer(&mut account, Address::ZERO, 1));
+    }
+    assert_eq!(lengths(&mut socket, 3), [2_048; 3], "notifications");
+}
+
+#[test]
+fn websocket_messages_are_of_size_classes_dev() {
+    websocket_messages_are_of_size_classes(Target::Dev);
+}
+
+#[test]
+fn websocket_messages_are_of_size_classes_two_process() {
+    websocket_messages_are_of_size_classes(Target::TwoProcess);
 }

@@ -1,14 +1,15 @@
 //! `cloister gateway` between unmodified clients and a confidential chain.
 
-use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::io::{Read, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use alloy_primitives::{Address, Bytes, U256, hex};
+use cloister_tests::gateway::Gateway;
 use cloister_tests::node::{Node, NodeOptions, Target, binary, free_port, signal};
-use cloister_tests::rpc::{RpcClient, quantity};
+use cloister_tests::rpc::quantity;
 use cloister_tests::tools::{Tool, native};
 use cloister_tests::transactions::{Account, KEYS, signer};
 use cloister_tests::websocket::WebSocket;
@@ -19,45 +20,6 @@ const ETHER: u64 = 1_000_000_000_000_000_000;
 
 fn confidential(port: Option<u16>) -> Node {
     Node::start(Target::Dev, &NodeOptions { extra: vec!["--confidential".into()], port, ..NodeOptions::default() })
-}
-
-/// A running gateway; killed when it is dropped.
-struct Gateway {
-    child: Child,
-    address: SocketAddr,
-    /// Keeps its standard output open.
-    _output: BufReader<ChildStdout>,
-    rpc: RpcClient,
-}
-
-impl Gateway {
-    /// For the first development account, in front of what listens at `node`.
-    fn start(node: SocketAddr, arguments: &[&str]) -> Self {
-        let mut command = Command::new(binary("cloister"));
-        command.args(["gateway", "--url", &format!("http://{node}"), "--listen", "127.0.0.1:0", "--key", "env:KEY"]);
-        command.args(arguments).env("KEY", KEYS[0]).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("the gateway starts");
-        let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
-        let address = loop {
-            let mut line = String::new();
-            assert_ne!(output.read_line(&mut line).expect("it can be read"), 0, "the gateway ended");
-            if let Some(address) = line.trim().strip_prefix("Listening on http://") {
-                break address.parse().expect("an address");
-            }
-        };
-        Self { child, address, _output: output, rpc: RpcClient::new(address) }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// Passes bytes to and from a node, and keeps what clients said.
@@ -214,7 +176,7 @@ fn it_listens_where_others_cannot_reach_it_and_ends_when_asked() {
         .expect("it runs");
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("can be reached by others"));
-    let mut gateway = Gateway::start(node.address(), &[]);
-    signal("INT", gateway.child.id());
-    assert!(gateway.child.wait().expect("it ends").success());
+    let gateway = Gateway::start(node.address(), &[]);
+    signal("INT", gateway.id());
+    assert!(gateway.wait().success());
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use cloister_tests::confidential::{Reach, Way};
 use cloister_tests::node::{Node, NodeOptions, Target, is_reference_run};
 use cloister_tests::repository;
 use cloister_tests::tools::{Output, Tool, Workspace, built_once, copy_folder, hardhat3, link, node_modules};
@@ -35,8 +36,13 @@ fn compiled(suite: &str, contracts: &str, lock: &str, build: impl FnOnce(&Path))
 
 /// A Hardhat 2 project and the arguments of the tests in it.
 fn run_hardhat2(node: &Node, project: &Workspace, arguments: &[&str], expected: u64) {
+    run_hardhat2_with(&project.tool("node").with("RPC_URL", node.http_url()), project, arguments, expected);
+}
+
+/// The same with whatever the tests find in their environment.
+fn run_hardhat2_with(program: &Tool, project: &Workspace, arguments: &[&str], expected: u64) {
     let report = project.path().join("report.json");
-    let hardhat = project.tool("node").with("RPC_URL", node.http_url()).with("MOCHA_REPORTER_OUTPUT", &report);
+    let hardhat = program.clone().with("MOCHA_REPORTER_OUTPUT", &report);
     let program = node_modules().join(HARDHAT2);
     let arguments = arguments.iter().map(AsRef::as_ref);
     let output = hardhat.run([program.as_os_str(), "test".as_ref()].into_iter().chain(arguments));
@@ -84,7 +90,7 @@ fn hardhat3_project(node: &Node, flavour: &str) -> (Workspace, Tool) {
         std::fs::remove_file(building.join("node_modules")).expect("the link made above");
     });
     let project = Workspace::copy_of(&compiled, &modules);
-    for folder in ["test", "ignition"] {
+    for folder in ["test", "ignition", "confidential"] {
         project.add(&format!("tests/tools/hardhat3/{folder}"), folder);
     }
     let hardhat = project.tool(program).with("RPC_URL", node.http_url()).with("FLAVOUR", flavour);
@@ -151,4 +157,44 @@ fn hardhat3_with_viem_and_nodes_runner_dev() {
     let said = format!("{}\n{}", output.stdout, output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(output.stdout.contains("9 passing"), "{said}");
+}
+
+/// Hardhat 2 deploys to a confidential chain, reads its own, and strangers see nothing.
+fn hardhat2_on_a_confidential_chain(way: Way) {
+    let reach = Reach::by(way);
+    let project = Workspace::of_suite("hardhat");
+    project.add("contracts/examples/src", "contracts");
+    let program = reach.point(project.tool("node"));
+    run_hardhat2_with(&program, &project, &["--network", "confidential", "test/confidential.js"], 1);
+}
+
+#[test]
+fn hardhat2_on_a_confidential_chain_with_a_token() {
+    hardhat2_on_a_confidential_chain(Way::Header);
+}
+
+#[test]
+fn hardhat2_on_a_confidential_chain_by_a_gateway() {
+    hardhat2_on_a_confidential_chain(Way::Gateway);
+}
+
+fn hardhat3_on_a_confidential_chain(way: Way) {
+    let reach = Reach::by(way);
+    let (project, hardhat) = hardhat3_project(&reach.node, "ethers");
+    let report = project.path().join("report.json");
+    let hardhat = reach.point(hardhat.with("MOCHA_REPORTER_OUTPUT", &report)).with("MOCHA_TESTS", "confidential");
+    let program = hardhat3().0.join(HARDHAT3);
+    let arguments = ["test", "mocha", "--no-compile", "--network", "confidential"];
+    let output = hardhat.run([program.as_os_str()].into_iter().chain(arguments.iter().map(AsRef::as_ref)));
+    check_report(&report, &output, 2);
+}
+
+#[test]
+fn hardhat3_on_a_confidential_chain_with_a_token() {
+    hardhat3_on_a_confidential_chain(Way::Header);
+}
+
+#[test]
+fn hardhat3_on_a_confidential_chain_by_a_gateway() {
+    hardhat3_on_a_confidential_chain(Way::Gateway);
 }

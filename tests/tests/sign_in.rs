@@ -4,12 +4,14 @@ use std::io::BufReader;
 use std::net::SocketAddr;
 use std::process::Command;
 
+use cloister_tests::confidential::{Reach, Way};
 use cloister_tests::foundry::Scene;
 use cloister_tests::node::{Node, NodeOptions, Target, binary};
 use cloister_tests::rpc::{RpcClient, connect};
 use cloister_tests::sign_in::{
     Message, bearer, call_as, exchange, exchange_on, nonce, now_s, post, rfc3339, sign, sign_in, token,
 };
+use cloister_tests::tools::Workspace;
 use cloister_tests::transactions::{KEYS, signer};
 use cloister_tests::websocket::WebSocket;
 use serde_json::{Value, json};
@@ -398,4 +400,64 @@ fn login_says_what_is_wrong() {
     let output = login(&closed, &["--key", "env:KEY_A"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no answer from"));
+}
+
+/// forge deploys to a confidential chain and cast reads what is its own; strangers are told what they are told of nothing.
+fn foundry_on_a_confidential_chain(way: Way) {
+    let reach = Reach::by(way);
+    let workspace = Workspace::contracts();
+    let tool = |name: &str| {
+        let tool = workspace.foundry(name).with("ETH_RPC_URL", &reach.url);
+        match &reach.authorization {
+            Some(authorization) => tool.with("ETH_RPC_HEADERS", format!("Authorization: {authorization}")),
+            None => tool,
+        }
+    };
+    let source = "examples/src/Token.sol:Token";
+    let create = ["create", source, "--rpc-url", &reach.url, "--private-key", KEYS[0], "--broadcast", "--json"];
+    let arguments = ["--constructor-args", "Example", "EXA", "1000"];
+    let created = tool("forge").succeed([&create[..], &arguments].concat()).json();
+    let (coin, hash) = (created["deployedTo"].as_str().expect("an address"), &created["transactionHash"]);
+    let cast = |arguments: &[&str]| tool("cast").succeed(arguments);
+    let sent = cast(&[
+        "send",
+        "--json",
+        "--private-key",
+        KEYS[0],
+        "--gas-limit",
+        "300000",
+        coin,
+        "transfer(address,uint256)",
+        &lower(7),
+        "5",
+    ]);
+    assert_eq!((&sent.json()["status"], sent.json()["logs"].as_array().map(Vec::len)), (&json!("0x1"), Some(1)));
+    assert_eq!(cast(&["receipt", "--json", hash.as_str().expect("a hash")]).json()["status"], "0x1");
+    assert_ne!(cast(&["balance", &lower(0)]).text(), "0");
+    assert_eq!(cast(&["nonce", &lower(0)]).text(), "2");
+    let refused = tool("cast").fail(["call", coin, "balanceOf(address)(uint256)", &lower(0)]);
+    assert!(refused.stderr.contains("revert"), "{}", refused.stderr);
+
+    let stranger = reach.node.rpc();
+    for method in ["eth_getTransactionReceipt", "eth_getTransactionByHash"] {
+        assert_eq!(stranger.expect(method, json!([hash])), Value::Null);
+    }
+    assert_eq!(stranger.expect("eth_getBalance", json!([lower(0), "latest"])), "0x0");
+    assert_eq!(stranger.expect("eth_getCode", json!([coin, "latest"])), "0x");
+    assert_eq!(stranger.expect("eth_getLogs", json!([{ "fromBlock": "0x0" }])), json!([]));
+}
+
+#[test]
+fn foundry_on_a_confidential_chain_with_a_token() {
+    foundry_on_a_confidential_chain(Way::Header);
+}
+
+#[test]
+fn foundry_on_a_confidential_chain_with_a_token_in_the_path() {
+    foundry_on_a_confidential_chain(Way::Path);
+}
+
+#[test]
+fn foundry_on_a_confidential_chain_by_a_gateway() {
+    foundry_on_a_confidential_chain(Way::Gateway);
 }

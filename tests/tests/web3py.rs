@@ -1,5 +1,6 @@
 //! web3.py 8 against the node, by pytest: a suite of our own, and the provider suite that its wheel brings.
 
+use cloister_tests::confidential::{Reach, Way};
 use cloister_tests::node::{Node, NodeOptions, Target};
 use cloister_tests::tools::{Output, Tool, Workspace, compiled_contracts, python};
 
@@ -92,4 +93,28 @@ fn provider_suite_of_the_pool_and_the_asynchronous_client_dev() {
     let output =
         python_at(&node, &workspace).run(["-m", "pytest", "-q", "-c", "provider/pytest.ini", "provider/test_more.py"]);
     assert_eq!(Results::of(&output), Results { passed: 50, excepted: 0 });
+}
+
+fn web3py_on_a_confidential_chain(way: Way) {
+    let reach = Reach::by(way);
+    let workspace = Workspace::of_suite("python");
+    let program = reach.point(workspace.tool(python()).with("PYTHONDONTWRITEBYTECODE", "1"));
+    let program = program.with("ARTIFACTS", compiled_contracts().join("out"));
+    let output = program.run(["-m", "pytest", "-q", "test_confidential.py"]);
+    assert!(output.status.success() && output.stdout.contains("1 passed"), "{}\n{}", output.stdout, output.stderr);
+}
+
+#[test]
+fn web3py_on_a_confidential_chain_with_a_token() {
+    web3py_on_a_confidential_chain(Way::Header);
+}
+
+#[test]
+fn web3py_on_a_confidential_chain_with_a_token_in_the_path() {
+    web3py_on_a_confidential_chain(Way::Path);
+}
+
+#[test]
+fn web3py_on_a_confidential_chain_by_a_gateway() {
+    web3py_on_a_confidential_chain(Way::Gateway);
 }

@@ -9,7 +9,7 @@ use cloister_benches::engine::{Confirm, Limits, RunReport, run};
 use cloister_benches::http::Endpoint;
 use cloister_benches::node::Node;
 use cloister_benches::probe::Group;
-use cloister_benches::workload::{Kind, Prepared, Recipients, SetUp};
+use cloister_benches::workload::{Kind, Prepared, Recipients, Secrecy, SetUp};
 use eyre::{Result, ensure};
 use serde::Serialize;
 
@@ -114,6 +114,7 @@ fn main() -> Result<()> {
     let mut prepared = Prepared::set_up(
         &endpoint,
         SetUp {
+            chain: Secrecy::Open,
             senders: options.senders,
             transactions: options.count,
             slots: options.slots,

@@ -103,7 +103,7 @@ impl<'a> Worker<'a> {
             lanes.push(Lane { next: range.start, end: range.end, in_flight: 0, again: VecDeque::new() });
         }
         Ok(Self {
-            client: Client::connect(endpoint)?,
+            client: Client::connect(&endpoint.of_connection(index))?,
             plan,
             limits,
             confirm,

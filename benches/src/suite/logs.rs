@@ -10,7 +10,7 @@ use crate::node::{Node, free_port};
 use crate::report::{Goal, Summary};
 use crate::rpc::Client;
 use crate::stats::median;
-use crate::workload::{Kind, Prepared, Recipients, SetUp};
+use crate::workload::{Kind, Prepared, Recipients, Secrecy, SetUp};
 
 /// Queries of one kind that are timed.
 const QUERIES: usize = 5;
@@ -35,7 +35,14 @@ pub(super) fn measure(scale: &Scale, programs: &Programs, progress: &mut dyn FnM
     let start = |name: &str| Node::start(program, &arguments, port, &programs.logs.join(name));
     let node = start("cloister-logs.log")?;
     progress(&format!("log queries: {} blocks, {} with a log", scale.log_blocks, scale.log_matches));
-    let set_up = SetUp { senders: 1, transactions: scale.log_matches, slots: 1, seed: 1, max_fee: 10_000_000_000 };
+    let set_up = SetUp {
+        senders: 1,
+        transactions: scale.log_matches,
+        slots: 1,
+        seed: 1,
+        max_fee: 10_000_000_000,
+        chain: Secrecy::Open,
+    };
     let mut prepared = Prepared::set_up(&node.endpoint, set_up)?;
     let last = fill(&node, &mut prepared, scale)?;
     node.stop()?;

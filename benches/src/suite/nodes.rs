@@ -17,7 +17,7 @@ use crate::report::{Goal, Summary};
 use crate::rpc::Client;
 use crate::stats::{LatencyMs, median};
 use crate::token;
-use crate::workload::{Kind, Prepared, Recipients, SetUp};
+use crate::workload::{Kind, Prepared, Recipients, Secrecy, SetUp};
 
 /// Sender accounts.
 const SENDERS: u64 = 500;
@@ -135,7 +135,7 @@ fn start_ours<'a>(
 }
 
 fn set_up(node: &Node, transactions: u64, slots: u64) -> Result<Prepared> {
-    let set_up = SetUp { senders: SENDERS, transactions, slots, seed: 1, max_fee: MAX_FEE };
+    let set_up = SetUp { senders: SENDERS, transactions, slots, seed: 1, max_fee: MAX_FEE, chain: Secrecy::Open };
     Prepared::set_up(&node.endpoint, set_up).wrap_err("set-up")
 }
 

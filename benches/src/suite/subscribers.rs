@@ -15,7 +15,7 @@ use crate::node::{Node, free_port};
 use crate::report::{Goal, Summary};
 use crate::stats::median;
 use crate::subscribers::{Subscriber, listen_during};
-use crate::workload::{Prepared, SetUp};
+use crate::workload::{Prepared, Secrecy, SetUp};
 
 /// Sender accounts of the load.
 const SENDERS: u64 = 500;
@@ -44,7 +44,8 @@ pub(super) fn measure(scale: &Scale, programs: &Programs, progress: &mut dyn FnM
     arguments.extend(["--port".to_owned(), port.to_string()]);
     let node = Node::start(program, &arguments, port, &programs.logs.join("cloister-subscribers.log"))?;
     let transactions = scale.rounds * 2 * scale.transfers_beside_subscribers;
-    let set_up = SetUp { senders: SENDERS, transactions, slots: 1, seed: 1, max_fee: 1_000_000_000_000 };
+    let set_up =
+        SetUp { senders: SENDERS, transactions, slots: 1, seed: 1, max_fee: 1_000_000_000_000, chain: Secrecy::Open };
     let mut prepared = Prepared::set_up(&node.endpoint, set_up)?;
     let mut figures = SubscriberFigures::default();
     for round in 1..=scale.rounds {

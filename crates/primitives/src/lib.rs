@@ -12,6 +12,7 @@
 
 mod block;
 mod commitments;
+mod declassified;
 pub mod envelope;
 mod error;
 mod forks;
@@ -26,6 +27,7 @@ pub use alloy_eips::{eip1559::BaseFeeParams, eip7840::BlobParams};
 pub use alloy_hardforks::{EthereumHardfork, ForkCondition};
 pub use block::{Block, Receipt, RecoveredTransaction, Transaction};
 pub use commitments::{Commitment, Commitments};
+pub use declassified::Declassified;
 pub use error::{Code, Rejected};
 pub use forks::{ForkSchedule, HardforkName, UnknownHardfork};
 pub use genesis::{

@@ -61,6 +61,12 @@ pub enum Protection {
     TipsUnpaid,
     /// What cannot be executed in its place is in the block as a failure.
     FailuresIncluded,
+    /// What frames of blocks may run, and what they learn, follows from the rules of the contract that they work on.
+    FrameGuard,
+    /// What is wrong with an envelope is told to nobody.
+    EnvelopeRefusals,
+    /// Answers and notifications are padded to size classes.
+    AnswerPadding,
     /// Records are padded to size classes.
     Padding,
     /// Records are encrypted.
@@ -69,7 +75,7 @@ pub enum Protection {
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::Participation,
         Self::Redaction,
         Self::LogFiltering,
@@ -94,6 +100,9 @@ impl Protection {
         Self::ArrivalOrder,
         Self::TipsUnpaid,
         Self::FailuresIncluded,
+        Self::FrameGuard,
+        Self::EnvelopeRefusals,
+        Self::AnswerPadding,
         Self::Padding,
         Self::Sealing,
     ];

@@ -24,8 +24,14 @@ pub enum Who {
     Rita,
     /// A stranger who sends transactions of his own in the same blocks.
     Eve,
-    /// A stranger with a contract of his own, called in the same blocks.
+    /// A stranger with a contract of his own, called in the same blocks: he owns its rules.
     Mallory,
+    /// Has a grant to audit the parties' token, for blocks that never come.
+    Ada,
+    /// Had one, which is over.
+    Zed,
+    /// Created the parties' token, owns its rules, and does nothing after that.
+    Issuer,
 }
 
 /// Somebody who must not see a difference.
@@ -35,8 +41,12 @@ pub enum Observer {
     Host,
     /// A client who has not signed in.
     Anonymous,
+    /// Who carries what parties send and are answered: sizes, counts and order.
+    Network,
     /// A client who has signed in with this account.
     Session(Who),
+    /// Auditors of the parties' token, in one session: none of their grants is about any block there is.
+    Auditors,
 }
 
 /// Parties whose secrets a workload is about.
@@ -44,7 +54,18 @@ pub(super) const PARTIES: [Who; 4] = [Who::Alice, Who::Bob, Who::Carol, Who::Dav
 
 impl Who {
     /// All accounts.
-    pub const ALL: [Self; 7] = [Self::Alice, Self::Bob, Self::Carol, Self::Dave, Self::Rita, Self::Eve, Self::Mallory];
+    pub const ALL: [Self; 10] = [
+        Self::Alice,
+        Self::Bob,
+        Self::Carol,
+        Self::Dave,
+        Self::Rita,
+        Self::Eve,
+        Self::Mallory,
+        Self::Ada,
+        Self::Zed,
+        Self::Issuer,
+    ];
 
     /// Its key.
     pub(super) fn signer(self) -> PrivateKeySigner {
@@ -55,7 +76,7 @@ impl Who {
     #[must_use]
     pub fn address(self) -> Address {
         thread_local! {
-            static ADDRESSES: [Address; 7] = Who::ALL.map(|who| who.signer().address());
+            static ADDRESSES: [Address; 10] = Who::ALL.map(|who| who.signer().address());
         }
         ADDRESSES.with(|addresses| addresses[self as usize])
     }
@@ -89,13 +110,19 @@ impl Who {
 
 impl Observer {
     /// Everyone but the host who asks questions.
-    pub(super) const ASKING: [Self; 4] =
-        [Self::Anonymous, Self::Session(Who::Eve), Self::Session(Who::Mallory), Self::Session(Who::Rita)];
+    pub(super) const ASKING: [Self; 5] = [
+        Self::Anonymous,
+        Self::Session(Who::Eve),
+        Self::Session(Who::Mallory),
+        Self::Session(Who::Rita),
+        Self::Auditors,
+    ];
 
     /// Who asks, as the methods know it.
     pub(super) fn caller(self) -> Caller {
         match self {
-            Self::Host | Self::Anonymous => Caller::Anonymous,
+            Self::Host | Self::Network | Self::Anonymous => Caller::Anonymous,
+            Self::Auditors => Caller::Session([Who::Ada.address(), Who::Zed.address()].into()),
             Self::Session(who) => who.session(),
         }
     }

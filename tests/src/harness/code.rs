@@ -1,12 +1,22 @@
 //! The contracts of the workload, written down as instructions.
 
-use alloy_primitives::{Address, Bytes, U256, address, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, address, keccak256};
 use revm::bytecode::opcode as op;
+
+use super::cast::Who;
 
 /// Contract of the parties with secrets.
 pub(super) const LEDGER: Address = address!("0x00000000000000000000000000000000005ec4e7");
+
 /// Contract of a stranger.
-pub(super) const PROBE: Address = address!("0x00000000000000000000000000000000000bad01");
+pub(super) fn probe() -> Address {
+    Who::Mallory.address().create(1)
+}
+
+/// The parties' token: an unmodified ERC-20 of OpenZeppelin's, with the policy that is shipped for it.
+pub(super) fn token() -> Address {
+    Who::Issuer.address().create(1)
+}
 
 /// What the first word of a call to [`LEDGER`] asks for, bit by bit. The second and third word are a key and a value.
 pub(super) mod ask {
@@ -24,14 +34,16 @@ pub(super) mod ask {
     pub(crate) const BURN: u8 = 32;
 }
 
-/// What the first word of a call to [`PROBE`] asks for.
-pub(super) mod probe {
+/// What the first word of a call to [`probe`](fn@probe) asks for.
+pub(super) mod prompt {
     /// Measures the gas that paying one wei to the account in the second word costs.
     pub(crate) const PAY: u8 = 1;
     /// Reads balance, code hash and code size of that account, and calls it statically.
     pub(crate) const LOOK: u8 = 2;
     /// Reads the balance of the block's beneficiary.
     pub(crate) const COINBASE: u8 = 4;
+    /// Asks the parties' token for the balance of the account in the second word, and measures what the answer costs.
+    pub(crate) const ASK: u8 = 8;
 }
 
 /// Instructions in the making; labels are two bytes long.
@@ -109,10 +121,14 @@ pub(super) fn ledger() -> Bytes {
     code.code.into()
 }
 
-/// Words of data in an event of [`PROBE`].
+/// Words of data in an event of [`probe`](fn@probe).
 const PROBED: u16 = 14;
+/// The word of memory where the question to the token stands.
+const ASKED: u16 = 16;
+/// And the one for its answer.
+const ANSWERED: u16 = 20;
 
-/// Code of [`PROBE`]: an event that names its caller and holds all that a contract can see.
+/// Code of [`probe`](fn@probe): an event that names its caller and holds all that a contract can see.
 pub(super) fn prober() -> Bytes {
     let mut code = Assembly::default();
     for (index, what) in (0..).zip([
@@ -128,20 +144,33 @@ pub(super) fn prober() -> Bytes {
         code.op(&[what]).keep(index);
     }
     code.push(1).op(&[op::NUMBER, op::SUB, op::BLOCKHASH]).keep(8);
-    code.when(probe::PAY, |code| {
+    code.when(prompt::PAY, |code| {
         // What is left before is below what is left after: their difference is what it cost.
         code.op(&[op::GAS]);
         code.push(0).push(0).push(0).push(0).push(1).argument(1).op(&[op::PUSH2, 0xff, 0xff, op::CALL]).keep(9);
         code.op(&[op::GAS, op::SWAP1, op::SUB]).keep(10);
     });
-    code.when(probe::LOOK, |code| {
+    code.when(prompt::LOOK, |code| {
         code.argument(1).op(&[op::BALANCE]).keep(11);
         code.argument(1).op(&[op::EXTCODEHASH]).keep(12);
         code.push(0).push(0).push(0).push(0).argument(1).op(&[op::PUSH2, 0xff, 0xff, op::STATICCALL]);
         code.argument(1).op(&[op::EXTCODESIZE, op::ADD]).keep(13);
     });
-    code.when(probe::COINBASE, |code| {
+    code.when(prompt::COINBASE, |code| {
         code.op(&[op::COINBASE, op::BALANCE]).keep(11);
+    });
+    code.when(prompt::ASK, |code| {
+        let mut selector = [0; 32];
+        selector[..4].copy_from_slice(&keccak256("balanceOf(address)")[..4]);
+        // Behind the words of the event: the question, and what is answered.
+        code.push_word(&selector).keep(ASKED);
+        code.argument(1).op(&[op::PUSH2]).op(&(32 * ASKED + 4).to_be_bytes()).op(&[op::MSTORE, op::GAS]);
+        code.push(32).op(&[op::PUSH2]).op(&(32 * ANSWERED).to_be_bytes());
+        code.push(36).op(&[op::PUSH2]).op(&(32 * ASKED).to_be_bytes());
+        code.op(&[op::PUSH20]).op(token().as_slice()).op(&[op::PUSH2, 0xff, 0xff, op::STATICCALL]).keep(11);
+        code.op(&[op::GAS, op::SWAP1, op::SUB]).keep(10);
+        code.op(&[op::PUSH2]).op(&(32 * ANSWERED).to_be_bytes()).op(&[op::MLOAD]).keep(12);
+        code.op(&[op::RETURNDATASIZE]).keep(13);
     });
     // How often it was called.
     code.push(1).push(0).op(&[op::SLOAD, op::ADD]).push(0).op(&[op::SSTORE]);
@@ -175,6 +204,12 @@ pub(super) fn deploying(runtime: &[u8]) -> Bytes {
     code.extend([op::CODECOPY, op::PUSH1, 0, op::RETURN]);
     code.extend_from_slice(runtime);
     code.into()
+}
+
+/// Calldata of a function of the token.
+pub(super) fn token_call(signature: &str, words: &[B256]) -> Bytes {
+    let words = words.iter().flat_map(|word| word.0);
+    keccak256(signature)[..4].iter().copied().chain(words).collect()
 }
 
 /// Calldata of three words.

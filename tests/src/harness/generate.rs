@@ -1,11 +1,11 @@
 //! From a seed to a pair of worlds.
 
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 
 use super::cast::{PARTIES, Who};
-use super::code::{self, ask, probe};
-use super::findings::Finding;
-use super::workload::{Item, Kind, Sent, Step, Workload};
+use super::code::{self, ask, prompt};
+use super::ruled::first_nonce;
+use super::workload::{Creations, Item, Kind, Sent, Step, Way, Workload};
 use crate::fuzz::Random;
 
 /// Gas limit of calls to contracts: all that they are asked, at flat prices.
@@ -14,14 +14,18 @@ const CALL_GAS: u64 = 300_000;
 const CREATE_GAS: u64 = 400_000;
 /// Three of these do not fit into one block.
 const LARGE_GAS: u64 = 14_000_000;
+/// One workload in so many is long enough for a section of the log index.
+const SECTION_ONE_IN: usize = 60;
+/// Bytes of calldata that bring what is sealed into the second size class.
+const SEALED_INPUT: usize = 480;
 /// Accounts that nobody has the key of.
 const FRESH: usize = 4;
 
 /// What may be generated.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Included {
-    /// Findings that are looked for although they are known.
-    pub findings: Vec<Finding>,
+    /// Whether contracts that parties create have rules; without any, strangers look for them in their transactions.
+    pub creations: Creations,
 }
 
 struct Generator<'a> {
@@ -50,8 +54,8 @@ pub fn workload(seed: u64, included: &Included) -> Workload {
     touched.push(Who::Rita.address());
     touched.extend_from_slice(&generator.fresh);
     // What the parties may have created first.
-    touched.extend([Who::Alice, Who::Bob].map(|who| who.address().create(0)));
-    Workload { seed, snapshot_every_blocks, rita_observes, steps, touched }
+    touched.extend([Who::Alice, Who::Bob].map(|who| who.address().create(first_nonce(included.creations))));
+    Workload { seed, snapshot_every_blocks, creations: included.creations, rita_observes, steps, touched }
 }
 
 impl Generator<'_> {
@@ -67,7 +71,9 @@ impl Generator<'_> {
         let mut steps = Vec::new();
         for _ in 0..2 + self.random.below(3) {
             if self.one_in(4) {
-                steps.push(Step::Wait { seconds: 1 + self.random.next() % 30 });
+                // Now and then long enough for the next sealing keys.
+                let longest = if self.one_in(6) { 8_000 } else { 30 };
+                steps.push(Step::Wait { seconds: 1 + self.random.next() % longest });
             }
             steps.push(Step::Batch(if self.one_in(24) { self.crowded() } else { self.batch() }));
             if self.one_in(10) {
@@ -85,6 +91,9 @@ impl Generator<'_> {
         if self.one_in(6) {
             self.drained(&mut steps);
         }
+        if self.one_in(SECTION_ONE_IN) {
+            steps.extend([Step::Ask, Step::FillSection]);
+        }
         steps
     }
 
@@ -93,6 +102,9 @@ impl Generator<'_> {
         items.push(Item::Public(self.large()));
         if self.one_in(8) {
             items.push(self.waiting());
+        }
+        if self.one_in(10) {
+            items.push(unreadable());
         }
         for _ in 0..self.random.below(3) {
             let at = self.random.below(items.len() + 1);
@@ -130,8 +142,8 @@ impl Generator<'_> {
     fn paid_first(&self, steps: &mut Vec<Step>) {
         let pays = |to: Address| Box::new(Sent { gas: 60_000, ..Sent::transfer(Who::Alice, to, 1) });
         let last = self.fresh[FRESH - 1];
-        let input = code::call(probe::PAY, U256::from_be_bytes(last.into_word().0), U256::ZERO);
-        let measures = Sent { input, gas: CALL_GAS, ..Sent::transfer(Who::Mallory, code::PROBE, 0) };
+        let input = code::call(prompt::PAY, U256::from_be_bytes(last.into_word().0), U256::ZERO);
+        let measures = Sent { input, gas: CALL_GAS, ..Sent::transfer(Who::Mallory, code::probe(), 0) };
         steps.push(Step::Batch(vec![Item::Secret(pays(last), pays(self.fresh[0]))]));
         steps.push(Step::Batch(vec![Item::Public(measures)]));
     }
@@ -219,10 +231,26 @@ impl Generator<'_> {
         Sent { to: None, input, gas: CREATE_GAS, ..Sent::transfer(self.pick(&[Who::Alice, Who::Bob]), code::LEDGER, 0) }
     }
 
+    /// Some of them the token's rules refuse, some its code, and some say nothing.
+    fn token_call(&mut self) -> Sent {
+        let (from, other) = (self.party(), self.account().into_word());
+        let amount = |amount: usize| B256::from(U256::from(amount));
+        let few = amount(1 + self.random.below(20));
+        let input = match self.random.below(6) {
+            0 | 1 => code::token_call("transfer(address,uint256)", &[other, few]),
+            2 => code::token_call("transfer(address,uint256)", &[other, amount(2_000_000)]),
+            3 => code::token_call("approve(address,uint256)", &[other, few]),
+            4 => code::token_call("balanceOf(address)", &[from.address().into_word()]),
+            _ => code::token_call("balanceOf(address)", &[other]),
+        };
+        Sent { kind: self.kind(), input, gas: CALL_GAS, ..Sent::transfer(from, code::token(), 0) }
+    }
+
     fn any(&mut self) -> Sent {
-        match self.random.below(8) {
+        match self.random.below(11) {
             0..=2 => self.transfer(),
-            7 => self.creation(),
+            3 => self.creation(),
+            4..=6 => self.token_call(),
             _ => self.call(),
         }
     }
@@ -243,12 +271,21 @@ impl Generator<'_> {
             4 => second.kind = self.kind(),
             5 if first.input.len() == 96 => self.another_call(&mut second),
             5 => second.value += 1,
+            _ if first.to == Some(code::token()) => second = Sent { from: first.from, ..self.token_call() },
             _ => second.to = second.to.map(|to| if to == code::LEDGER { to } else { self.account() }),
         }
         if first.input.len() == 96 && self.one_in(2) {
             self.another_call(&mut second);
         }
+        if second.to == Some(code::token()) && self.one_in(2) {
+            second.input = self.token_call().input;
+        }
         even_out(&mut first, &mut second);
+        if self.one_in(3) {
+            let way = self.pick(&[Way::Sealed, Way::Sealed, Way::SealedAndReplayed]);
+            (first.way, second.way) = (way, way);
+            fill_envelope(&mut first, &mut second);
+        }
         Item::Secret(Box::new(first), Box::new(second))
     }
 
@@ -293,15 +330,23 @@ impl Generator<'_> {
                 ..Sent::transfer(from, from.address(), 1)
             };
         }
-        let finds = self.included.findings.contains(&Finding::ContractsWithoutRulesAnswer);
-        let (asks, about) = if finds {
-            (probe::LOOK, self.pick(&[Who::Alice, Who::Bob]).address().create(0))
+        if self.one_in(4) {
+            let to = if from == Who::Eve { Who::Mallory } else { Who::Eve };
+            let words = [to.address().into_word(), B256::with_last_byte(2)];
+            let input = code::token_call("transfer(address,uint256)", &words);
+            return Sent { input, gas: CALL_GAS, ..Sent::transfer(from, code::token(), 0) };
+        }
+        let nonce = first_nonce(self.included.creations) + self.random.next() % 3;
+        let creation = self.pick(&[Who::Alice, Who::Bob]).address().create(nonce);
+        let (asks, about) = if self.included.creations == Creations::WithoutRules || self.one_in(5) {
+            (prompt::LOOK, creation)
         } else {
-            (self.pick(&[probe::PAY, probe::LOOK, probe::COINBASE, 0]), self.account())
+            let asks = [prompt::PAY, prompt::LOOK, prompt::COINBASE, prompt::ASK, prompt::ASK, 0];
+            (self.pick(&asks), self.account())
         };
         let key = U256::from_be_bytes(about.into_word().0);
         let tip = u128::from(self.random.next() % 2_000_000_000);
-        Sent { input: code::call(asks, key, U256::ZERO), gas: CALL_GAS, tip, ..Sent::transfer(from, code::PROBE, 0) }
+        Sent { input: code::call(asks, key, U256::ZERO), gas: CALL_GAS, tip, ..Sent::transfer(from, code::probe(), 0) }
     }
 }
 
@@ -310,6 +355,9 @@ fn size(sent: &Sent) -> usize {
     const LOG: usize = 165;
     const SLOT: usize = 70;
     const ACCOUNT: usize = 70;
+    if sent.to == Some(code::token()) {
+        return sent.input.len() + token_effects(&sent.input, LOG, SLOT, ACCOUNT);
+    }
     let is_call = sent.input.len() >= 96 && sent.to == Some(code::LEDGER);
     let asks = if is_call { sent.input[31] } else { 0 };
     let does = |bit: u8| usize::from(asks & bit != 0);
@@ -327,6 +375,20 @@ fn size(sent: &Sent) -> usize {
     sent.input.len() + effects
 }
 
+/// What a call of the token leaves behind.
+fn token_effects(input: &[u8], log: usize, slot: usize, account: usize) -> usize {
+    let calls = |signature: &str| input.starts_with(&keccak256(signature)[..4]);
+    // More than anybody has.
+    let fails = input.get(36..67).is_some_and(|high| high.iter().any(|byte| *byte != 0));
+    if calls("transfer(address,uint256)") && !fails {
+        log + 2 * slot + account
+    } else if calls("approve(address,uint256)") {
+        log + slot + account
+    } else {
+        0
+    }
+}
+
 /// Brings both worlds to about the same size, by bytes that nobody looks at: size classes are declassified, and a pair in
 /// which one moves says nothing.
 fn even_out(first: &mut Sent, second: &mut Sent) {
@@ -338,4 +400,20 @@ fn even_out(first: &mut Sent, second: &mut Sent) {
         // EIP-7623: as many tokens as data can cost.
         shorter.gas += 40 * missing as u64;
     }
+}
+
+/// Brings both into the same size class of envelopes.
+fn fill_envelope(first: &mut Sent, second: &mut Sent) {
+    let missing = SEALED_INPUT.saturating_sub(first.input.len().min(second.input.len()));
+    for sent in [first, second].into_iter().filter(|sent| sent.to.is_some()) {
+        sent.input = [sent.input.as_ref(), &vec![1; missing]].concat().into();
+        sent.gas += 40 * missing as u64;
+    }
+}
+
+/// Neither is a transaction; what is wrong with them differs.
+fn unreadable() -> Item {
+    let broken = Bytes::from(vec![2; 100]);
+    let foreign = Bytes::from(vec![0x7f; 100]);
+    Item::Unreadable([broken, foreign])
 }

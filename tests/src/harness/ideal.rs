@@ -11,7 +11,9 @@ use alloy_consensus::proofs::calculate_transaction_root;
 use alloy_primitives::{B256, keccak256};
 use cloister_boundary::Record;
 use cloister_core::{Ledger, Lookup};
-use cloister_keys::{BlockAad, Epoch, LedgerKeys, MetaAad, PlatformKey, SaltDomain, Sealed, SnapshotAad};
+use cloister_keys::{
+    BlockAad, Epoch, LedgerKeys, LogSectionAad, MetaAad, PlatformKey, SaltDomain, Sealed, SnapshotAad,
+};
 use cloister_primitives::{Commitment, Height};
 
 use super::cast::{Who, everybody};
@@ -152,8 +154,16 @@ impl Oracle {
                 });
                 shown(sealed, opens)
             }
-            // Sections are of 1,024 blocks, and no workload is that long: what comes is shown as it is.
-            Record::LogSection { sealed, .. } => shown(sealed, false),
+            Record::LogSection { last, sealed } => {
+                let caller = everybody();
+                let last_hash = self.ledger.reader(&caller).hash_at(*last);
+                let opens = Sealed::from_bytes(sealed.clone()).is_ok_and(|blob| {
+                    let incarnation = blob.incarnation();
+                    let aad = last_hash.map(|last_hash| LogSectionAad { last: *last, incarnation, last_hash });
+                    aad.is_some_and(|aad| self.keys.open_log_section(&aad, blob).is_ok())
+                });
+                shown(sealed, opens)
+            }
             Record::SnapshotDone { .. } | Record::DropSnapshot { .. } | Record::Truncate { .. } => String::new(),
         }
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::cast::Who;
 use super::code;
-use super::workload::{Sent, Workload};
+use super::workload::{Creations, Sent, Workload};
 use super::world::{Node, Question};
 
 /// Who calls, in the order of the columns.
@@ -224,6 +224,7 @@ impl Stage {
         let workload = Workload {
             seed: 1,
             snapshot_every_blocks: 1_024,
+            creations: Creations::Ruled,
             rita_observes: true,
             steps: Vec::new(),
             touched: Vec::new(),

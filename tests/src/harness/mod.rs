@@ -9,7 +9,7 @@
 //! name of the same length ([`ideal`]); that is what an ideal cipher or a random function would show. What is not what it should
 //! be is left as it is, and gives itself away. The product has no hook for that.
 //!
-//! **Validity.** Facts that are declassified on purpose ([`Declassified`]) must be the same in both runs; where one moved, the
+//! **Validity.** Facts that are declassified on purpose ([`Declassified`](cloister_primitives::Declassified)) must be the same in both runs; where one moved, the
 //! pair says nothing and is counted as invalid, by the name of the fact. A pair whose secrets make no difference to those who
 //! are entitled is vacuous.
 //!
@@ -19,6 +19,7 @@
 pub mod canaries;
 mod cast;
 mod code;
+pub mod declassified;
 pub mod findings;
 pub mod generate;
 mod ideal;
@@ -27,12 +28,13 @@ pub mod needles;
 mod observe;
 mod pair;
 pub mod report;
+mod ruled;
 pub mod session;
 mod shrink;
+mod wire;
 mod workload;
 mod world;
 
 pub use cast::{Observer, Who};
 pub use pair::{Cryptography, Difference, Invalid, Verdict, compare};
-pub use workload::{Item, Sent, Step, Workload};
-pub use world::Declassified;
+pub use workload::{Creations, Item, Sent, Step, Way, Workload};

@@ -1,20 +1,26 @@
-//! Needles: secrets that nobody sent, made inside the enclave, and looked for in all that the host has: its memory, its disk, what it
-//! prints. In every form they might have come out in.
+//! Needles: secrets that nobody sent, made inside the enclave, and such as were sent in envelopes, looked for in all that the host
+//! has: its memory, its disk, what it and the enclave say to each other, what it prints. In every form they might have come out in.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use alloy::consensus::TxEip1559;
 use alloy_primitives::{B256, Bytes, TxKind, U256, keccak256};
+use cloister_client::{Sealer, SealingKeys};
+use cloister_primitives::envelope::SealingSuite;
 use serde_json::json;
 
 use super::code;
+use super::workload::Way;
 use crate::fuzz::Random;
-use crate::node::{CHAIN_ID, Node, NodeOptions, Target, children_of, eventually};
+use crate::node::{CHAIN_ID, Node, NodeOptions, Target, binary, children_of, eventually};
+use crate::repository;
 use crate::rpc::quantity;
-use crate::transactions::{Account, raw};
+use crate::sign_in::{sign_in, token};
+use crate::transactions::{Account, raw, signer};
 
 /// Bytes read at one time.
 const CHUNK: usize = 1 << 20;
@@ -137,20 +143,35 @@ fn base64(word: B256, shift: usize) -> Vec<u8> {
 pub fn two_processes(seed: u64, bytes: u64) -> Found {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let datadir = folder.path().join("data");
-    let options =
-        NodeOptions { datadir: Some(datadir.clone()), extra: vec!["--confidential".into()], ..NodeOptions::default() };
+    let record = folder.path().join("record");
+    fs::create_dir(&record).expect("a folder in it");
+    let options = NodeOptions {
+        datadir: Some(datadir.clone()),
+        enclave: Some(relay(folder.path(), &record)),
+        extra: vec!["--confidential".into()],
+        ..NodeOptions::default()
+    };
     let node = Node::start(Target::TwoProcess, &options);
-    let mut client = Client { node: &node, account: Account::new(0), random: Random::new(seed) };
+    let mut client = Client { node: &node, account: Account::new(0), random: Random::new(seed), sealer: None };
     let contract = client.account.address().create(0);
-    client.send(TxKind::Create, code::deploying(&code::secretive()));
+    client.send(TxKind::Create, code::deploying(&code::secretive()), Way::Open);
     let (mut inside, mut sent) = (Patterns::new(), Patterns::new());
     let mut found = Found::default();
     while found.bytes < bytes {
+        let session = token(&sign_in(node.address(), &signer(1), None));
+        let end = session.len().saturating_sub(LONGEST);
+        sent.add(session.as_bytes()[end..].to_vec(), "the token of a session".to_owned());
         for number in 0..PER_ROUND {
             let mut word = client.word();
             word.0[31] = (word.0[31] & !1) | u8::from(number % 4 == 3);
-            client.send(TxKind::Call(contract), word.to_vec().into());
-            sent.needle(word, "a word that was sent");
+            let way = if number % 2 == 0 { Way::Open } else { Way::Sealed };
+            client.send(TxKind::Call(contract), word.to_vec().into(), way);
+            if way == Way::Open {
+                sent.needle(word, "a word that was sent");
+            } else {
+                inside.needle(word, "a word that was sealed");
+                found.needles += 1;
+            }
             for (part, name) in [(0, "a stored word"), (1, "a logged word"), (2, "a word of a revert")] {
                 let made = (number % 4 == 3) == (part == 2);
                 if made {
@@ -160,9 +181,11 @@ pub fn two_processes(seed: u64, bytes: u64) -> Found {
                 }
             }
         }
-        look_around(&node, &datadir, &inside, &sent, &mut found);
+        look_around(&node, [&datadir, &record], &inside, &sent, &mut found);
     }
-    let enclave = *children_of(node.id()).first().expect("the host has an enclave");
+    // Behind the relay.
+    let child = |process| *children_of(process).first().expect("the host has an enclave");
+    let enclave = child(child(node.id()));
     let mut seen = false;
     // Where the system does not let its memory be read, no search finds anything in it.
     let _ = search_memory(enclave, &inside, |_| seen = true);
@@ -170,16 +193,34 @@ pub fn two_processes(seed: u64, bytes: u64) -> Found {
     found
 }
 
-fn look_around(node: &Node, datadir: &Path, inside: &Patterns, sent: &Patterns, found: &mut Found) {
+/// A program that starts the enclave and keeps, in files, all that it and its host say to each other.
+fn relay(folder: &Path, record: &Path) -> PathBuf {
+    let program = folder.join("enclave");
+    let script = repository().join("tests/tools/python/relay.py");
+    let words = [&script, record, &binary("cloister-enclave-dev")].map(|path| format!("'{}'", path.display()));
+    fs::write(&program, format!("#!/bin/sh\nexec python3 {} \"$@\"\n", words.join(" "))).expect("a file in the folder");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).expect("its owner may say who runs it");
+    program
+}
+
+/// In the host's memory, on its disk, in what crosses to the enclave and back, and in what it prints.
+fn look_around(node: &Node, [datadir, record]: [&Path; 2], inside: &Patterns, sent: &Patterns, found: &mut Found) {
     let mut hits = Vec::new();
     let memory = search_memory(node.id(), inside, |name| hits.push(format!("{name}, in the host's memory")));
     found.bytes += memory.expect("the memory of a child can be read");
     let mut on_the_wire = 0;
     search_memory(node.id(), sent, |_| on_the_wire += 1).expect("the memory of a child can be read");
     found.on_the_wire = on_the_wire;
-    found.bytes += search_files(datadir, inside, &mut |name, file| hits.push(format!("{name}, in {}", file.display())));
+    for folder in [datadir, record] {
+        let hit = &mut |name: &str, file: &Path| hits.push(format!("{name}, in {}", file.display()));
+        found.bytes += search_files(folder, inside, hit);
+    }
+    // What passed in plain text is kept nowhere, either.
+    search_files(datadir, sent, &mut |name, file| hits.push(format!("{name}, in {}", file.display())));
     let log = node.log_text();
-    inside.search(log.as_bytes(), |name| hits.push(format!("{name}, in what the node printed")));
+    for patterns in [inside, sent] {
+        patterns.search(log.as_bytes(), |name| hits.push(format!("{name}, in what the node printed")));
+    }
     found.bytes += log.len() as u64;
     found.hits.extend(hits);
 }
@@ -222,16 +263,33 @@ struct Client<'a> {
     node: &'a Node,
     account: Account,
     random: Random,
+    sealer: Option<Sealer>,
 }
 
 impl Client<'_> {
+    /// In one context, once the node knows it.
+    fn seal(&mut self, transaction: &[u8]) -> Bytes {
+        let sealed = match &mut self.sealer {
+            Some(sealer) => sealer.go_on(transaction),
+            None => {
+                let keys = self.node.rpc().expect("cloister_sealingKeys", json!([]));
+                let keys: SealingKeys = serde_json::from_value(keys).expect("sealing keys");
+                let mut sealer = keys.sealer(SealingSuite::X25519).expect("a key of the suite");
+                let envelope = sealer.seal(transaction);
+                self.sealer = Some(sealer);
+                envelope
+            }
+        };
+        sealed.expect("a short transaction")
+    }
+
     fn word(&mut self) -> B256 {
         let words: Vec<u8> = (0..4).flat_map(|_| self.random.next().to_be_bytes()).collect();
         B256::from_slice(&words)
     }
 
     /// Sends it and waits for its block.
-    fn send(&mut self, to: TxKind, input: Bytes) {
+    fn send(&mut self, to: TxKind, input: Bytes, way: Way) {
         let rpc = self.node.rpc();
         let head = || quantity(&rpc.expect("eth_blockNumber", json!([])));
         let before = head();
@@ -245,7 +303,10 @@ impl Client<'_> {
             ..TxEip1559::default()
         };
         self.account.nonce += 1;
-        let raw = raw(self.account.sign(transaction));
+        let mut raw = raw(self.account.sign(transaction));
+        if way != Way::Open {
+            raw = self.seal(&raw);
+        }
         rpc.expect("eth_sendRawTransaction", json!([raw]));
         eventually("a block", PATIENCE, || (head() > before).then_some(()));
     }

@@ -1,10 +1,10 @@
 //! What those who observe ask: everything there is to ask, about everything that happens in either world.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use serde_json::{Value, json};
 
 use super::cast::Who;
-use super::code;
+use super::code::{self, prompt};
 use super::world::Question;
 use cloister_access::Caller;
 
@@ -43,12 +43,15 @@ pub(super) fn questions(caller: &Caller, chain: &Chain<'_>) -> Vec<Question> {
     for (height, hashes) in chain.blocks {
         about_block(*height, hashes, &mut asked);
     }
-    for address in chain.touched.iter().chain([&code::LEDGER, &code::PROBE]) {
+    for address in chain.touched.iter().chain([&code::LEDGER, &code::probe(), &code::token()]) {
         about_account(*address, &mut asked);
     }
     // Of his own, that it is as it would be if nobody else had done anything.
     for account in caller.accounts().iter().filter(|account| !chain.touched.contains(account)) {
         about_account(*account, &mut asked);
+    }
+    for address in chain.touched {
+        about_ruled(caller, *address, &mut asked);
     }
     about_chain(&mut asked);
     for filter in chain.filters {
@@ -101,6 +104,23 @@ fn about_account(address: Address, asked: &mut Vec<(&'static str, Value)>) {
     asked.push(("eth_getLogs", json!([{ "fromBlock": "0x0", "address": address }])));
     asked.push(("eth_getLogs", json!([{ "fromBlock": "0x0", "topics": [null, address.into_word()] }])));
     asked.push(("eth_getLogs", json!([{ "fromBlock": "0x0", "topics": [null, null, address.into_word()] }])));
+}
+
+/// Of the parties' token, and by the stranger's contract, which its owner may have run in a query.
+fn about_ruled(caller: &Caller, about: Address, asked: &mut Vec<(&'static str, Value)>) {
+    let word = about.into_word();
+    let balance = code::token_call("balanceOf(address)", &[word]);
+    let asker = caller.accounts().last().copied().unwrap_or_default();
+    asked.push(("eth_call", json!([{ "to": code::token(), "from": asker, "data": balance }, "latest"])));
+    asked.push(("eth_call", json!([{ "to": code::token(), "data": balance }, "0x1"])));
+    asked.push(("eth_call", json!([{ "to": code::token(), "from": about, "data": balance }, "latest"])));
+    let allowance = code::token_call("allowance(address,address)", &[word, Who::Eve.address().into_word()]);
+    asked.push(("eth_estimateGas", json!([{ "to": code::token(), "data": allowance }])));
+    for asks in [prompt::LOOK, prompt::ASK] {
+        let data = code::call(asks, U256::from_be_bytes(word.0), U256::ZERO);
+        asked.push(("eth_call", json!([{ "to": code::probe(), "data": data }, "latest"])));
+    }
+    asked.push(("eth_getLogs", json!([{ "fromBlock": "0x0", "address": code::token(), "topics": [null, [word]] }])));
 }
 
 fn about_chain(asked: &mut Vec<(&'static str, Value)>) {

@@ -2,17 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, Bytes};
+use cloister_access::Caller;
 use cloister_boundary::{FromEnclave, Record};
-use cloister_primitives::Height;
+use cloister_core::LOG_SECTION_BLOCKS;
+use cloister_primitives::{Declassified, Height};
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-use super::cast::{Observer, PARTIES, Who};
+use super::cast::{Observer, PARTIES, Who, everybody};
 use super::ideal::{Oracle, incarnation};
 use super::observe::{Chain, filters, own_questions, questions, subscriptions};
-use super::workload::{Item, Step, Workload, World};
-use super::world::{Declassified, Node, PLATFORM_KEY, Question};
+use super::ruled::preparations;
+use super::wire::{self, Crossing, Wire};
+use super::workload::{Item, Sent, Step, Way, Workload, World};
+use super::world::{Node, PLATFORM_KEY, Question, SECTION};
+
+/// Which of the [`subscriptions`] is to new blocks.
+const NEW_HEADS: usize = 0;
+/// A client asks for sealing keys again after so long, seconds.
+const KEYS_FOR_S: u64 = 600;
 
 /// Something an observer saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +38,8 @@ struct Run {
     observers: BTreeMap<Observer, Vec<Seen>>,
     /// What the parties see of their own.
     own: Vec<Seen>,
+    /// What of that crosses the network.
+    crossings: Vec<Crossing>,
     declassified: BTreeMap<(Declassified, u64), u64>,
     /// Requests refused before anything was in a block.
     refused: Vec<u64>,
@@ -69,14 +80,40 @@ pub struct Invalid {
 /// What comes of comparing two worlds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nobody who is not entitled saw a difference, and somebody who is did. With how many bytes were compared.
-    Same(usize),
+    /// Nobody who is not entitled saw a difference, and somebody who is did.
+    Same {
+        /// How many bytes were compared.
+        bytes: usize,
+        /// Size classes that differ, of single answers and envelopes on the network: what they are of was not compared there.
+        moved: Vec<Declassified>,
+        /// Sections of the log index and snapshots among what the host has.
+        kept: Kept,
+    },
     /// Nobody saw any difference.
     Vacuous,
     /// A declassified fact moved.
     Invalid(Invalid),
     /// Somebody who is not entitled can tell the worlds apart.
     Distinguishing(Box<Difference>),
+}
+
+/// What a host has beside blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Sections of the log index.
+    pub log_sections: u64,
+    /// Snapshots.
+    pub snapshots: u64,
+}
+
+fn kept(run: &Run) -> Kept {
+    let count = |of: fn(Declassified, u64) -> bool| {
+        run.declassified.keys().filter(|(fact, place)| of(*fact, *place)).count() as u64
+    };
+    Kept {
+        log_sections: count(|_, place| place & SECTION != 0),
+        snapshots: count(|fact, _| fact == Declassified::SnapshotSize),
+    }
 }
 
 /// How much must be equal.
@@ -110,7 +147,11 @@ pub fn compare(workload: &Workload, cryptography: Cryptography) -> Result<Verdic
         }
         bytes += seen.iter().map(|seen| seen.bytes.len()).sum::<usize>();
     }
-    Ok(if first.own == second.own { Verdict::Vacuous } else { Verdict::Same(bytes) })
+    match wire::compare(&first.crossings, &second.crossings) {
+        Err(difference) => Ok(Verdict::Distinguishing(Box::new(difference))),
+        Ok(_) if first.own == second.own => Ok(Verdict::Vacuous),
+        Ok(moved) => Ok(Verdict::Same { bytes, moved, kept: kept(&first) }),
+    }
 }
 
 /// The first declassified fact that differs. How many transactions a block has is one only where a transaction did not
@@ -164,6 +205,12 @@ fn run(workload: &Workload, world: World, entropy_seed: u64) -> Result<Run, Stri
     })
 }
 
+/// Something that is sent to the node.
+struct Post {
+    by: Who,
+    raw: Bytes,
+}
+
 type Listening = Vec<mpsc::Receiver<Box<RawValue>>>;
 
 /// One world in progress.
@@ -174,6 +221,7 @@ struct Running<'a> {
     /// As they were seen, before names are given.
     seen: BTreeMap<Observer, Vec<Seen>>,
     own: Vec<Seen>,
+    wire: Wire,
     /// Filters of each observer, and of a party last.
     filters: BTreeMap<Observer, Vec<String>>,
     listening: BTreeMap<Observer, Listening>,
@@ -191,14 +239,31 @@ impl<'a> Running<'a> {
             node: Node::start(workload, entropy_seed)?,
             seen: BTreeMap::new(),
             own: Vec::new(),
+            wire: Wire::default(),
             filters: BTreeMap::new(),
             listening: BTreeMap::new(),
             partys: Vec::new(),
             asked_up_to: 0,
             relayed: Vec::new(),
         };
+        running.prepare().await?;
         running.settle_in().await?;
         Ok(running)
+    }
+
+    /// Sets up what has rules, in a block of its own.
+    async fn prepare(&mut self) -> Result<(), String> {
+        let mut nonces: BTreeMap<Who, u64> = BTreeMap::new();
+        let mut asked = Vec::new();
+        for sent in preparations(self.workload.creations) {
+            let nonce = nonces.entry(sent.from).or_default();
+            asked.push((sent.from.session(), "eth_sendRawTransaction", serde_json::json!([sent.signed(*nonce)])));
+            *nonce += 1;
+        }
+        self.node.ask(&asked).await?;
+        let receipts = self.node.ask(&[(everybody(), "eth_getBlockReceipts", serde_json::json!(["0x1"]))]).await?;
+        let succeeded = receipts[0].matches(r#""status":"0x1""#).count();
+        if succeeded == asked.len() { Ok(()) } else { Err(format!("{succeeded} of {}: {receipts:?}", asked.len())) }
     }
 
     /// Who asks questions.
@@ -242,10 +307,18 @@ impl<'a> Running<'a> {
     async fn step(&mut self, step: &Step) -> Result<(), String> {
         match step {
             Step::Batch(items) => self.batch(items).await?,
-            Step::Wait { seconds } => self.node.wait(*seconds)?,
+            Step::Wait { seconds } => {
+                self.node.wait(*seconds)?;
+                // As a client does whose keys are of an epoch that is over.
+                if *seconds > KEYS_FOR_S {
+                    self.wire.forget_keys();
+                }
+            }
+            Step::FillSection => self.fill_section().await?,
             Step::Ask => return self.ask().await,
             Step::Restart => {
                 self.node.restart()?;
+                self.wire.forget_keys();
                 return self.settle_in().await;
             }
         }
@@ -254,43 +327,94 @@ impl<'a> Running<'a> {
 
     async fn batch(&mut self, items: &[Item]) -> Result<(), String> {
         let mut nonces: BTreeMap<Who, u64> = BTreeMap::new();
-        let mut asked = Vec::new();
-        for item in items {
-            let (sent, fixed) = item.of(self.world);
-            let by = if fixed.is_some() { Who::Eve } else { sent.from };
-            let nonce = match fixed {
-                Some(nonce) => nonce,
-                None => {
-                    let next = match nonces.get(&sent.from) {
-                        Some(next) => *next,
-                        None => self.nonce(sent.from)?,
-                    };
-                    if sent.nonce_gap == 0 {
-                        nonces.insert(sent.from, next + 1);
-                    }
-                    next
-                }
-            };
-            let raw = sent.signed(nonce);
-            if fixed.is_some() {
-                self.relayed.push(alloy_primitives::keccak256(&raw));
-            }
-            asked.push((by.session(), "eth_sendRawTransaction", serde_json::json!([raw])));
+        let mut posts = Vec::new();
+        if !self.wire.has_keys() && items.iter().any(|item| self.seals(item)) {
+            let answers = self.node.ask(&[(Caller::Anonymous, "cloister_sealingKeys", serde_json::json!([]))]).await?;
+            self.wire.take_keys(&answers[0])?;
         }
-        let answers = self.node.ask(&asked).await?;
-        for (item, answer) in items.iter().zip(answers) {
-            let (sent, fixed) = item.of(self.world);
-            let about = "eth_sendRawTransaction".to_owned();
-            let seen = Seen { about, bytes: answer };
-            match item {
-                Item::Secret(..) => self.own.push(seen),
-                Item::Public(_) | Item::Relayed { .. } => {
-                    let by = if fixed.is_some() { Who::Eve } else { sent.from };
-                    self.seen.entry(Observer::Session(by)).or_default().push(seen);
+        for item in items {
+            match item.of(self.world) {
+                Some((sent, Some(nonce))) => {
+                    let raw = sent.signed(nonce);
+                    self.relayed.push(alloy_primitives::keccak256(&raw));
+                    posts.push(Post { by: Who::Eve, raw });
                 }
+                Some((sent, None)) => {
+                    let nonce = self.next_nonce(&mut nonces, sent)?;
+                    self.post(sent, sent.signed(nonce), &mut posts)?;
+                }
+                None => {
+                    if let Item::Unreadable([first, second]) = item {
+                        let bytes = if self.world == World::A { first } else { second };
+                        posts.push(Post { by: Who::Eve, raw: self.wire.seal_unreadable(bytes)? });
+                    }
+                }
+            }
+        }
+        let asked: Vec<Question> = posts
+            .iter()
+            .map(|post| (post.by.session(), "eth_sendRawTransaction", serde_json::json!([post.raw])))
+            .collect();
+        let answers = self.node.ask(&asked).await?;
+        self.wire.settled();
+        for (post, answer) in posts.iter().zip(answers) {
+            let about = "eth_sendRawTransaction".to_owned();
+            if matches!(post.by, Who::Eve | Who::Mallory) {
+                self.seen.entry(Observer::Session(post.by)).or_default().push(Seen { about, bytes: answer });
+            } else {
+                self.wire.answered(&about, &answer);
+                self.own.push(Seen { about, bytes: answer });
             }
         }
         Ok(())
+    }
+
+    /// Whether something of an item goes into an envelope.
+    fn seals(&self, item: &Item) -> bool {
+        item.of(self.world).is_none_or(|(sent, _)| sent.way != Way::Open)
+    }
+
+    fn next_nonce(&self, nonces: &mut BTreeMap<Who, u64>, sent: &Sent) -> Result<u64, String> {
+        let next = match nonces.get(&sent.from) {
+            Some(next) => *next,
+            None => self.nonce(sent.from)?,
+        };
+        if sent.nonce_gap == 0 {
+            nonces.insert(sent.from, next + 1);
+        }
+        Ok(next)
+    }
+
+    /// Posts a transaction the way it goes.
+    fn post(&mut self, sent: &Sent, raw: Bytes, posts: &mut Vec<Post>) -> Result<(), String> {
+        if sent.way == Way::Open {
+            posts.push(Post { by: sent.from, raw });
+            return Ok(());
+        }
+        let raw = self.wire.seal(&raw)?;
+        posts.push(Post { by: sent.from, raw: raw.clone() });
+        if sent.way == Way::SealedAndReplayed {
+            posts.push(Post { by: Who::Eve, raw });
+        }
+        Ok(())
+    }
+
+    /// Blocks of a stranger's, as many as the section has left.
+    async fn fill_section(&mut self) -> Result<(), String> {
+        loop {
+            let head = self.node.opened()?.ledger.head().0;
+            if head > LOG_SECTION_BLOCKS {
+                // Nobody asks about each of these.
+                self.asked_up_to = head;
+                return Ok(());
+            }
+            let raw = Sent::transfer(Who::Eve, Who::Eve.address(), 1).signed(self.nonce(Who::Eve)?);
+            self.node.ask(&[(Who::Eve.session(), "eth_sendRawTransaction", serde_json::json!([raw]))]).await?;
+            if self.node.opened()?.ledger.head().0 == head {
+                return Err(format!("no block after {head}"));
+            }
+            self.hear().await?;
+        }
     }
 
     fn nonce(&self, who: Who) -> Result<u64, String> {
@@ -314,6 +438,10 @@ impl<'a> Running<'a> {
         }
         for (number, notifications) in self.partys.iter_mut().enumerate() {
             while let Ok(notification) = notifications.try_recv() {
+                // That others of them come is for the network to see, as it is when a client asks.
+                if number == NEW_HEADS {
+                    self.wire.notified(notification.get());
+                }
                 self.own.push(Seen { about: format!("subscription {number}"), bytes: result_of(notification.get()) });
             }
         }
@@ -346,6 +474,9 @@ impl<'a> Running<'a> {
             let chain = Chain { blocks: &blocks, touched: &[], filters: &[] };
             let asked = own_questions(who, &chain);
             let answers = self.node.ask(&asked).await?;
+            for ((_, method, _), answer) in asked.iter().zip(&answers) {
+                self.wire.answered(method, answer);
+            }
             let seen = asked.iter().zip(answers);
             self.own.extend(seen.map(|((_, method, _), bytes)| Seen { about: (*method).to_owned(), bytes }));
         }
@@ -363,12 +494,13 @@ impl<'a> Running<'a> {
         };
         let mut observers: BTreeMap<_, _> = self.seen.into_iter().map(|(who, seen)| (who, renamed(seen))).collect();
         observers.insert(Observer::Host, renamed(host_view(&self.node.told, &oracle)));
-        let reader_of = super::cast::everybody();
+        let reader_of = everybody();
         let reader = ledger.reader(&reader_of);
         let in_chain = |hash: &B256| matches!(reader.transaction(hash), cloister_core::Lookup::Found(_));
         Ok(Run {
             observers,
             own: renamed(self.own),
+            crossings: self.wire.into_crossings(),
             declassified: self.node.declassified()?,
             refused: self.node.refused.clone(),
             relayed: self.relayed.iter().map(in_chain).collect(),

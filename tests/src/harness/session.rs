@@ -28,10 +28,16 @@ pub struct Tally {
     pub invalid: u64,
     /// By the fact that moved.
     pub moved: BTreeMap<&'static str, u64>,
-    /// Some of them, in words.
+    /// Answers and envelopes on the network whose size class moved, in pairs that are valid otherwise.
+    pub moved_on_the_wire: BTreeMap<&'static str, u64>,
+    /// Some of the invalid ones, in words.
     pub invalid_shown: Vec<String>,
     /// Pairs in which nobody saw anything, drawn again.
     pub vacuous: u64,
+    /// Sections of the log index that the host had.
+    pub log_sections: u64,
+    /// Snapshots that it had.
+    pub snapshots: u64,
     /// Transactions sent.
     pub transactions: u64,
     /// Bytes compared.
@@ -94,9 +100,14 @@ fn one(workload: &Workload, total: &Mutex<Tally>) -> Option<Difference> {
     let mut total = lock(total);
     total.transactions += workload.transactions() as u64;
     match verdict {
-        Verdict::Same(bytes) => {
+        Verdict::Same { bytes, moved, kept } => {
             total.pairs += 1;
+            total.log_sections += kept.log_sections;
+            total.snapshots += kept.snapshots;
             total.bytes += bytes as u64;
+            for fact in moved {
+                *total.moved_on_the_wire.entry(fact.name()).or_default() += 1;
+            }
         }
         Verdict::Vacuous => total.vacuous += 1,
         Verdict::Invalid(invalid) => {

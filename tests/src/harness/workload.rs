@@ -50,6 +50,27 @@ pub enum Kind {
     Delegation,
 }
 
+/// How a transaction gets to the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// As it is.
+    Open,
+    /// In an envelope that only the enclave opens.
+    Sealed,
+    /// In an envelope that a stranger then sends once more.
+    SealedAndReplayed,
+}
+
+/// Contracts that parties create.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Creations {
+    /// They have rules before they exist.
+    #[default]
+    Ruled,
+    /// They have none.
+    WithoutRules,
+}
+
 /// A transaction before it is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
@@ -69,6 +90,8 @@ pub struct Sent {
     pub tip: u128,
     /// Added to the sender's next nonce.
     pub nonce_gap: u64,
+    /// How it gets to the node.
+    pub way: Way,
 }
 
 /// One transaction of a batch.
@@ -85,6 +108,8 @@ pub enum Item {
         /// Its nonce.
         nonce: u64,
     },
+    /// Something of a party's that is no transaction, in an envelope that a stranger sends: other bytes in each world.
+    Unreadable([Bytes; 2]),
 }
 
 /// Something that happens.
@@ -99,6 +124,8 @@ pub enum Step {
         /// Seconds.
         seconds: u64,
     },
+    /// A stranger sends transactions of his own until a section of the log index is finished.
+    FillSection,
     /// Those who observe ask everything.
     Ask,
 }
@@ -110,6 +137,8 @@ pub struct Workload {
     pub seed: u64,
     /// A snapshot is cut so often.
     pub snapshot_every_blocks: u64,
+    /// Whether contracts that parties create have rules.
+    pub creations: Creations,
     /// Whether [`Who::Rita`] observes: then transactions that concern her differ in nothing but what belongs to
     /// their senders alone.
     pub rita_observes: bool,
@@ -131,6 +160,7 @@ impl Sent {
             gas: 21_000,
             tip: 0,
             nonce_gap: 0,
+            way: Way::Open,
         }
     }
 
@@ -188,11 +218,12 @@ impl Sent {
 
 impl Item {
     /// The transaction of one world, and its nonce where that is not the sender's next one.
-    pub(super) fn of(&self, world: World) -> (&Sent, Option<u64>) {
+    pub(super) fn of(&self, world: World) -> Option<(&Sent, Option<u64>)> {
         match (self, world) {
-            (Self::Secret(sent, _), World::A) | (Self::Secret(_, sent), World::B) => (sent, None),
-            (Self::Public(sent), _) => (sent, None),
-            (Self::Relayed { sent, nonce }, _) => (sent, Some(*nonce)),
+            (Self::Secret(sent, _), World::A) | (Self::Secret(_, sent), World::B) => Some((sent, None)),
+            (Self::Public(sent), _) => Some((sent, None)),
+            (Self::Relayed { sent, nonce }, _) => Some((sent, Some(*nonce))),
+            (Self::Unreadable(_), _) => None,
         }
     }
 }
@@ -231,7 +262,7 @@ impl Workload {
     }
 }
 
-/// Everybody's money, the two contracts, and Ethereum's own.
+/// Everybody's money, the contracts, and Ethereum's own.
 fn alloc() -> Map<String, Value> {
     use alloy::eips::{eip2935, eip4788, eip7002, eip7251};
     let mut alloc = Map::new();
@@ -244,7 +275,6 @@ fn alloc() -> Map<String, Value> {
     let money = "0xde0b6b3a7640000";
     for (address, code, storage) in [
         (code::LEDGER, code::ledger(), storage),
-        (code::PROBE, code::prober(), Map::new()),
         (eip4788::BEACON_ROOTS_ADDRESS, eip4788::BEACON_ROOTS_CODE.clone(), Map::new()),
         (eip2935::HISTORY_STORAGE_ADDRESS, eip2935::HISTORY_STORAGE_CODE.clone(), Map::new()),
         (eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_CODE.clone(), Map::new()),

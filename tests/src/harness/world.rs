@@ -11,6 +11,7 @@ use cloister_core::{
     work::{Work, WorkResult},
 };
 use cloister_crypto::simulation::SeededEntropy;
+use cloister_primitives::Declassified;
 use cloister_rpc::{CoreHandle, Envelope, Events, RpcContext, RpcLimits, Served};
 use cloister_storage::{BlobStore, MemoryStore};
 use futures_util::future::join_all;
@@ -29,28 +30,8 @@ const TURNS: usize = 40;
 /// Notifications that wait to be looked at.
 const NOTIFICATIONS: usize = 4_096;
 
-/// Facts that everybody may know, and that differ between two worlds only by accident: such a pair says nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Declassified {
-    /// How many transactions there are in a block: one was refused in one world before it was in any block.
-    TransactionCount,
-    /// The size class of a block's record.
-    BlockSize,
-    /// How many chunks a snapshot has.
-    SnapshotSize,
-}
-
-impl Declassified {
-    /// Its name in reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::TransactionCount => "transactions-per-block",
-            Self::BlockSize => "size-class-of-blocks",
-            Self::SnapshotSize => "size-class-of-snapshots",
-        }
-    }
-}
+/// Marks a section of the log index among the facts about heights.
+pub(super) const SECTION: u64 = 1 << 63;
 
 /// A question: who asks, which method, with what.
 pub(super) type Question = (Caller, &'static str, Value);
@@ -335,10 +316,14 @@ impl Node {
             let FromEnclave::Persist { record, .. } = message else { continue };
             match record {
                 Record::Block { height, sealed } => {
-                    facts.insert((Declassified::BlockSize, height.0), class_of(sealed));
+                    facts.insert((Declassified::BlobSize, height.0), class_of(sealed));
                 }
                 Record::SnapshotDone { snapshot, chunks } => {
                     facts.insert((Declassified::SnapshotSize, snapshot.0), u64::from(*chunks));
+                }
+                Record::LogSection { last, sealed } => {
+                    // Beside the record of the block that ends it.
+                    facts.insert((Declassified::BlobSize, last.0 | SECTION), class_of(sealed));
                 }
                 _ => {}
             }

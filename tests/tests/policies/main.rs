@@ -1,6 +1,7 @@
 //! Contracts' own rules on a confidential chain: who is answered what, and ways around that must not be ways.
 
 mod attacks;
+mod bill_of_lading;
 mod chain;
 mod custom;
 mod node;

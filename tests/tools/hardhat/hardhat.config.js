@@ -20,6 +20,12 @@ module.exports = {
   },
   networks: {
     localhost: { url: process.env.RPC_URL ?? "http://127.0.0.1:8545" },
+    // On which nobody has signed in but who shows a token, or goes by a gateway.
+    confidential: {
+      url: process.env.RPC_URL ?? "http://127.0.0.1:8545",
+      accounts: ["0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"],
+      httpHeaders: process.env.AUTHORIZATION ? { Authorization: process.env.AUTHORIZATION } : {},
+    },
   },
   mocha: process.env.MOCHA_REPORTER_OUTPUT
     ? { timeout: 60_000, reporter: "json", reporterOptions: { output: process.env.MOCHA_REPORTER_OUTPUT } }

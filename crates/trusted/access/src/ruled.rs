@@ -156,7 +156,11 @@ impl Ruled {
 
 impl FrameGuard for Ruled {
     fn admit(&self, frame: &FrameFacts<'_>) -> Admission {
-        if matches!(self.purpose, Purpose::Query(..)) && !Protection::QueryGuard.holds() {
+        let protection = match self.purpose {
+            Purpose::Block => Protection::FrameGuard,
+            Purpose::Query(..) => Protection::QueryGuard,
+        };
+        if !protection.holds() {
             return Admission::Admitted;
         }
         self.every(|table| self.allows(table, frame))

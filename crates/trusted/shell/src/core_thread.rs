@@ -19,9 +19,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     ShellConfig,
     entropy::PlatformEntropy,
-    http::Lengths,
     offered::{self, HostTime, Offered},
     outbound::Outbound,
+    padding::Lengths,
     workers::Workers,
 };
 

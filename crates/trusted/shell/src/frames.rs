@@ -138,17 +138,17 @@ impl Frames {
 }
 
 /// What a complete head says.
-struct Head {
+pub(crate) struct Head {
     /// No fragment of the message follows.
     is_last: bool,
     /// A ping, a pong or a close, which may come between fragments.
     is_control: bool,
-    payload: u64,
+    pub(crate) payload: u64,
 }
 
 impl Head {
     /// The head, if it is complete.
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let [first, second, rest @ ..] = bytes else {
             return None;
         };

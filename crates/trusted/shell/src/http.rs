@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 
 use cloister_access::Caller;
-use cloister_keys::SizeClass;
 use cloister_rpc::{Answer, Served};
 use futures_util::{FutureExt as _, StreamExt as _, future::ready, stream::FuturesUnordered};
 use http_body_util::Full;
@@ -30,6 +29,7 @@ use serde_json::value::RawValue;
 use crate::{
     auth::Refusal,
     batch::{BatchBounds, method_not_found},
+    padding::Lengths,
     server::allow_origins,
 };
 
@@ -48,24 +48,6 @@ pub(crate) struct HttpBounds {
     pub(crate) batch: BatchBounds,
     /// How long answers are.
     pub(crate) lengths: Lengths,
-}
-
-/// What the length of an answer says to who carries it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lengths {
-    /// How long it is.
-    Exact,
-    /// Its size class, no more: white space follows it, which JSON allows.
-    Classes,
-}
-
-impl Lengths {
-    fn pad(self, mut body: Vec<u8>) -> Vec<u8> {
-        if let (Self::Classes, Some(class)) = (self, SizeClass::for_record(body.len())) {
-            body.resize(class.bytes(), b' ');
-        }
-        body
-    }
 }
 
 /// Answers a request with a body.
@@ -113,8 +95,8 @@ pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
 }
 
 /// Refuses a request for who its sender is, or is not.
-pub(crate) fn refused(refusal: Refusal) -> Response<Full<Bytes>> {
-    let mut response = json(refusal.status(), failure(NO_ID, &refusal.error()));
+pub(crate) fn refused(refusal: Refusal, lengths: Lengths) -> Response<Full<Bytes>> {
+    let mut response = json(refusal.status(), lengths.pad(failure(NO_ID, &refusal.error())));
     if refusal.status() == StatusCode::UNAUTHORIZED {
         let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
@@ -415,16 +397,6 @@ mod tests {
         }
         let body = answers.finish().now_or_never().map(text).unwrap_or_default();
         assert!(body.contains(r#""id":null,"error":{"code":-32011"#), "{body}");
-    }
-
-    #[test]
-    fn padded_answers_are_json_of_a_size_class() {
-        assert_eq!(Lengths::Exact.pad(b"{}".to_vec()), b"{}");
-        let padded = |len: usize| Lengths::Classes.pad(format!("\"{}\"", "x".repeat(len)).into_bytes());
-        assert_eq!(padded(1).len(), padded(900).len());
-        assert_eq!([padded(900).len(), padded(1_500).len(), padded(3_000_000).len()], [1 << 10, 2 << 10, 3 << 20]);
-        let text: String = serde_json::from_slice(&padded(3)).unwrap_or_default();
-        assert_eq!(text, "xxx");
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod import;
 mod offered;
 mod options;
 mod outbound;
+mod padding;
 mod server;
 mod stream;
 mod workers;
@@ -42,6 +43,7 @@ pub use cloister_core::{ImportRefusal, Imported, ImportedBlock, MAX_FOREIGN_BLOC
 pub use hardening::{PANIC_EXIT_CODE, harden};
 pub use import::{Arrival, Awaited, ImportError, ImportLine, Importer, importer};
 pub use options::{HistoryOption, NodeOptions, OptionsError, PaceOption};
+pub use padding::{FramePadder, Lengths};
 pub use server::ServerLimits;
 
 use connections::Connections;

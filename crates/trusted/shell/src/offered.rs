@@ -13,7 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::{
     auth::{Auth, Present, Sessions, Surroundings, verdict},
     entropy::PlatformEntropy,
-    http::Lengths,
+    padding::Lengths,
 };
 
 /// Methods, and who their callers are.
@@ -25,7 +25,7 @@ pub(crate) struct Offered {
     pub(crate) auth: Arc<Auth>,
     /// Who a caller is that has shown nothing.
     pub(crate) nobody: Caller,
-    /// How long answers over HTTP are.
+    /// How long answers are.
     pub(crate) lengths: Lengths,
 }
 

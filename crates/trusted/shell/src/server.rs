@@ -29,6 +29,7 @@ use crate::{
     batch::{BatchBounds, Concurrent},
     http::{self, HttpBounds},
     offered::Offered,
+    padding::{Lengths, PaddedStream, Upgraded},
     stream::{ConnectionHandle, ConnectionStream},
 };
 
@@ -134,7 +135,9 @@ impl Server {
         let request_time = Duration::from_secs(self.limits.request_s);
         let bounds = HttpBounds { request_bytes: self.limits.request_bytes, batch, lengths: offered.lengths };
         let sign_ins = Mutex::new(Auth::connection_budget());
-        let connection = Arc::new(Connection { offered, handle, peer, sign_ins, bounds });
+        let upgraded = Upgraded::default();
+        let stream = PaddedStream::new(stream, upgraded.clone(), handle.backlog().clone());
+        let connection = Arc::new(Connection { offered, handle, upgraded, peer, sign_ins, bounds });
         let service = service_fn(move |request: Request<Incoming>| {
             let connection = connection.clone();
             let upgrade = request.headers().contains_key(header::UPGRADE).then(|| websockets.clone());
@@ -159,6 +162,7 @@ impl Server {
 struct Connection {
     offered: Offered,
     handle: ConnectionHandle,
+    upgraded: Upgraded,
     peer: PeerOrigin,
     /// Requests about signing in that it may still make.
     sign_ins: Mutex<Budget>,
@@ -183,10 +187,13 @@ impl Connection {
         };
         let session = match session {
             Ok(session) => session,
-            Err(refusal) => return http::refused(refusal).map(EitherBody::Right),
+            Err(refusal) => return http::refused(refusal, self.bounds.lengths).map(EitherBody::Right),
         };
         match (endpoint, upgrade) {
-            (Some(endpoint), _) => auth::answer(auth, endpoint, session.as_ref(), request).await.map(EitherBody::Right),
+            (Some(endpoint), _) => {
+                let answer = auth::answer(auth, endpoint, session.as_ref(), request, self.bounds.lengths).await;
+                answer.map(EitherBody::Right)
+            }
             (None, Some(websockets)) => self.upgrade(request, session, websockets).await,
             (None, None) => {
                 let caller = session.map_or_else(|| self.offered.nobody.clone(), |session| session.caller());
@@ -225,6 +232,9 @@ impl Connection {
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             self.handle.upgraded(u64::from(self.bounds.request_bytes));
+            if self.bounds.lengths == Lengths::Classes {
+                self.upgraded.set();
+            }
         }
         allow_origins(response.headers_mut());
         response

@@ -7,7 +7,7 @@ use jsonrpsee::Methods;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::{http::Lengths, outbound::Outbound, stream::ConnectionHandle};
+use crate::{outbound::Outbound, stream::ConnectionHandle};
 
 /// One second for everything, so that a test that waits for the end of it ends.
 fn impatient() -> ServerLimits {

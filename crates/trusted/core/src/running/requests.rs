@@ -189,7 +189,9 @@ impl Running {
             };
             let outcome = match (form, outcome) {
                 // Whoever sends somebody else's envelope again must not learn what is in it by what is wrong with it.
-                (Form::Sealed, Err(CoreError::Rejected(_))) => Err(Code::SealedTransactionRefused.into()),
+                (Form::Sealed, Err(CoreError::Rejected(_))) if Protection::EnvelopeRefusals.holds() => {
+                    Err(Code::SealedTransactionRefused.into())
+                }
                 (_, outcome) => outcome,
             };
             self.answer_submission(id, answer_at, outcome, step);

@@ -9,7 +9,10 @@ use hyper::{
 use serde::{Deserialize, Serialize};
 
 use super::{Auth, Granted, Refusal, Session, nonces::NONCE_SECONDS};
-use crate::http::{json, refused};
+use crate::{
+    http::{json, refused},
+    padding::Lengths,
+};
 
 /// Largest body: a message, and a signature in hexadecimal.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -71,10 +74,11 @@ pub(crate) async fn answer(
     endpoint: Endpoint,
     session: Option<&Session>,
     request: Request<Incoming>,
+    lengths: Lengths,
 ) -> Response<Full<BodyBytes>> {
     match respond(auth, endpoint, session, request).await {
-        Ok(body) => json(StatusCode::OK, body),
-        Err(refusal) => refused(refusal),
+        Ok(body) => json(StatusCode::OK, lengths.pad(body)),
+        Err(refusal) => refused(refusal, lengths),
     }
 }
 
