@@ -186,6 +186,7 @@ impl Boot {
             ledger: self.ledger.clone(),
             snapshots: self.snapshots.clone(),
         };
+        self.ledger.opened();
         let running = Running::start(parts, fresh, step)?;
         step.out
             .push(crate::CoreEffect::Opened(Opened { ledger: self.ledger.clone(), executor: self.executor.clone() }));

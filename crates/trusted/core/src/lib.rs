@@ -14,6 +14,7 @@
 //! **Not here.** Threads, sockets, clocks, files, JSON-RPC. Long computations leave as
 //! [`work::Work`].
 
+mod audits;
 mod boot;
 mod error;
 mod import;
@@ -29,6 +30,7 @@ mod running;
 mod verify;
 pub mod work;
 
+pub use audits::AuditRefusal;
 pub use cloister_ordering::Pace;
 pub use cloister_state::HistoryLimits;
 pub use error::{CoreError, Fatal};
