@@ -8,6 +8,9 @@ pub(super) const LEDGER: Address = address!("0x000000000000000000000000000000000
 /// Contract of a stranger.
 pub(super) const PROBE: Address = address!("0x00000000000000000000000000000000000bad01");
 
+/// Last byte of the address of an account that [`LEDGER`] tells what it is asked to: nobody's, and no precompile's.
+const TOLD: u8 = 0xf7;
+
 /// What the first word of a call to [`LEDGER`] asks for, bit by bit. The second and third word are a key and a value.
 pub(super) mod ask {
     /// Writes the value at the key.
@@ -22,6 +25,8 @@ pub(super) mod ask {
     pub(crate) const REVERT: u8 = 16;
     /// Runs until the gas is gone.
     pub(crate) const BURN: u8 = 32;
+    /// Tells another account what is at the key.
+    pub(crate) const TELL: u8 = 64;
 }
 
 /// What the first word of a call to [`PROBE`] asks for.
@@ -97,6 +102,10 @@ pub(super) fn ledger() -> Bytes {
     });
     code.when(ask::PAY, |code| {
         code.push(0).push(0).push(0).push(0).argument(2).argument(1).op(&[op::GAS, op::CALL, op::POP]);
+    });
+    code.when(ask::TELL, |code| {
+        code.argument(1).op(&[op::SLOAD]).keep(0);
+        code.push(0).push(0).push(32).push(0).push(0).push(TOLD).op(&[op::GAS, op::CALL, op::POP]);
     });
     code.when(ask::REVERT, |code| {
         code.argument(2).keep(0).push(32).push(0).op(&[op::REVERT]);
