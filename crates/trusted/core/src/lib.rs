@@ -22,6 +22,7 @@ mod ledger;
 mod log_index;
 mod machine;
 mod message;
+mod notes;
 mod pending;
 mod reader;
 mod record;
@@ -39,7 +40,7 @@ pub use ledger::{Ledger, MIN_RESIDENT_BLOCKS, Position, ResidentLimits};
 pub use log_index::{BlockLogs, LOG_SECTION_BLOCKS, LogPlaces, LogSection, log_section_end};
 pub use machine::{Archive, Core, CoreOptions, Opened, RefuseTails};
 pub use message::{
-    AnswerAt, CommittedBlock, CoreEffect, CoreMessage, DevelopmentRequest, Event, PatchChange, Request, RequestBody,
+    AnswerAt, CommittedBlock, CoreEffect, CoreMessage, DevelopmentRequest, Event, MAX_NOTES_BYTES, PatchChange, Request, RequestBody,
     RequestId, Response, SealingOffer, StatePatch, Tick, WorkId,
 };
 pub use pending::{PendingBlock, PendingJob};
