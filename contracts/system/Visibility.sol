@@ -78,12 +78,25 @@ contract Visibility {
     mapping(address factory => mapping(bytes32 codeHash => address template)) private bindings;
     /// When what is announced may be done, in seconds.
     mapping(address account => mapping(bytes32 digest => uint256 time)) private announcements;
-    /// First and last block and end, 64 bits each from the lowest.
+    /// First and last block and end, 64 bits each from the lowest, and GOVERNED.
     mapping(address account => mapping(address auditor => uint256 audit)) private audits;
+    /// What an auditor last said that he is going to ask about: first and last block and the block in which he said so, 64
+    /// bits each from the lowest, how many requests he makes (32), and how often he has said something (32).
+    mapping(address account => mapping(address auditor => uint256 use)) private uses;
+    /// 1 for each member of the network. Genesis names them.
+    mapping(address member => uint256 isMember) private members;
+    uint256 private memberCount;
+    mapping(bytes32 ballot => mapping(address member => bool approved)) private approvals;
+    mapping(bytes32 ballot => uint256 count) private approvalCounts;
+    /// How often members decided about an audit: what was approved before does not count any more.
+    mapping(address account => mapping(address auditor => uint256 count)) private decisions;
+    uint256 private useCount;
 
     uint256 private constant RULED = 1 << 248;
     uint256 private constant FROZEN = 1 << 249;
     uint256 private constant ADOPTED = 1 << 250;
+    /// Of an audit that the members granted, not the owner.
+    uint256 private constant GOVERNED = 1 << 192;
     uint256 private constant TIMELOCK = 208;
     uint256 private constant MAX_EVENT_VERSIONS = 64;
     /// What was announced is done within two weeks after it may be, or announced again.
@@ -98,6 +111,18 @@ contract Visibility {
     event PolicyAdopted(address indexed account, address indexed template);
     event TimelockChanged(address indexed account, address indexed owner, uint32 delay);
     event ChangeAnnounced(address indexed account, address indexed owner, bytes32 digest, uint256 time);
+    event AuditGranted(
+        address indexed account, address indexed auditor, address indexed owner, uint64 first, uint64 last, uint64 until
+    );
+    event AuditApproved(
+        address indexed account, address indexed auditor, address indexed member, uint64 first, uint64 last, uint64 until
+    );
+    /// Shown to who is named.
+    event AuditUsed(
+        address indexed account, address indexed auditor, address indexed owner, uint64 first, uint64 last, uint32 reads
+    );
+    /// Shown to all members: that an audit was used, and nothing of it.
+    event AuditGrantUsed(uint256 count);
 
     error NotOwner();
     error NotCreator();
@@ -109,6 +134,11 @@ contract Visibility {
     error InvalidRule();
     error TooManyVersions();
     error WidensPast();
+    error NotMember();
+    error Approved();
+    error Governed();
+    error NotGranted();
+    error NoReads();
 
     modifier onlyOwner(address account) {
         if (_ownerOf(account) != msg.sender) revert NotOwner();
@@ -214,6 +244,37 @@ contract Visibility {
         emit PolicyFrozen(account, msg.sender);
     }
 
+    /// @notice Says, on the ledger and before he does, that the caller is going to ask about an account under an audit: in
+    /// `reads` requests about blocks from `first` to `last`.
+    function useAudit(address account, uint64 first, uint64 last, uint32 reads) external {
+        uint256 audit = audits[_rulesOf(account)][msg.sender];
+        bool covers = uint64(audit) <= first && first <= last && last <= uint64(audit >> 64);
+        if (!covers || block.timestamp >= uint64(audit >> 128)) revert NotGranted();
+        if (reads == 0) revert NoReads();
+        uint256 number = (uses[account][msg.sender] >> 224) + 1;
+        uses[account][msg.sender] =
+            first | (uint256(last) << 64) | (block.number << 128) | (uint256(reads) << 192) | (number << 224);
+        useCount++;
+        emit AuditUsed(account, msg.sender, _ownerOf(account), first, last, reads);
+        emit AuditGrantUsed(useCount);
+    }
+
+    /// @notice A member's approval of an audit, also of blocks that have passed, and of the whole ledger where `account` is
+    /// zero. It is granted once more than half of the members have approved the same.
+    function approveAudit(address account, Audit calldata audit) external {
+        if (members[msg.sender] == 0) revert NotMember();
+        bytes32 ballot = keccak256(abi.encode(account, audit, decisions[account][audit.auditor]));
+        if (approvals[ballot][msg.sender]) revert Approved();
+        approvals[ballot][msg.sender] = true;
+        emit AuditApproved(account, audit.auditor, msg.sender, audit.first, audit.last, audit.until);
+        if (++approvalCounts[ballot] * 2 <= memberCount) return;
+        decisions[account][audit.auditor]++;
+        _revise();
+        audits[account][audit.auditor] =
+            audit.until == 0 ? 0 : audit.first | (uint256(audit.last) << 64) | (uint256(audit.until) << 128) | GOVERNED;
+        emit AuditGranted(account, audit.auditor, _ownerOf(account), audit.first, audit.last, audit.until);
+    }
+
     /// @notice Owner, facts and flags of an account, for its owner.
     function headOf(address account) external view onlyOwner(account) returns (uint256) {
         return heads[account];
@@ -247,9 +308,11 @@ contract Visibility {
         return judges[account][number];
     }
 
-    /// @notice First and last block and end of an audit, 64 bits each from the lowest, for the account's owner.
-    function auditOf(address account, address auditor) external view onlyOwner(account) returns (uint256) {
-        return audits[account][auditor];
+    /// @notice First and last block and end of an audit, 64 bits each from the lowest, for the auditor and the account's
+    /// owner.
+    function auditOf(address account, address auditor) external view returns (uint256) {
+        if (msg.sender != auditor && _ownerOf(account) != msg.sender) revert NotOwner();
+        return audits[_rulesOf(account)][auditor];
     }
 
     /// @notice Roles of a member, for the account's owner.
@@ -278,9 +341,11 @@ contract Visibility {
     }
 
     function _ownerOf(address account) private view returns (address) {
-        uint256 head = heads[account];
-        if (head & ADOPTED != 0) head = heads[templates[account]];
-        return address(uint160(head));
+        return address(uint160(heads[_rulesOf(account)]));
+    }
+
+    function _rulesOf(address account) private view returns (address) {
+        return heads[account] & ADOPTED != 0 ? templates[account] : account;
     }
 
     function _timelockOf(address account) private view returns (uint32) {
@@ -331,13 +396,16 @@ contract Visibility {
         emit PolicyChanged(account, msg.sender);
     }
 
-    /// What happened before stays as it was: an audit is about blocks to come, or goes on with another end.
+    /// What happened before stays as it was: an audit is about blocks to come, or goes on with another end. What members
+    /// decided is theirs to change.
     function _changeAudit(address account, Audit calldata audit) private {
         uint256 before = audits[account][audit.auditor];
+        if (before & GOVERNED != 0) revert Governed();
         uint256 blocks = audit.first | (uint256(audit.last) << 64);
         bool goesOn = before != 0 && uint128(before) == blocks;
         if (audit.until != 0 && audit.first <= block.number && !goesOn) revert WidensPast();
         audits[account][audit.auditor] = blocks | (uint256(audit.until) << 128);
+        emit AuditGranted(account, audit.auditor, msg.sender, audit.first, audit.last, audit.until);
     }
 
     function _changeEvent(address account, EventRule calldata named) private {

@@ -93,7 +93,6 @@ fn methods_that_show_everything_do_not_exist() {
         "debug_getRawBlock",
         "eth_getProof",
         "eth_createAccessList",
-        "eth_simulateV1",
         "testing_buildBlockV1",
         "evm_mine",
         "hardhat_setBalance",

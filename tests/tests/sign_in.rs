@@ -190,6 +190,25 @@ fn sessions_end_in_block_time_or_when_they_are_revoked() {
     assert!(call_as(at, &renewed, "eth_chainId", &json!([])).is_ok());
 }
 
+#[test]
+fn what_was_revoked_stays_so_over_a_restart() {
+    for target in [Target::Dev, Target::TwoProcess] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = NodeOptions { datadir: Some(folder.path().join("data")), ..NodeOptions::default() };
+        let node = Node::start(target, &options);
+        let at = node.address();
+        let (revoked, kept) = (token(&sign_in(at, &signer(0), None)), token(&sign_in(at, &signer(0), None)));
+        let answer = exchange(at, "POST", "/auth/revoke", &[("Authorization", &bearer(&revoked))], "{}");
+        assert_eq!(answer.status, 200);
+        // What was answered is durable.
+        node.kill();
+        let node = Node::start(target, &options);
+        let error = call_as(node.address(), &revoked, "eth_chainId", &json!([])).expect_err("it was revoked");
+        assert_eq!(error.code, REVOKED);
+        assert!(call_as(node.address(), &kept, "eth_chainId", &json!([])).is_ok());
+    }
+}
+
 /// Opens a WebSocket with a session and subscribes to blocks.
 fn subscribed(node: SocketAddr, token: &str) -> (WebSocket, Value) {
     let connection = connect(node).expect("a connection");

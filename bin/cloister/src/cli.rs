@@ -13,6 +13,8 @@ Examples:
   cloister gateway --url URL --key env:KEY     tools use http://127.0.0.1:8545, signed in
   cloister login --key env:KEY                 a session token for the account of a key
   cast mktx … | cloister seal --send           send a transaction that only the node's enclave can read
+  cloister audit export --key env:KEY --contract ADDRESS --blocks 0..500 --out audit
+                                               what an auditor is shown, in files
   cloister verify --datadir chain              check everything stored in ./chain
 
 Exit codes:
@@ -67,6 +69,8 @@ pub(crate) enum Command {
     Verify(commands::verify::Verify),
     /// Say who may see what of a contract on a confidential chain
     Policy(commands::policy::PolicyCommand),
+    /// List, make use of, and export audits of a confidential chain
+    Audit(commands::audit::AuditCommand),
     /// Print a script that completes this command in a shell
     Completions(commands::completions::Completions),
 }
@@ -82,6 +86,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Seal(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Policy(command) => command.run(),
+        Command::Audit(command) => command.run(),
         Command::Completions(command) => command.run(),
     }
 }

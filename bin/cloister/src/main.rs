@@ -10,6 +10,7 @@
 //!
 //! **Not here.** What a node does: that is in the library crates.
 
+mod audit;
 mod block_file;
 mod cli;
 mod commands;

@@ -50,6 +50,15 @@ pub enum ClientError {
         /// The suite that was asked for.
         suite: &'static str,
     },
+    /// An auditor says that he is going to ask what he may not.
+    #[error("no audit that is granted to this account covers that")]
+    AuditNotGranted,
+    /// An auditor asks what he did not say, or more often than he said.
+    #[error("the node refuses: {message}")]
+    AuditNotInUse {
+        /// Its words.
+        message: String,
+    },
     /// More than an envelope carries.
     #[error("the transaction is too large to be sealed")]
     Oversized,

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use crate::ClientError;
 
-/// Longest answer that is read, in bytes.
+/// Longest answer that is read unless more is expected, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// Time for a request and its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,6 +25,7 @@ pub struct NodeUrl {
     authority: String,
     host: String,
     port: u16,
+    max_answer_bytes: usize,
 }
 
 impl NodeUrl {
@@ -47,7 +48,14 @@ impl NodeUrl {
             authority: authority.as_str().to_owned(),
             host: authority.host().trim_matches(['[', ']']).to_owned(),
             port: authority.port_u16().unwrap_or(80),
+            max_answer_bytes: MAX_ANSWER_BYTES,
         })
+    }
+
+    /// The same node, whose answers may be so long.
+    #[must_use]
+    pub fn answering_up_to(self, max_answer_bytes: usize) -> Self {
+        Self { max_answer_bytes, ..self }
     }
 
     /// Host, and port where one was given.
@@ -112,7 +120,7 @@ impl NodeUrl {
         let request = request.body(Full::new(Bytes::from(body.to_string()))).map_err(|error| self.no_answer(error))?;
         let response = sender.send_request(request).await.map_err(|error| self.no_answer(error))?;
         let is_success = response.status().is_success();
-        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let body = Limited::new(response.into_body(), self.max_answer_bytes).collect().await;
         let bytes = body.map_err(|error| self.no_answer(error))?.to_bytes();
         driver.abort();
         Ok((is_success, bytes))

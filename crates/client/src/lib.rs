@@ -6,12 +6,13 @@
 //! **Trusts.** Whoever chose the URL. The site that is signed is the one the user named or the one the URL names, never one
 //! that the node claims: else a node could have its users sign in to another in its stead.
 //!
-//! **Invariants.** A key signs nothing but sign-in messages that were written here. Keys and tokens appear in no error and
+//! **Invariants.** A key signs nothing but sign-in messages and uses of audits that were written here. Keys and tokens appear in no error and
 //! no `Debug`. Answers are bounded in size and time.
 //!
 //! **Not here.** Attested TLS: until a node speaks it, only `http` URLs are taken.
 
 mod account;
+pub mod audit;
 mod error;
 pub mod gateway;
 mod http;
@@ -21,5 +22,6 @@ mod sign_in;
 pub use account::Account;
 pub use error::ClientError;
 pub use http::NodeUrl;
+pub use cloister_crypto::sha256;
 pub use sealing::{Sealer, SealingKeys, send_raw_transaction};
 pub use sign_in::{Session, Site, sign_in};

@@ -186,6 +186,8 @@ codes! {
     SealedTransactionRefused = "sealed-transaction-refused", -32045, "sealed transaction refused: ask for the current sealing key and seal again";
     /// A signed query (EIP-712) outside of its range, or of somebody else.
     SignedQueryRefused = "signed-query-refused", -32046, "signed query refused";
+    /// A request under an audit that was not granted, or of which the ledger does not say that it will be made.
+    AuditRefused = "audit-refused", -32047, "audit refused";
     /// A fault of this program.
     Internal = "internal", -32603, "internal error";
     /// More of something than one client may use.

@@ -27,6 +27,14 @@ pub enum Protection {
     AccountHiding,
     /// Code is shown to its account.
     CodeHiding,
+    /// Audits are about their contract and their blocks.
+    AuditScope,
+    /// Nothing is told under an audit before its use stands on the ledger.
+    AuditUses,
+    /// Traces leave out frames of contracts that answer their reader nothing.
+    TraceFrames,
+    /// Roots of simulated blocks are constants.
+    SimulatedRoots,
     /// Storage is shown to nobody.
     StorageHiding,
     /// Calls run between accounts of their caller.
@@ -75,7 +83,7 @@ pub enum Protection {
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 33] = [
         Self::Participation,
         Self::Redaction,
         Self::LogFiltering,
@@ -83,6 +91,10 @@ impl Protection {
         Self::CumulativeGas,
         Self::AccountHiding,
         Self::CodeHiding,
+        Self::AuditScope,
+        Self::AuditUses,
+        Self::TraceFrames,
+        Self::SimulatedRoots,
         Self::StorageHiding,
         Self::QueryGuard,
         Self::WithheldMethods,

@@ -75,7 +75,7 @@ impl ChainSpec {
     pub fn new(mut genesis: Genesis) -> Result<Self, GenesisError> {
         genesis.check()?;
         if genesis.config.cloister.confidentiality == Confidentiality::On {
-            genesis.predeploy(predeploys::confidential_contracts())?;
+            genesis.predeploy(predeploys::confidential_contracts(&genesis.config.members))?;
         }
         let cloister = &genesis.config.cloister;
         let max_code_size_bytes = cloister.max_code_size.unwrap_or(DEFAULT_MAX_CODE_SIZE_BYTES);
@@ -354,6 +354,7 @@ impl DevChain {
                     imported: false,
                 },
                 sign_in: None,
+                members: Vec::new(),
             },
             nonce: 0,
             timestamp: self.timestamp,

@@ -18,6 +18,9 @@ pub(super) fn token() -> Address {
     Who::Issuer.address().create(1)
 }
 
+/// Last byte of the address of an account that [`LEDGER`] tells what it is asked to: nobody's, and no precompile's.
+const TOLD: u8 = 0xf7;
+
 /// What the first word of a call to [`LEDGER`] asks for, bit by bit. The second and third word are a key and a value.
 pub(super) mod ask {
     /// Writes the value at the key.
@@ -32,6 +35,8 @@ pub(super) mod ask {
     pub(crate) const REVERT: u8 = 16;
     /// Runs until the gas is gone.
     pub(crate) const BURN: u8 = 32;
+    /// Tells another account what is at the key.
+    pub(crate) const TELL: u8 = 64;
 }
 
 /// What the first word of a call to [`probe`](fn@probe) asks for.
@@ -109,6 +114,10 @@ pub(super) fn ledger() -> Bytes {
     });
     code.when(ask::PAY, |code| {
         code.push(0).push(0).push(0).push(0).argument(2).argument(1).op(&[op::GAS, op::CALL, op::POP]);
+    });
+    code.when(ask::TELL, |code| {
+        code.argument(1).op(&[op::SLOAD]).keep(0);
+        code.push(0).push(0).push(32).push(0).push(0).push(TOLD).op(&[op::GAS, op::CALL, op::POP]);
     });
     code.when(ask::REVERT, |code| {
         code.argument(2).keep(0).push(32).push(0).op(&[op::REVERT]);

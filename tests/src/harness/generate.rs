@@ -2,6 +2,7 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 
+use super::audits;
 use super::cast::{PARTIES, Who};
 use super::code::{self, ask, prompt};
 use super::ruled::first_nonce;
@@ -68,7 +69,7 @@ impl Generator<'_> {
     }
 
     fn steps(&mut self) -> Vec<Step> {
-        let mut steps = Vec::new();
+        let mut steps = self.audits();
         for _ in 0..2 + self.random.below(3) {
             if self.one_in(4) {
                 // Now and then long enough for the next sealing keys.
@@ -95,6 +96,19 @@ impl Generator<'_> {
             steps.extend([Step::Ask, Step::FillSection]);
         }
         steps
+    }
+
+    /// A stranger audits her own contract; another one might audit that of the parties, but never says so.
+    fn audits(&mut self) -> Vec<Step> {
+        let mut granted = Vec::new();
+        if self.one_in(3) {
+            granted.push(Item::Public(audits::grants(code::LEDGER, Who::Eve)));
+        }
+        if self.one_in(3) {
+            granted.push(Item::Public(audits::grants(code::probe(), Who::Mallory)));
+            granted.push(Item::Public(audits::says(Who::Mallory, code::probe())));
+        }
+        if granted.is_empty() { Vec::new() } else { vec![Step::Batch(granted)] }
     }
 
     fn batch(&mut self) -> Vec<Item> {
@@ -329,6 +343,12 @@ impl Generator<'_> {
                 tip: u128::from(self.random.next() % 2_000_000_000),
                 ..Sent::transfer(from, from.address(), 1)
             };
+        }
+        // The parties' contract runs for everybody, and tells nobody what it did.
+        if self.one_in(4) {
+            let key = U256::from(self.random.below(6));
+            let input = code::call(ask::TELL, key, U256::ZERO);
+            return Sent { input, gas: CALL_GAS, ..Sent::transfer(from, code::LEDGER, 0) };
         }
         if self.one_in(4) {
             let to = if from == Who::Eve { Who::Mallory } else { Who::Eve };

@@ -7,13 +7,21 @@ use alloy_primitives::{Address, B256, Bytes, keccak256};
 use cloister_access::Caller;
 use serde_json::{Value, json};
 
+use super::audits::tracer;
 use super::cast::Who;
 use super::code;
 use super::workload::{Creations, Sent, Workload};
 use super::world::{Node, Question};
 
 /// Who calls, in the order of the columns.
-const ROLES: [&str; 4] = ["not signed in", "signed in, not concerned", "recipient", "sender"];
+const ROLES: [&str; ROLE_COUNT] =
+    ["not signed in", "signed in, not concerned", "recipient", "sender", "member", "auditor of everything", "operator"];
+const ROLE_COUNT: usize = 7;
+const SENDER: usize = 3;
+const AUDITOR: usize = 5;
+
+/// A cell for each role.
+type Cells = [&'static str; ROLE_COUNT];
 
 /// What a method is about, which says what each role gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +36,33 @@ pub enum Class {
     Handle,
     /// What a session knows of itself.
     Session,
+    /// Something that is nobody's, and that an auditor of the whole ledger is told.
+    Audited,
+    /// How something of one sender executes: as if there were no such method for everybody else.
+    Traced,
+    /// Not there on a confidential chain, but for an auditor of the whole ledger.
+    Proved,
     /// Not there on a confidential chain.
     Withheld,
 }
+
+/// Methods that can be asked under an audit: those are asked so by who audits.
+const UNDER_AUDIT: [&str; 14] = [
+    "debug_traceBlockByNumber",
+    "debug_traceCall",
+    "debug_traceTransaction",
+    "eth_call",
+    "eth_getBalance",
+    "eth_getBlockByHash",
+    "eth_getBlockByNumber",
+    "eth_getBlockReceipts",
+    "eth_getCode",
+    "eth_getLogs",
+    "eth_getProof",
+    "eth_getStorageAt",
+    "eth_getTransactionByHash",
+    "eth_getTransactionReceipt",
+];
 
 /// What there is on the chain that is asked about, and what never was.
 struct Scene {
@@ -46,7 +78,10 @@ type Params = fn(&Scene) -> Value;
 
 /// Every method that everybody may call, how it is called, and what it is. A method that is not here fails the test.
 const METHODS: &[(&str, Class, Params)] = &[
-    ("cloister_sealingKeys", Class::Same, |_| json!([])),
+    // A contract that nobody here audits.
+    ("cloister_audit", Class::Same, |scene| {
+        json!([Address::repeat_byte(0x55), "eth_getBalance", [scene.account, "latest"]])
+    }),
     // Who calls does not matter, but who signed: this query nobody did.
     ("cloister_signedCall", Class::Same, |scene| {
         let query = json!({
@@ -56,6 +91,10 @@ const METHODS: &[(&str, Class, Params)] = &[
         json!([query, "0x"])
     }),
     ("cloister_sealingKeys", Class::Same, |_| json!([])),
+    ("debug_traceBlockByHash", Class::Traced, |scene| json!([scene.block, tracer()])),
+    ("debug_traceBlockByNumber", Class::Traced, |scene| json!([scene.tag(), tracer()])),
+    ("debug_traceCall", Class::Traced, |scene| json!([{ "to": scene.account }, "latest", tracer()])),
+    ("debug_traceTransaction", Class::Traced, |scene| json!([scene.hash, tracer()])),
     ("eth_accounts", Class::Session, |_| json!([])),
     ("eth_baseFee", Class::Same, |_| json!([])),
     ("eth_blobBaseFee", Class::Same, |_| json!([])),
@@ -88,11 +127,11 @@ const METHODS: &[(&str, Class, Params)] = &[
     ("eth_getHeaderByHash", Class::Same, |scene| json!([scene.block])),
     ("eth_getHeaderByNumber", Class::Same, |scene| json!([scene.tag()])),
     ("eth_getLogs", Class::Own, |scene| json!([{ "fromBlock": "0x1", "topics": [null, scene.account.into_word()] }])),
-    ("eth_getProof", Class::Withheld, |scene| json!([scene.account, [], "latest"])),
+    ("eth_getProof", Class::Proved, |scene| json!([scene.account, [], "latest"])),
     ("eth_getRawTransactionByBlockHashAndIndex", Class::Own, |scene| json!([scene.block, "0x0"])),
     ("eth_getRawTransactionByBlockNumberAndIndex", Class::Own, |scene| json!([scene.tag(), "0x0"])),
     ("eth_getRawTransactionByHash", Class::Own, |scene| json!([scene.hash])),
-    ("eth_getStorageAt", Class::Same, |_| json!([code::LEDGER, "0x1", "latest"])),
+    ("eth_getStorageAt", Class::Audited, |_| json!([code::LEDGER, "0x1", "latest"])),
     ("eth_getStorageValues", Class::Same, |_| json!([{ code::LEDGER.to_string(): ["0x1"] }, "latest"])),
     ("eth_getTransactionByBlockHashAndIndex", Class::Transaction, |scene| json!([scene.block, "0x0"])),
     ("eth_getTransactionByBlockNumberAndIndex", Class::Transaction, |scene| json!([scene.tag(), "0x0"])),
@@ -114,8 +153,11 @@ const METHODS: &[(&str, Class, Params)] = &[
     ("eth_sendRawTransactionSync", Class::Transaction, |scene| json!([scene.raw, 1])),
     (
         "eth_simulateV1",
-        Class::Withheld,
-        |scene| json!([{ "blockStateCalls": [{ "calls": [{ "to": scene.account }] }] }, "latest"]),
+        Class::Own,
+        |scene| {
+            let call = json!({ "from": scene.account, "to": scene.account });
+            json!([{ "blockStateCalls": [{ "calls": [call] }] }, "latest"])
+        },
     ),
     ("eth_subscribe", Class::Handle, |_| json!(["newHeads"])),
     ("eth_syncing", Class::Same, |_| json!([])),
@@ -144,26 +186,36 @@ impl Scene {
 
 /// How a method is classified; methods of development networks are not there.
 fn class_of(name: &str, is_for_developers: bool) -> Option<(Class, Option<Params>)> {
-    if is_for_developers || name.starts_with("debug_") {
+    let known = METHODS.iter().any(|(known, ..)| *known == name);
+    if is_for_developers || (name.starts_with("debug_") && !known) {
         return Some((Class::Withheld, None));
     }
     METHODS.iter().find(|(known, ..)| *known == name).map(|(_, class, params)| (*class, Some(*params)))
 }
 
 /// What each role is expected to get.
-const fn expected(class: Class) -> [&'static str; 4] {
-    match class {
-        Class::Same => ["the same"; 4],
-        Class::Transaction => ["nothing", "nothing", "its part", "all"],
-        Class::Own => ["nothing", "nothing", "nothing", "its own"],
-        Class::Handle => ["its own"; 4],
-        Class::Session => ["nothing", "its own", "its own", "its own"],
-        Class::Withheld => ["-32601"; 4],
+fn expected(name: &str, class: Class) -> Cells {
+    let nothing = ["nothing"; ROLE_COUNT];
+    let missing = ["-32601"; ROLE_COUNT];
+    let mut cells = match class {
+        Class::Same => ["the same"; ROLE_COUNT],
+        Class::Transaction => ["nothing", "nothing", "its part", "all", "nothing", "nothing", "nothing"],
+        Class::Own | Class::Audited => nothing,
+        Class::Handle => ["its own"; ROLE_COUNT],
+        Class::Session => ["nothing", "its own", "its own", "its own", "its own", "its own", "nothing"],
+        Class::Traced | Class::Proved | Class::Withheld => missing,
+    };
+    if matches!(class, Class::Own | Class::Traced) {
+        cells[SENDER] = "its own";
     }
+    if UNDER_AUDIT.contains(&name) {
+        cells[AUDITOR] = "all";
+    }
+    cells
 }
 
 /// A method, whether only developers may call it, and what each role was found to get.
-type Row = (String, Class, [&'static str; 4]);
+type Row = (String, Class, Cells);
 
 /// Calls every method as each role and says what they get.
 ///
@@ -197,8 +249,9 @@ pub fn rows(methods: &[(String, bool)]) -> Result<Vec<Row>, Vec<String>> {
                 (class, params) => stage.found(name, class, params.unwrap_or(|_| json!([]))).await,
             }
             .unwrap_or_else(|fault| panic!("{name}: {fault}"));
-            if found != expected(class) {
-                faults.push(format!("{name} is {class:?}, so {:?}, and does {found:?}", expected(class)));
+            let wanted = expected(name, class);
+            if found != wanted {
+                faults.push(format!("{name} is {class:?}, so {wanted:?}, and does {found:?}"));
             }
             rows.push((name.clone(), class, found));
         }
@@ -214,9 +267,17 @@ struct Stage {
     never: Scene,
 }
 
-/// Roles as the methods know them.
-fn callers() -> [Caller; 4] {
-    [Caller::Anonymous, Who::Eve.session(), Who::Rita.session(), Who::Alice.session()]
+/// Roles as the methods know them. The operator of a machine has no door of his own: he is whom nobody knows.
+fn callers() -> [Caller; ROLE_COUNT] {
+    [
+        Caller::Anonymous,
+        Who::Eve.session(),
+        Who::Rita.session(),
+        Who::Alice.session(),
+        Who::Mallory.session(),
+        Who::Bob.session(),
+        Caller::Anonymous,
+    ]
 }
 
 impl Stage {
@@ -243,6 +304,12 @@ impl Stage {
         for transaction in [&raw, &logs.signed(1), &delegates.signed(2)] {
             node.ask(&[(alice.clone(), "eth_sendRawTransaction", json!([transaction]))]).await?;
         }
+        // The only member lets Bob audit everything, and he says that he is going to.
+        let granted = super::audits::grants(Address::ZERO, Who::Bob).signed(0);
+        let said = super::audits::says(Who::Bob, Address::ZERO).signed(0);
+        for (who, transaction) in [(Who::Mallory, granted), (Who::Bob, said)] {
+            node.ask(&[(who.session(), "eth_sendRawTransaction", json!([transaction]))]).await?;
+        }
         // The delegation used up one nonce more; what comes after a gap waits.
         let waits = Sent { nonce_gap: 3, ..sent }.signed(4);
         let asked = [
@@ -267,63 +334,67 @@ impl Stage {
     }
 
     /// The answer to a role, without what it was asked about.
-    async fn answer(&mut self, caller: &Caller, name: &str, params: Params, is_real: bool) -> Result<String, String> {
+    async fn answer(&mut self, role: usize, name: &str, params: Params, is_real: bool) -> Result<String, String> {
+        let caller = callers()[role].clone();
         let scene = if is_real { &self.real } else { &self.never };
-        let question: Question = (caller.clone(), leaked(name), params(scene));
+        let question: Question = if role == AUDITOR && UNDER_AUDIT.contains(&name) {
+            (caller, "cloister_audit", json!([Address::ZERO, name, params(scene)]))
+        } else {
+            (caller, leaked(name), params(scene))
+        };
         let (hash, account) = (scene.hash.to_string(), scene.account.to_string().to_lowercase());
         let answers = self.node.ask(&[question]).await?;
         Ok(answers[0].replace(&hash, "HASH").replace(&account, "ACCOUNT"))
     }
 
-    async fn found(&mut self, name: &str, class: Class, params: Params) -> Result<[&'static str; 4], String> {
+    async fn found(&mut self, name: &str, class: Class, params: Params) -> Result<Cells, String> {
         let mut real = Vec::new();
         let mut never = Vec::new();
-        for caller in callers() {
+        for role in 0..ROLE_COUNT {
             // What never was comes first: it has no effects.
-            never.push(self.answer(&caller, name, params, false).await?);
-            real.push(self.answer(&caller, name, params, true).await?);
+            never.push(self.answer(role, name, params, false).await?);
+            real.push(self.answer(role, name, params, true).await?);
         }
-        if real.iter().all(|answer| answer == "no such method") {
-            return Ok(["-32601"; 4]);
-        }
+        let is_missing = |answer: &str| answer == "no such method" || answer.starts_with("{\"code\":-32601,");
         // Where every transaction is in a block at once, there is nothing pending to be shown.
         let is_idle = name == "eth_pendingTransactions" && real.iter().all(|answer| answer == "[]");
         if is_idle {
-            return Ok(expected(class));
+            return Ok(expected(name, class));
         }
-        if real.iter().all(|answer| *answer == real[0]) {
-            return Ok(["the same"; 4]);
-        }
+        let is_same = class == Class::Same && real.iter().all(|answer| *answer == real[0]);
         // What anybody is told: of an account, that there is nothing; of a block, what its header says.
         let told = &real[0];
-        let told_apart = |role: usize| class == Class::Own && role < 3 && real[role] != never[role];
+        let is_exact = matches!(class, Class::Own | Class::Traced | Class::Proved | Class::Audited);
+        let told_apart = |role: usize| is_exact && role != SENDER && role != AUDITOR && real[role] != never[role];
         Ok(core::array::from_fn(|role| match (role, class) {
+            _ if is_same => "the same",
             _ if told_apart(role) => "something",
+            _ if is_missing(&real[role]) => "-32601",
             _ if real[role] == *told => "nothing",
-            (3, Class::Transaction) => "all",
-            (3, _) => "its own",
+            (AUDITOR, _) | (SENDER, Class::Transaction) => "all",
+            (SENDER, _) => "its own",
             _ => "its part",
         }))
     }
 
-    async fn installs(&mut self, name: &str, params: Params) -> Result<[&'static str; 4], String> {
+    async fn installs(&mut self, name: &str, params: Params) -> Result<Cells, String> {
         let mut ids = BTreeSet::new();
-        for caller in callers() {
-            ids.insert(self.answer(&caller, name, params, true).await?);
+        for role in 0..ROLE_COUNT {
+            ids.insert(self.answer(role, name, params, true).await?);
         }
         let all = ids.len() == ROLES.len() && ids.iter().all(|id| id.starts_with("\"0x"));
-        Ok(if all { ["its own"; 4] } else { ["nothing"; 4] })
+        Ok(if all { ["its own"; ROLE_COUNT] } else { ["nothing"; ROLE_COUNT] })
     }
 
-    async fn subscribes(&self) -> Result<[&'static str; 4], String> {
+    async fn subscribes(&self) -> Result<Cells, String> {
         for caller in callers() {
             self.node.subscribe(&caller, &json!(["newHeads"])).await?;
         }
-        Ok(["its own"; 4])
+        Ok(["its own"; ROLE_COUNT])
     }
 
-    async fn knows_itself(&mut self, name: &str, params: Params) -> Result<[&'static str; 4], String> {
-        let mut found = [""; 4];
+    async fn knows_itself(&mut self, name: &str, params: Params) -> Result<Cells, String> {
+        let mut found = [""; ROLE_COUNT];
         for (cell, caller) in found.iter_mut().zip(callers()) {
             let question: Question = (caller.clone(), leaked(name), params(&self.real));
             let answer = self.node.ask(&[question]).await?.remove(0);
@@ -366,9 +437,13 @@ The question is about one transaction, or its sender's account: *nothing* is wor
 everybody is told of a block; *its part* lacks the sender's nonce, gas, fees and signature; *the same* is the same for everybody; -32601
 says that there is no such method, as do all methods of development networks.
 
+A member is an account that genesis lets vote; that opens no method to him, but he is shown the logs that say that an audit was granted or
+used. An auditor asks by `cloister_audit` where that takes the method, and under no audit otherwise. The operator of a machine has no
+method at all: who asks from his machine is not signed in.
+
 "
     .to_owned();
-    let _ = writeln!(page, "| method | {} |\n| --- | --- | --- | --- | --- |", ROLES.join(" | "));
+    let _ = writeln!(page, "| method | {} |\n| --- |{}", ROLES.join(" | "), " --- |".repeat(ROLE_COUNT));
     for (name, _, found) in rows.iter().filter(|(name, class, _)| *class != Class::Withheld || is_standard(name)) {
         let _ = writeln!(page, "| `{name}` | {} |", found.join(" | "));
     }

@@ -16,6 +16,7 @@
 //! **Canaries.** A proof that cannot fail proves nothing: each [`Protection`](cloister_primitives::Protection) is taken away
 //! in turn, and the comparison must find a difference ([`canaries`]).
 
+mod audits;
 pub mod canaries;
 mod cast;
 mod code;

@@ -3,6 +3,7 @@
 use alloy_primitives::{Address, B256, U256};
 use serde_json::{Value, json};
 
+use super::audits::tracer;
 use super::cast::Who;
 use super::code::{self, prompt};
 use super::world::Question;
@@ -54,6 +55,12 @@ pub(super) fn questions(caller: &Caller, chain: &Chain<'_>) -> Vec<Question> {
         about_ruled(caller, *address, &mut asked);
     }
     about_chain(&mut asked);
+    // Mallory audits her own contract; Eve audits the parties', but never said so on the ledger.
+    for audited in [code::probe(), code::LEDGER, Address::ZERO] {
+        let heights = chain.blocks.iter().map(|(height, _)| *height);
+        let questions = super::audits::questions(audited, chain.touched, heights);
+        asked.extend(questions.into_iter().map(|params| ("cloister_audit", params)));
+    }
     for filter in chain.filters {
         asked.push(("eth_getFilterChanges", json!([filter])));
         asked.push(("eth_getFilterLogs", json!([filter])));
@@ -69,6 +76,7 @@ fn about_block(height: u64, hashes: &[B256], asked: &mut Vec<(&'static str, Valu
     asked.push(("eth_getBlockReceipts", json!([tag])));
     asked.push(("eth_getBlockTransactionCountByNumber", json!([tag])));
     asked.push(("eth_getLogs", json!([{ "fromBlock": tag, "toBlock": tag }])));
+    asked.push(("debug_traceBlockByNumber", json!([tag, tracer()])));
     for index in 0..=hashes.len() {
         asked.push(("eth_getTransactionByBlockNumberAndIndex", json!([tag, format!("{index:#x}")])));
         asked.push(("eth_getRawTransactionByBlockNumberAndIndex", json!([tag, format!("{index:#x}")])));
@@ -78,6 +86,7 @@ fn about_block(height: u64, hashes: &[B256], asked: &mut Vec<(&'static str, Valu
         asked.push(("eth_getTransactionReceipt", json!([hash])));
         asked.push(("eth_getRawTransactionByHash", json!([hash])));
         asked.push(("debug_traceTransaction", json!([hash])));
+        asked.push(("debug_traceTransaction", json!([hash, tracer()])));
     }
 }
 
@@ -98,7 +107,10 @@ fn about_account(address: Address, asked: &mut Vec<(&'static str, Value)>) {
     asked.push(("eth_call", json!([{ "to": address, "from": Who::Alice.address() }, "latest"])));
     asked.push(("eth_estimateGas", json!([call])));
     asked.push(("eth_createAccessList", json!([call])));
-    asked.push(("eth_simulateV1", json!([{ "blockStateCalls": [{ "calls": [call] }] }, "latest"])));
+    // What one block left is there in the next.
+    let simulated = json!({ "calls": [call, { "data": "0x" }] });
+    asked.push(("eth_simulateV1", json!([{ "blockStateCalls": [simulated, simulated] }, "latest"])));
+    asked.push(("debug_traceCall", json!([call, "latest", tracer()])));
     asked.push(("txpool_contentFrom", json!([address])));
     asked.push(("eth_fillTransaction", json!([{ "from": address, "to": address, "value": "0x1" }])));
     asked.push(("eth_getLogs", json!([{ "fromBlock": "0x0", "address": address }])));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use alloy::sol_types::SolValue as _;
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{Address, B256, Bytes, FixedBytes, TxKind, U256, hex, keccak256};
-use cloister_access::{Access, Caller, Moment, Resource, RulesInForce};
+use cloister_access::{Access, AuditScope, Caller, Resource, RulesInForce};
 use cloister_execution::{
     BlockAttributes, BlockOverrides, CallEnv, CallOutcome, CallRequest, ExecutionError, Executor, NoBlockHashes, Open,
     Parent, StateOverrides, genesis_block, genesis_delta, impersonate,
@@ -178,6 +178,11 @@ pub struct Chain {
 
 impl Chain {
     pub fn new() -> Self {
+        Self::with_members(&[])
+    }
+
+    /// A chain that these accounts govern.
+    pub fn with_members(members: &[Address]) -> Self {
         let mut chain = DevChain { confidentiality: Confidentiality::On, ..DevChain::default() };
         let rich = GenesisAccount { balance: U256::from(10).pow(U256::from(20)), ..GenesisAccount::default() };
         for account in [ALICE, BOB, CAROL] {
@@ -188,7 +193,10 @@ impl Chain {
             chain.alloc.insert(forwarder(opcode), code(forwarder_code(opcode)));
         }
         chain.alloc.insert(PROBE, code(PROBE_CODE.to_vec()));
-        let spec = Arc::new(ChainSpec::development(chain).expect("a development chain"));
+        let mut genesis = ChainSpec::development(chain).expect("a development chain").genesis().clone();
+        genesis.alloc.remove(&VISIBILITY_ADDRESS);
+        genesis.config.members = members.to_vec();
+        let spec = Arc::new(ChainSpec::new(genesis).expect("a specification"));
         let state = State::new(HistoryLimits::default());
         let root = state.apply(Height(0), &genesis_delta(&spec)).expect("a genesis state");
         let blocks = vec![genesis_block(&spec, root)];
@@ -258,14 +266,31 @@ impl Chain {
 
     pub fn access(&self, view: &StateView) -> Access {
         let table = |view: &StateView| Arc::new(self.rules.table(view.clone()));
-        let moment = Moment { asked: view.height(), now_s: self.head().header.timestamp };
-        Access::confidential().with_rules(Some(vec![table(&self.view()), table(view)]), moment)
+        Access::confidential().with_rules(Some(vec![table(&self.view()), table(view)]), view.height())
+    }
+
+    /// Somebody who asks under the audit that he has of a contract; in his session where he has none.
+    pub fn auditor(&self, who: Address, contract: Address) -> Caller {
+        let table = self.rules.table(self.view());
+        let audit = table.audit(contract, who).expect("the state is kept");
+        if !audit.lasts(self.head().header.timestamp) {
+            return Caller::Session([who].into());
+        }
+        let (first, last, is_governed) = (audit.first, audit.last, audit.is_governed);
+        let contract = Some(contract).filter(|contract| !contract.is_zero());
+        Caller::auditor(who, AuditScope { contract, first, last, is_governed })
     }
 
     /// What a call answers in a session of `from`; `None` where it reverts without a word, as what is refused does.
     pub fn ask_at(&self, height: Height, from: Address, to: Option<Address>, input: Bytes) -> Option<Bytes> {
+        self.ask_as(&Caller::Session([from].into()), height, to, input)
+    }
+
+    /// The same of any caller with an account.
+    pub fn ask_as(&self, caller: &Caller, height: Height, to: Option<Address>, input: Bytes) -> Option<Bytes> {
         let view = self.state.view(height).expect("the state is kept");
-        let guard = self.access(&view).guard(&Caller::Session([from].into()));
+        let guard = self.access(&view).guard(caller);
+        let from = caller.accounts()[0];
         let env = CallEnv {
             header: &self.head().header,
             hashes: &NoBlockHashes,
@@ -286,14 +311,18 @@ impl Chain {
         self.ask_at(self.head().height(), from, Some(to), input)
     }
 
-    /// Which of Alice, Bob and Carol see the log of the last transaction of the block at a height.
-    pub fn see_log(&self, height: u64) -> Vec<Address> {
+    /// Whether somebody sees the log of the last transaction of the block at a height.
+    pub fn sees_log(&self, caller: &Caller, height: u64) -> bool {
         let block = &self.blocks[usize::try_from(height).expect("a small height")];
         let log = &block.receipts.last().expect("a transaction").logs()[0];
         let (address, topics) = (log.address, log.topics());
         let resource = Resource::Log { address, topics, data: &log.data.data, height: Height(height) };
-        let access = self.access(&self.view());
-        let sees = |who: &Address| access.view(&Caller::Session([*who].into()), resource).is_visible();
+        self.access(&self.view()).view(caller, resource).is_visible()
+    }
+
+    /// Which of Alice, Bob and Carol do.
+    pub fn see_log(&self, height: u64) -> Vec<Address> {
+        let sees = |who: &Address| self.sees_log(&Caller::Session([*who].into()), height);
         [ALICE, BOB, CAROL].into_iter().filter(sees).collect()
     }
 }

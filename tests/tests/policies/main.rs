@@ -1,12 +1,14 @@
 //! Contracts' own rules on a confidential chain: who is answered what, and ways around that must not be ways.
 
 mod attacks;
+mod audits;
 mod bill_of_lading;
 mod chain;
 mod custom;
 mod node;
 mod ownership;
 mod standards;
+mod traces;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -14,11 +16,11 @@ use std::process::{Command, Stdio};
 use alloy::sol_types::SolValue as _;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
 use chain::{
-    ALICE, AUDITOR, BOB, CAROL, Chain, Change, FALLBACK, OWNER, PROBE, PROBE_CODE, PUBLIC, RECEIVE, SESSION, argument,
+    ALICE, BOB, CAROL, Chain, Change, FALLBACK, OWNER, PROBE, PROBE_CODE, PUBLIC, RECEIVE, SESSION, argument,
     balance_of, forwarded, forwarder, forwarder_code, initcode, input, role,
 };
 use cloister_access::{Caller, Resource};
-use cloister_primitives::{Height, VISIBILITY_ADDRESS, VISIBILITY_CODE};
+use cloister_primitives::{VISIBILITY_ADDRESS, VISIBILITY_CODE};
 use cloister_tests::repository;
 use cloister_tests::tools::{artifact, node_modules};
 use serde_json::{Value, json};
@@ -96,50 +98,6 @@ fn a_role_is_granted_and_taken_away() {
     assert_eq!(chain.ask(BOB, token, balance_of(ALICE)), None, "another role");
     chain.rule(token, &Change { grants: vec![(CAROL, U256::ZERO)], ..Change::default() });
     assert_eq!(chain.ask(CAROL, token, balance_of(ALICE)), None);
-}
-
-#[test]
-fn an_auditor_sees_the_blocks_of_his_audit_until_it_ends() {
-    let mut chain = Chain::new();
-    let token = token(&mut chain);
-    let runs = |chain: &mut Chain| {
-        assert!(chain.send(ALICE, token, transfer(BOB, 1)));
-        chain.head().header.number
-    };
-    let rules = Change::default()
-        .named("balanceOf(address)", &[AUDITOR], &[AUDITOR])
-        .named("transfer(address,uint256)", &[], &[PUBLIC])
-        .event("Transfer(address,address,uint256)", &[AUDITOR])
-        .facts([AUDITOR, [0; 2], [0; 2]]);
-    chain.rule(token, &rules);
-    let early = runs(&mut chain);
-    // The change stands in the second block from here.
-    let (granted, until) = (chain.head().header.number + 2, chain.head().header.timestamp + 8);
-    let (first, last) = (granted + 2, granted + 3);
-    let audit = |first: u64, until: u64| Change { audits: vec![(CAROL, [first, last, until])], ..rules.clone() };
-    chain.rule(token, &audit(first, until));
-    assert_eq!([granted + 1, first, last].map(|_| runs(&mut chain)), [granted + 1, first, last]);
-    let late = runs(&mut chain);
-    let asked = |chain: &Chain, height: u64| {
-        let seen = chain.ask_at(Height(height), CAROL, Some(token), balance_of(BOB)).is_some();
-        let access = chain.access(&chain.state.view(Height(height)).expect("it is kept"));
-        let storage = access.view(&Caller::Session([CAROL].into()), Resource::Storage(token)).is_visible();
-        assert_eq!((storage, chain.see_log(height)), (seen, if seen { vec![CAROL] } else { vec![] }), "{height}");
-        seen
-    };
-    assert_eq!([early, first, last, late].map(|height| asked(&chain, height)), [false, true, true, false]);
-    assert_eq!(chain.ask_at(Height(first), BOB, Some(token), balance_of(BOB)), None, "it is Carol's");
-    // Audits are questions: a transaction of hers learns nothing, and a contract in between neither.
-    assert!(!chain.send(CAROL, forwarder(0xfa), forwarded(token, &balance_of(BOB))));
-    chain.wait_s(5);
-    runs(&mut chain);
-    assert_eq!([first, last].map(|height| asked(&chain, height)), [false, false], "it is over");
-    // It may go on, but not begin earlier: what was nobody's stays so.
-    assert!(!chain.send(ALICE, VISIBILITY_ADDRESS, audit(early, u64::MAX).input(token)));
-    assert!(chain.send(ALICE, VISIBILITY_ADDRESS, audit(first, u64::MAX).input(token)));
-    assert_eq!([early, first, last, late].map(|height| asked(&chain, height)), [false, true, true, false]);
-    assert!(chain.send(ALICE, VISIBILITY_ADDRESS, audit(early, 0).input(token)), "it is taken away");
-    assert!(!asked(&chain, first));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use alloy::consensus::TxEip1559;
 use alloy_primitives::{Address, Bytes, TxKind};
+use cloister_primitives::system_contracts;
 use cloister_tests::node::{CHAIN_ID, Node, NodeOptions, Target, eventually, run_cloister};
 use cloister_tests::repository;
 use cloister_tests::rpc::RpcError;
@@ -38,11 +39,25 @@ impl Ledger {
         Self::with(target, vec!["--confidential".into()])
     }
 
+    /// Of a chain that Alice, Bob and Carol govern.
+    pub fn governed(target: Target, folder: &Path) -> Self {
+        let genesis = folder.join("genesis.json");
+        let members = [ALICE, BOB, CAROL].map(|who| signer(who).address());
+        std::fs::write(&genesis, genesis_of(&members).to_string()).expect("the genesis is written");
+        Self::with(target, vec!["--genesis".into(), path(&genesis).to_owned()])
+    }
+
     /// With these arguments, of a confidential chain.
     pub fn with(target: Target, extra: Vec<String>) -> Self {
         let node = Node::start(target, &NodeOptions { extra, ..NodeOptions::default() });
         let tokens = EVERYBODY.map(|who| token(&sign_in(node.address(), &signer(who), None)));
         Self { node, accounts: EVERYBODY.map(Account::new), tokens }
+    }
+
+    /// The same accounts, signed in to another node.
+    pub fn moves_to(&mut self, node: Node) {
+        self.tokens = EVERYBODY.map(|who| token(&sign_in(node.address(), &signer(who), None)));
+        self.node = node;
     }
 
     pub fn address(&self, who: usize) -> Address {
@@ -138,6 +153,41 @@ impl Ledger {
             assert_ne!(self.expect(who, "eth_getCode", &json!([contract, "latest"])), "0x");
         }
     }
+}
+
+fn genesis_of(members: &[Address]) -> Value {
+    const BLOCKS: [&str; 11] = [
+        "homesteadBlock",
+        "eip150Block",
+        "eip155Block",
+        "eip158Block",
+        "byzantiumBlock",
+        "constantinopleBlock",
+        "petersburgBlock",
+        "istanbulBlock",
+        "berlinBlock",
+        "londonBlock",
+        "terminalTotalDifficulty",
+    ];
+    let mut config = json!({
+        "chainId": CHAIN_ID,
+        "cloister": {
+            "confidentiality": "on", "allowEqualTimestamps": true, "development": true, "members": members,
+        },
+    });
+    for key in BLOCKS.into_iter().chain(["shanghaiTime", "cancunTime", "pragueTime", "osakaTime"]) {
+        config[key] = json!(0);
+    }
+    let rich = EVERYBODY.map(|who| (signer(who).address().to_string(), json!({ "balance": "0xde0b6b3a7640000" })));
+    let alloc: serde_json::Map<_, _> = rich.into_iter().chain(ethereum()).collect();
+    json!({ "config": config, "gasLimit": "0x1c9c380", "difficulty": "0x0", "alloc": alloc })
+}
+
+/// What Ethereum's own system calls need.
+fn ethereum() -> [(String, Value); 4] {
+    system_contracts().map(|(address, account)| {
+        (address.to_string(), json!({ "nonce": "0x1", "balance": "0x0", "code": account.code }))
+    })
 }
 
 pub fn path(path: &Path) -> &str {

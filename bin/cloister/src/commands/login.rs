@@ -98,7 +98,7 @@ impl Login {
 }
 
 /// The account whose key is at `source`.
-fn account(source: &str) -> Result<Account, Failure> {
+pub(super) fn account(source: &str) -> Result<Account, Failure> {
     let key = if let Some(name) = source.strip_prefix("env:") {
         std::env::var(name).map_err(|_| Failure::usage(format!("the environment has no variable {name}")))?
     } else if let Some(path) = source.strip_prefix("file:") {

@@ -2,6 +2,7 @@
 
 mod imported;
 mod json;
+mod members;
 mod parse;
 mod rules;
 mod rules_digest;
@@ -27,6 +28,8 @@ pub const MAX_GENESIS_ACCOUNTS: usize = 1_000_000;
 pub const MAX_GENESIS_EXTRA_DATA_BYTES: usize = 64 * 1024;
 /// Bytes of code that one account of a genesis may hold.
 pub const MAX_GENESIS_CODE_BYTES: usize = 1024 * 1024;
+/// Members that a genesis may name.
+pub const MAX_GENESIS_MEMBERS: usize = 256;
 /// Warnings that are kept; the last one says how many more there were.
 pub const MAX_GENESIS_WARNINGS: usize = 100;
 
@@ -89,6 +92,8 @@ pub struct ChainConfig {
     pub cloister: CloisterConfig,
     /// `"signIn"` of our own extension: where clients sign in; `None` where genesis does not say.
     pub sign_in: Option<SignIn>,
+    /// `"members"` of our own extension: accounts that govern a confidential network, in ascending order.
+    pub members: Vec<Address>,
 }
 
 /// Whether a chain keeps what happens on it from those it does not concern.

@@ -7,7 +7,7 @@ use alloy_hardforks::{EthereumHardfork, ForkCondition, mainnet::MAINNET_PARIS_BL
 use alloy_primitives::{Address, U256};
 
 use super::json::{self, Field, Object, Warnings};
-use super::sign_in;
+use super::{members, sign_in};
 use super::{
     ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError,
     MAX_GENESIS_ACCOUNTS, MAX_GENESIS_CODE_BYTES, MAX_GENESIS_EXTRA_DATA_BYTES,
@@ -119,13 +119,14 @@ fn chain_config(mut config: Object<'_>, warnings: &mut Warnings) -> Result<Chain
         None => BTreeMap::new(),
     };
     let deposit_contract = optional(config.take("depositContractAddress"), Field::address)?;
-    let (cloister, sign_in) = match config.take("cloister") {
+    let (cloister, sign_in, members) = match config.take("cloister") {
         Some(field) => {
             let mut object = field.object()?;
             let sign_in = sign_in::take(&mut object, warnings)?;
-            (cloister(object, warnings)?, sign_in)
+            let members = members::take(&mut object)?;
+            (cloister(object, warnings)?, sign_in, members)
         }
-        None => (CloisterConfig::default(), None),
+        None => (CloisterConfig::default(), None, Vec::new()),
     };
     for key in WITHOUT_EFFECT {
         config.take(key);
@@ -139,7 +140,7 @@ fn chain_config(mut config: Object<'_>, warnings: &mut Warnings) -> Result<Chain
         return Err(GenesisError::Unsupported { path: field.path, what: "a verkle state".to_owned() });
     }
     config.finish(warnings);
-    Ok(ChainConfig { chain_id, forks, blob_schedule, deposit_contract, cloister, sign_in })
+    Ok(ChainConfig { chain_id, forks, blob_schedule, deposit_contract, cloister, sign_in, members })
 }
 
 fn fork_schedule(

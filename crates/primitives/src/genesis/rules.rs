@@ -45,6 +45,12 @@ impl Genesis {
                     .to_owned(),
             });
         }
+        if cloister.confidentiality == Confidentiality::Off && !self.config.members.is_empty() {
+            return Err(GenesisError::Contradiction {
+                path: "config.cloister.members".to_owned(),
+                reason: "has a meaning on a confidential chain only".to_owned(),
+            });
+        }
         self.config.cloister.check_imported()?;
         self.config.forks.check_order()?;
         self.config.check_blob_schedule()
@@ -56,14 +62,16 @@ impl Genesis {
         contracts: [(Address, GenesisAccount); N],
     ) -> Result<(), GenesisError> {
         for (address, contract) in contracts {
-            let account = self.alloc.entry(address).or_insert_with(|| contract.clone());
-            if account.code != contract.code || !account.storage.is_empty() {
+            let given = self.alloc.get(&address);
+            if given.is_some_and(|given| given.code != contract.code || !given.storage.is_empty()) {
                 return Err(GenesisError::Contradiction {
                     path: format!("alloc.{address}"),
                     reason: "a confidential chain has a contract of its own at this address: leave the entry out"
                         .to_owned(),
                 });
             }
+            let storage = contract.storage.clone();
+            self.alloc.entry(address).or_insert(contract).storage = storage;
         }
         Ok(())
     }

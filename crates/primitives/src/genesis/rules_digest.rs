@@ -40,6 +40,9 @@ impl ChainConfig {
                 Site::Loopback => writeln!(text, "signIn {seconds} {in_path}")?,
             }
         }
+        for member in &self.members {
+            writeln!(text, "member {member}")?;
+        }
         Ok(text)
     }
 }

@@ -4,8 +4,10 @@
 //! address on nearly every chain, and tools expect them there; both are public deployments whose code
 //! hash the tests pin.
 
+use std::collections::BTreeMap;
+
 use alloy_eips::{eip2935, eip4788, eip7002, eip7251};
-use alloy_primitives::{Address, Bytes, U256, address, bytes, hex};
+use alloy_primitives::{Address, B256, Bytes, U256, address, bytes, hex, keccak256};
 
 use crate::genesis::GenesisAccount;
 
@@ -33,11 +35,11 @@ pub static MULTICALL3_CODE: Bytes = Bytes::from_static(&MULTICALL3);
 /// Address of `Visibility`, which says who may see what of each contract on a confidential chain.
 pub const VISIBILITY_ADDRESS: Address = address!("0x00000000000000000000000000000000000c1001");
 
-const VISIBILITY_LENGTH: usize = 9373;
+const VISIBILITY_LENGTH: usize = 11396;
 
 static VISIBILITY: [u8; VISIBILITY_LENGTH] = match hex::const_decode_to_array(include_bytes!("visibility.hex")) {
     Ok(code) => code,
-    Err(_) => panic!("visibility.hex is not 9,373 bytes of hex"),
+    Err(_) => panic!("visibility.hex is not 11,396 bytes of hex"),
 };
 
 /// Runtime code of `contracts/system/Visibility.sol`.
@@ -67,10 +69,25 @@ pub fn development_contracts() -> [(Address, GenesisAccount); 2] {
     ]
 }
 
-/// Contracts that every confidential chain has: the one that it reads its rules from, and the one that batches queries.
+/// Contracts that every confidential chain has: the one that it reads its rules from, which knows the members, and the one
+/// that batches queries.
 #[must_use]
-pub fn confidential_contracts() -> [(Address, GenesisAccount); 2] {
-    [(VISIBILITY_ADDRESS, contract(&VISIBILITY_CODE)), (MULTICALL3_ADDRESS, contract(&MULTICALL3_CODE))]
+pub fn confidential_contracts(members: &[Address]) -> [(Address, GenesisAccount); 2] {
+    let visibility = GenesisAccount { storage: storage_of(members), ..contract(&VISIBILITY_CODE) };
+    [(VISIBILITY_ADDRESS, visibility), (MULTICALL3_ADDRESS, contract(&MULTICALL3_CODE))]
+}
+
+/// Slots of `Visibility`: the mapping of its members, and how many they are.
+const MEMBERS: B256 = B256::with_last_byte(12);
+const MEMBER_COUNT: U256 = U256::from_limbs([13, 0, 0, 0]);
+
+fn storage_of(members: &[Address]) -> BTreeMap<U256, U256> {
+    let slot = |member: &Address| keccak256([member.into_word(), MEMBERS].concat()).into();
+    let mut storage: BTreeMap<_, _> = members.iter().map(|member| (slot(member), U256::ONE)).collect();
+    if !members.is_empty() {
+        storage.insert(MEMBER_COUNT, U256::from(members.len()));
+    }
+    storage
 }
 
 fn contract(code: &Bytes) -> GenesisAccount {
@@ -80,7 +97,7 @@ fn contract(code: &Bytes) -> GenesisAccount {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy_primitives::{b256, keccak256};
+    use alloy_primitives::b256;
 
     #[test]
     fn well_known_code_hashes() {

@@ -2,16 +2,24 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, b256};
 use cloister_governance::{Operand, Policy, Rule, RuleTable, Term};
+use cloister_primitives::{Height, VISIBILITY_ADDRESS};
 use cloister_state::StateError;
 
-use crate::ruled::{admits_account, audits};
-use crate::{Caller, Moment, Resource, Tables, Visibility, concerning};
+use crate::ruled::admits_account;
+use crate::{AuditScope, Caller, Resource, Tables, Visibility, concerning};
+
+/// `AuditGrantUsed(uint256)` of `Visibility`: that an audit was used. Declassified to members, since who grants an audit
+/// must see that the record is kept.
+const AUDIT_GRANT_USED: B256 = b256!("0xc550a4f29353a81cfa0eb095c88aabcc33f5df0f0390fafacda640222d9f14c5");
+
+/// `AuditApproved(address,address,address,uint64,uint64,uint64)` of `Visibility`: what members vote about is theirs to know.
+const AUDIT_APPROVED: B256 = b256!("0xd24fa4b97e2a7b95ec13ba73ae75de7a2a51b8ed6d866d45e74770e8384d1dd1");
 
 /// What the rules decide; `None` where they have nothing to say.
 pub(crate) fn by_rules(tables: &Tables, caller: &Caller, resource: Resource<'_>) -> Option<Visibility> {
-    let (tables, moment) = match (tables, resource) {
+    let (tables, asked) = match (tables, resource) {
         (Tables::None, _) => return None,
         (
             Tables::Unreadable,
@@ -24,18 +32,16 @@ pub(crate) fn by_rules(tables: &Tables, caller: &Caller, resource: Resource<'_>)
             return Some(Visibility::Absent);
         }
         (Tables::Unreadable, _) => return None,
-        (Tables::All(tables, moment), _) => (tables, *moment),
+        (Tables::All(tables, asked), _) => (tables, *asked),
     };
     let decided = match resource {
         Resource::Log { address, topics, data, height } => {
-            let log = LogFacts { address, topics, data };
             // A log is of its own block, whatever state is read.
-            let moment = Moment { asked: height, ..moment };
-            log.decided(tables.first()?, caller, moment, resource)
+            LogFacts { address, topics, data, height }.decided(tables.first()?, caller, resource)
         }
-        Resource::Account(account) => fact(tables, moment, caller, account, |policy| policy.balance),
-        Resource::Code(account) => fact(tables, moment, caller, account, |policy| policy.code),
-        Resource::Storage(account) => fact(tables, moment, caller, account, |policy| policy.storage),
+        Resource::Account(account) => fact(tables, asked, caller, account, |policy| policy.balance),
+        Resource::Code(account) => fact(tables, asked, caller, account, |policy| policy.code),
+        Resource::Storage(account) => fact(tables, asked, caller, account, |policy| policy.storage),
         _ => return None,
     };
     // What cannot be read is not shown.
@@ -45,24 +51,22 @@ pub(crate) fn by_rules(tables: &Tables, caller: &Caller, resource: Resource<'_>)
 /// Whether all tables allow it; `None` where today's has no rules of the account.
 fn fact(
     tables: &[Arc<RuleTable>],
-    moment: Moment,
+    asked: Height,
     caller: &Caller,
     account: Address,
     term: impl Fn(&Policy) -> Option<Term>,
 ) -> Result<Option<Visibility>, StateError> {
-    if caller.controls(account) {
+    if caller.controls(account) || caller.audits_all(asked) {
         return Ok(None);
     }
-    let audited = tables.first().map(|today| (&**today, moment));
+    let is_audited = caller.audits(account, asked);
     for table in tables {
         let Some(policy) = table.policy(account)? else { return Ok(None) };
         let term = term(&policy);
-        let admitted = match (term, caller) {
-            (Some(Term::Public), _) => true,
-            (_, Caller::Session(accounts)) => {
-                any(accounts, |viewer| admits_account(table, &policy, term, viewer, audited))?
-            }
-            (_, Caller::Anonymous | Caller::Development) => false,
+        let admitted = match term {
+            Some(Term::Public) => true,
+            Some(Term::Auditor) => is_audited,
+            term => any(caller.accounts(), |viewer| admits_account(table, &policy, term, viewer))?,
         };
         if !admitted {
             return Ok(Some(Visibility::Absent));
@@ -84,6 +88,7 @@ struct LogFacts<'a> {
     address: Address,
     topics: &'a [B256],
     data: &'a [u8],
+    height: Height,
 }
 
 impl LogFacts<'_> {
@@ -92,22 +97,31 @@ impl LogFacts<'_> {
         &self,
         today: &RuleTable,
         caller: &Caller,
-        moment: Moment,
         resource: Resource<'_>,
     ) -> Result<Option<Visibility>, StateError> {
+        if caller.audits_all(self.height) {
+            return Ok(None);
+        }
+        // What the members granted is about what no rule spoke of, too.
+        let is_governed = |scope: AuditScope| scope.is_governed && scope.covers(self.address, self.height);
+        let is_opened = caller.scope().is_some_and(is_governed);
         // Without a first topic there is no event to have a rule.
-        let Some(topic0) = self.topics.first() else { return Ok(None) };
+        let Some(topic0) = self.topics.first() else { return Ok(is_opened.then_some(Visibility::Full)) };
+        if self.is_for_members(*topic0) && any(caller.accounts(), |account| today.is_member(account))? {
+            return Ok(Some(Visibility::Full));
+        }
         let policy = today.policy(self.address)?;
         // Rules of events hold as soon as they are set, whatever else has any.
         let rules_of = policy.map_or(self.address, |policy| policy.rules_of);
-        let rules = today.event(rules_of, *topic0, moment.asked)?;
-        if rules.then.is_none() && rules.now.is_none() {
+        let rules = today.event(rules_of, *topic0, self.height)?;
+        if rules.then.is_none() && rules.now.is_none() && !is_opened {
             return Ok(None);
         }
-        for rule in [rules.then, rules.now] {
+        let then = if is_opened { None } else { Some(rules.then) };
+        for rule in then.into_iter().chain([rules.now]) {
             let admitted = match rule {
-                Some(rule) => self.admits(today, policy, &rule, caller, moment)?,
-                None => concerning(caller, resource).is_visible(),
+                Some(rule) => self.admits(today, policy, &rule, caller)?,
+                None => is_opened || concerning(caller, resource, None).is_visible(),
             };
             if !admitted {
                 return Ok(Some(Visibility::Absent));
@@ -122,7 +136,6 @@ impl LogFacts<'_> {
         policy: Option<Policy>,
         rule: &Rule,
         caller: &Caller,
-        moment: Moment,
     ) -> Result<bool, StateError> {
         let accounts = caller.accounts();
         let rules_of = policy.map_or(self.address, |policy| policy.rules_of);
@@ -133,7 +146,7 @@ impl LogFacts<'_> {
                 Term::Argument(operand) => accounts.iter().any(|account| self.names(operand, *account)),
                 Term::Owner => policy.is_some_and(|policy| accounts.contains(&policy.owner)),
                 Term::Role(role) => any(accounts, |member| table.has_role(rules_of, member, role))?,
-                Term::Auditor => any(accounts, |viewer| audits(table, rules_of, viewer, moment))?,
+                Term::Auditor => caller.audits(self.address, self.height),
                 // No contract is asked about logs.
                 Term::Custom(_) => false,
             };
@@ -142,6 +155,10 @@ impl LogFacts<'_> {
             }
         }
         Ok(false)
+    }
+
+    fn is_for_members(&self, topic0: B256) -> bool {
+        self.address == VISIBILITY_ADDRESS && [AUDIT_GRANT_USED, AUDIT_APPROVED].contains(&topic0)
     }
 
     fn names(&self, operand: Operand, account: Address) -> bool {

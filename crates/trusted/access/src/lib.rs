@@ -14,6 +14,7 @@
 //! **Not here.** Signing in, and policies' storage.
 
 mod batch;
+mod caller;
 mod facts;
 mod ruled;
 mod ruling;
@@ -25,36 +26,9 @@ use cloister_execution::{FrameGuard, Open};
 use cloister_governance::RuleTable;
 use cloister_primitives::{Height, Protection};
 
-pub use ruled::{Ruled, RulesInForce};
-
-/// Who asks. Established once per connection or request by the shell, never by the request's body.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Caller {
-    /// Nothing is known about the caller.
-    Anonymous,
-    /// The caller proved control of these accounts.
-    Session(Arc<[Address]>),
-    /// A development network's only user: it has no secrets from itself.
-    Development,
-}
-
-impl Caller {
-    /// The accounts of a session, in the order in which they signed in; none for anybody else.
-    #[must_use]
-    pub fn accounts(&self) -> &[Address] {
-        match self {
-            Self::Session(accounts) => accounts,
-            Self::Anonymous | Self::Development => &[],
-        }
-    }
-
-    /// Who a call is made as: the account it names, or else the session's first. The zero address names nobody: Foundry
-    /// sends it where it was told of no sender.
-    #[must_use]
-    pub fn from_or_first(&self, given: Option<Address>) -> Option<Address> {
-        given.filter(|from| !from.is_zero()).or_else(|| self.accounts().first().copied())
-    }
-}
+pub use caller::{AuditScope, Auditor, Caller};
+use ruled::Asker;
+pub use ruled::{Ruled, RulesInForce, Shown};
 
 /// Facts about a transaction that decide who participates in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +37,8 @@ pub struct TransactionFacts {
     pub sender: Address,
     /// The recipient; `None` for a creation.
     pub recipient: Option<Address>,
+    /// The block it stands in.
+    pub height: Height,
 }
 
 /// What is asked for, with the facts that decide about it.
@@ -95,6 +71,8 @@ pub enum Resource<'a> {
     ProxySlot(Address),
     /// A Merkle proof, whose sibling hashes say something about every account.
     Proof(Address),
+    /// Everything that the ledger says of a block and the state after it.
+    Ledger,
     /// The outcome of executing a call without a transaction.
     Call {
         /// The account the call is made as.
@@ -142,23 +120,14 @@ enum Policy {
     Confidential,
 }
 
-/// What a reader asks about, and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
-    /// The block whose state is read.
-    pub asked: Height,
-    /// The newest block's time, seconds since 1970.
-    pub now_s: u64,
-}
-
 /// Rules that contracts have.
 #[derive(Clone, Debug, Default)]
 enum Tables {
     /// None has any.
     #[default]
     None,
-    /// What all of these allow. The first one is of today.
-    All(Vec<Arc<RuleTable>>, Moment),
+    /// What all of these allow, of which the first one is of today, and the block that is asked about.
+    All(Vec<Arc<RuleTable>>, Height),
     /// They cannot be read: nothing is shown that a rule could be about.
     Unreadable,
 }
@@ -196,29 +165,43 @@ impl Access {
     }
 
     /// The same, with contracts' own rules, which all must allow what is shown: those of today first, and those of the
-    /// height that is asked about. `None` where they cannot be read.
+    /// height that is `asked` about. `None` where they cannot be read.
     #[must_use]
-    pub fn with_rules(mut self, tables: Option<Vec<Arc<RuleTable>>>, moment: Moment) -> Self {
-        self.tables = tables.map_or(Tables::Unreadable, |tables| Tables::All(tables, moment));
+    pub fn with_rules(mut self, tables: Option<Vec<Arc<RuleTable>>>, asked: Height) -> Self {
+        self.tables = tables.map_or(Tables::Unreadable, |tables| Tables::All(tables, asked));
         self
     }
 
     /// What decides about the frames of a call that [`Resource::Call`] lets `caller` make.
     #[must_use]
     pub fn guard(&self, caller: &Caller) -> Arc<dyn FrameGuard> {
-        let (tables, moment) = match (self.policy, &self.tables) {
-            (Policy::Open, _) => return Arc::new(Open),
-            (Policy::Confidential, _) if !Protection::QueryGuard.holds() => return Arc::new(Open),
-            (Policy::Confidential, Tables::All(tables, moment)) => (tables.clone(), *moment),
-            (Policy::Confidential, Tables::None | Tables::Unreadable) => {
-                (Vec::new(), Moment { asked: Height::GENESIS, now_s: u64::MAX })
+        match self.policy {
+            Policy::Open => Arc::new(Open),
+            Policy::Confidential if !Protection::QueryGuard.holds() => Arc::new(Open),
+            Policy::Confidential => {
+                let (tables, asker) = self.asker(caller);
+                Arc::new(Ruled::query(tables, asker))
             }
+        }
+    }
+
+    /// What decides about the frames that a trace which [`Resource::Trace`] lets `caller` have shows; `None` where it
+    /// shows all of them.
+    #[must_use]
+    pub fn shown(&self, caller: &Caller) -> Option<Shown> {
+        if !self.is_confidential() || !Protection::TraceFrames.holds() {
+            return None;
+        }
+        let (tables, asker) = self.asker(caller);
+        Some(Shown::new(tables, asker))
+    }
+
+    fn asker(&self, caller: &Caller) -> (Vec<Arc<RuleTable>>, Asker) {
+        let (tables, asked) = match &self.tables {
+            Tables::All(tables, asked) => (tables.clone(), *asked),
+            Tables::None | Tables::Unreadable => (Vec::new(), Height::GENESIS),
         };
-        let accounts = match caller {
-            Caller::Session(accounts) => accounts.clone(),
-            Caller::Anonymous | Caller::Development => Arc::default(),
-        };
-        Arc::new(Ruled::query(tables, accounts, moment))
+        (tables, Asker { accounts: caller.shared_accounts(), scope: caller.scope(), asked })
     }
 
     /// Whether there is anything that some may see and others not.
@@ -257,17 +240,17 @@ impl Access {
             (Policy::Confidential, resource) if !protection_of(resource).holds() => Visibility::Full,
             (Policy::Confidential, resource) => match facts::by_rules(&self.tables, caller, resource) {
                 Some(visibility) => visibility,
-                None => concerning(caller, resource),
+                None => concerning(caller, resource, self.asked()),
             },
         }
     }
-}
 
-impl Caller {
-    /// Whether the caller proved to control this account.
-    #[must_use]
-    pub fn controls(&self, account: Address) -> bool {
-        self.accounts().contains(&account)
+    /// The block whose state is asked about.
+    const fn asked(&self) -> Option<Height> {
+        match &self.tables {
+            Tables::All(_, asked) => Some(*asked),
+            Tables::None | Tables::Unreadable => None,
+        }
     }
 }
 
@@ -281,38 +264,51 @@ const fn protection_of(resource: Resource<'_>) -> Protection {
         Resource::Storage(_) | Resource::ProxySlot(_) => Protection::StorageHiding,
         Resource::Call { .. } => Protection::QueryGuard,
         Resource::Pool { .. } => Protection::PoolHiding,
-        Resource::Proof(_) | Resource::Trace(_) | Resource::Development => Protection::WithheldMethods,
+        Resource::Proof(_) | Resource::Ledger | Resource::Trace(_) | Resource::Development => {
+            Protection::WithheldMethods
+        }
     }
 }
 
-/// What a caller sees on a confidential chain without a grant or a rule that says more.
-fn concerning(caller: &Caller, resource: Resource<'_>) -> Visibility {
-    let if_controlled = |account| if caller.controls(account) { Visibility::Full } else { Visibility::Absent };
+/// What a caller sees on a confidential chain where no rule says more, of the state after the block that is `asked` about.
+fn concerning(caller: &Caller, resource: Resource<'_>, asked: Option<Height>) -> Visibility {
+    let audits_all = asked.is_some_and(|asked| caller.audits_all(asked));
+    let when = |is_visible: bool| if is_visible { Visibility::Full } else { Visibility::Absent };
+    let if_controlled = |account| when(caller.controls(account));
     match resource {
         // Declassified: tools that verify and upgrade contracts tell proxies by these slots.
         Resource::Header | Resource::ProxySlot(_) => Visibility::Full,
         Resource::Transaction(facts) | Resource::Receipt(facts) => participation(caller, facts),
-        Resource::Log { topics, .. } => {
+        Resource::Log { topics, height, .. } => {
             let concerned = topics.iter().skip(1).filter_map(address_of).any(|account| caller.controls(account));
-            if concerned { Visibility::Full } else { Visibility::Absent }
+            when(concerned || caller.audits_all(height))
         }
-        Resource::Account(account) | Resource::Code(account) => if_controlled(account),
+        Resource::Account(account) | Resource::Code(account) => when(audits_all || caller.controls(account)),
         // Contracts' rules decide about each of its frames, the first one included. Nobody in particular may ask what
         // everybody may, but not have code of his own run.
         Resource::Call { from, to } if from.is_zero() && to.is_some() => Visibility::Full,
         Resource::Call { from, .. } => if_controlled(from),
         Resource::Pool { sender } => if_controlled(sender),
-        // What runs on the way to a result, and what a proof's neighbours hash to, concerns others too.
-        Resource::Storage(_) | Resource::Proof(_) | Resource::Trace(_) | Resource::Development => Visibility::Absent,
+        // What a proof's neighbours hash to concerns everybody.
+        Resource::Storage(_) | Resource::Proof(_) | Resource::Ledger => when(audits_all),
+        // Of what runs on the way to a result, frames that concern others are left out.
+        Resource::Trace(facts) => when(participation(caller, facts) == Visibility::Full || traces(caller, facts)),
+        Resource::Development => Visibility::Absent,
     }
 }
 
-/// Senders see all of their transactions, recipients all but what belongs to the sender alone.
+/// Whether somebody sees how a transaction of others executes: who audits its recipient.
+fn traces(caller: &Caller, facts: TransactionFacts) -> bool {
+    facts.recipient.is_some_and(|recipient| caller.audits(recipient, facts.height)) || caller.audits_all(facts.height)
+}
+
+/// Senders see all of their transactions, recipients and auditors all but what belongs to the sender alone.
 fn participation(caller: &Caller, facts: TransactionFacts) -> Visibility {
-    if caller.controls(facts.sender) {
+    if caller.controls(facts.sender) || caller.audits_all(facts.height) {
         return Visibility::Full;
     }
     match facts.recipient {
+        Some(recipient) if caller.audits(recipient, facts.height) => Visibility::Redacted,
         Some(recipient) if caller.controls(recipient) && !Protection::Redaction.holds() => Visibility::Full,
         Some(recipient) if caller.controls(recipient) => Visibility::Redacted,
         _ => Visibility::Absent,
@@ -332,7 +328,7 @@ mod tests {
     #[test]
     fn open_rules_show_everything_but_development_methods_to_everyone() {
         let access = Access::open(Development::Refused);
-        let facts = TransactionFacts { sender: Address::ZERO, recipient: None };
+        let facts = TransactionFacts { sender: Address::ZERO, recipient: None, height: Height(1) };
         for caller in [Caller::Anonymous, Caller::Development] {
             for resource in [
                 Resource::Header,
@@ -359,7 +355,7 @@ mod tests {
     #[test]
     fn participants_see_their_transactions_and_only_senders_what_is_the_senders() {
         let access = Access::confidential();
-        let facts = TransactionFacts { sender: ALICE, recipient: Some(BOB) };
+        let facts = TransactionFacts { sender: ALICE, recipient: Some(BOB), height: Height(1) };
         for resource in [Resource::Transaction(facts), Resource::Receipt(facts)] {
             assert_eq!(access.view(&session(&[ALICE]), resource), Visibility::Full);
             assert_eq!(access.view(&session(&[CAROL, ALICE]), resource), Visibility::Full);
@@ -368,7 +364,7 @@ mod tests {
                 assert_eq!(access.view(&caller, resource), Visibility::Absent);
             }
         }
-        let creation = TransactionFacts { sender: ALICE, recipient: None };
+        let creation = TransactionFacts { sender: ALICE, recipient: None, height: Height(1) };
         assert_eq!(access.view(&session(&[Address::ZERO]), Resource::Receipt(creation)), Visibility::Absent);
     }
 
@@ -412,7 +408,7 @@ mod tests {
         // Rules say what nobody in particular may ask of a contract; code of his own he has none run.
         let nobody = |to| access.view(&Caller::Anonymous, Resource::Call { from: Address::ZERO, to });
         assert_eq!([nobody(Some(BOB)), nobody(None)], [Visibility::Full, Visibility::Absent]);
-        let facts = TransactionFacts { sender: ALICE, recipient: None };
+        let facts = TransactionFacts { sender: ALICE, recipient: None, height: Height(1) };
         for resource in
             [Resource::Storage(ALICE), Resource::Proof(ALICE), Resource::Trace(facts), Resource::Development]
         {

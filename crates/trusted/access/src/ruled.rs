@@ -5,11 +5,11 @@ use std::sync::Arc;
 use alloy_primitives::Address;
 use cloister_execution::{AccountFact, Admission, BlockRules, FrameFacts, FrameGuard, Inquiry, is_precompile};
 use cloister_governance::{Policy, RuleCache, RuleTable, Term};
-use cloister_primitives::{Protection, VISIBILITY_ADDRESS};
+use cloister_primitives::{Height, Protection, VISIBILITY_ADDRESS};
 use cloister_state::{StateError, StateView};
 
 use crate::ruling::{Ruling, Verdict};
-use crate::{Moment, batch};
+use crate::{AuditScope, batch};
 
 /// Admits frames as the rules of the contract say whose storage they work on.
 ///
@@ -25,8 +25,57 @@ pub struct Ruled {
 pub(crate) enum Purpose {
     /// A block.
     Block,
-    /// A question, in the name of who proved to control these accounts.
-    Query(Arc<[Address]>, Moment),
+    /// A question.
+    Query(Asker),
+    /// The trace of a transaction or of a question, as far as somebody sees it.
+    Trace(Asker),
+}
+
+impl Purpose {
+    /// Who asks, where somebody does.
+    pub(crate) const fn asker(&self) -> Option<&Asker> {
+        match self {
+            Self::Block => None,
+            Self::Query(asker) | Self::Trace(asker) => Some(asker),
+        }
+    }
+}
+
+/// In whose name something is asked, and about what.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    /// What he proved to control.
+    pub(crate) accounts: Arc<[Address]>,
+    /// What he audits.
+    pub(crate) scope: Option<AuditScope>,
+    /// The block that is asked about.
+    pub(crate) asked: Height,
+}
+
+impl Asker {
+    pub(crate) fn audits(&self, contract: Address) -> bool {
+        self.scope.is_some_and(|scope| scope.covers(contract, self.asked))
+    }
+
+    fn audits_all(&self) -> bool {
+        self.scope.is_some_and(|scope| scope.covers_all(self.asked))
+    }
+}
+
+/// Which frames of a trace somebody sees: those that he could ask for himself, by the rules about queries.
+#[derive(Clone, Debug)]
+pub struct Shown(Ruled);
+
+impl Shown {
+    pub(crate) const fn new(tables: Vec<Arc<RuleTable>>, asker: Asker) -> Self {
+        Self(Ruled { tables, purpose: Purpose::Trace(asker) })
+    }
+
+    /// Whether a frame is shown, given that the one that started it is. No contract is asked about that.
+    #[must_use]
+    pub fn shows(&self, frame: &FrameFacts<'_>) -> bool {
+        self.0.every(|table| self.0.allows(table, frame)) == Admission::Admitted
+    }
 }
 
 /// Rules of blocks: those that the state before them holds.
@@ -48,10 +97,10 @@ impl BlockRules for RulesInForce {
 }
 
 impl Ruled {
-    /// The guard of a query in a session of these accounts.
+    /// The guard of a query.
     #[must_use]
-    pub(crate) const fn query(tables: Vec<Arc<RuleTable>>, accounts: Arc<[Address]>, moment: Moment) -> Self {
-        Self { tables, purpose: Purpose::Query(accounts, moment) }
+    pub(crate) const fn query(tables: Vec<Arc<RuleTable>>, asker: Asker) -> Self {
+        Self { tables, purpose: Purpose::Query(asker) }
     }
 
     fn every(&self, allows: impl Fn(&RuleTable) -> Result<Verdict, StateError>) -> Admission {
@@ -76,6 +125,9 @@ impl Ruled {
     }
 
     fn allows(&self, table: &RuleTable, frame: &FrameFacts<'_>) -> Result<Verdict, StateError> {
+        if self.purpose.asker().is_some_and(Asker::audits_all) {
+            return Ok(Verdict::Admitted);
+        }
         // Whatever a creation runs, each frame it starts is asked about, and its own storage is new.
         let (Some(storage), Some(code)) = (frame.storage_address, frame.code_address) else {
             return Ok(Verdict::Admitted);
@@ -91,35 +143,39 @@ impl Ruled {
         match table.policy(storage)? {
             Some(policy) => {
                 let viewers = self.viewers(table, frame)?;
-                Ruling { table, today: self.today(table), policy, frame, purpose: &self.purpose, viewers }.decides()
+                Ruling { table, policy, frame, purpose: &self.purpose, viewers }.decides()
             }
             None => self.without_rules(table, frame, storage).map(Verdict::from),
         }
-    }
-
-    /// The rules of today, whatever state is read: what was granted then, may have ended.
-    fn today<'a>(&'a self, table: &'a RuleTable) -> &'a RuleTable {
-        self.tables.first().map_or(table, |today| today)
     }
 
     /// In whose name a frame asks: its `msg.sender`; the accounts of the session, where it stands in a batch of theirs.
     fn viewers<'a>(&'a self, table: &RuleTable, frame: &'a FrameFacts<'_>) -> Result<&'a [Address], StateError> {
         let own = std::slice::from_ref(&frame.caller);
         Ok(match &self.purpose {
-            Purpose::Query(accounts, _) if batch::is_part(table, frame)? => accounts,
+            Purpose::Trace(asker) => &asker.accounts,
+            Purpose::Query(asker) if batch::is_part(table, frame)? => &asker.accounts,
             // The zero address is nobody: who is not signed in asks in its name.
-            Purpose::Query(..) if frame.caller.is_zero() => &[],
-            Purpose::Query(..) | Purpose::Block => own,
+            Purpose::Query(_) if frame.caller.is_zero() => &[],
+            Purpose::Query(_) | Purpose::Block => own,
         })
     }
 
     /// Anybody's transaction runs it; nobody is answered what it says, but about his own account and, by the contract
     /// of rules, about his own rules: it asks itself who the owner is.
     fn without_rules(&self, table: &RuleTable, frame: &FrameFacts<'_>, storage: Address) -> Result<bool, StateError> {
-        let Purpose::Query(accounts, _) = &self.purpose else { return Ok(true) };
+        let Some(asker) = self.purpose.asker() else { return Ok(true) };
+        let accounts = &asker.accounts;
         // The frame that started this one runs on the same storage, and was admitted.
         if frame.kind.is_delegated() {
             return Ok(true);
+        }
+        // The members' word stands where there is no rule.
+        if asker.scope.is_some_and(|scope| scope.is_governed) && asker.audits(storage) {
+            return Ok(true);
+        }
+        if matches!(self.purpose, Purpose::Trace(_)) {
+            return Ok(accounts.contains(&storage));
         }
         // Nobody in particular has no batches, and does not own what has no owner.
         if !accounts.is_empty() && batch::is_whole(table, frame)? {
@@ -135,18 +191,17 @@ impl Ruled {
             AccountFact::Balance(account) => (account, false),
             AccountFact::Code(account) => (account, true),
         };
-        if account == viewer {
+        if account == viewer || self.purpose.asker().is_some_and(Asker::audits_all) {
             return Ok(true);
         }
         match table.policy(account)? {
             Some(policy) => {
                 let term = if is_code { policy.code } else { policy.balance };
-                let moment = match self.purpose {
-                    Purpose::Query(_, moment) => Some(moment),
-                    Purpose::Block => None,
-                };
-                let audited = moment.map(|moment| (self.today(table), moment));
-                admits_account(table, &policy, term, viewer, audited)
+                let is_auditor = |asker: &Asker| asker.accounts.contains(&viewer) && asker.audits(account);
+                match term {
+                    Some(Term::Auditor) => Ok(self.purpose.asker().is_some_and(is_auditor)),
+                    term => admits_account(table, &policy, term, viewer),
+                }
             }
             // What anybody's transaction can run is there for all transactions to see.
             None => Ok(is_code && matches!(self.purpose, Purpose::Block)),
@@ -158,7 +213,7 @@ impl FrameGuard for Ruled {
     fn admit(&self, frame: &FrameFacts<'_>) -> Admission {
         let protection = match self.purpose {
             Purpose::Block => Protection::FrameGuard,
-            Purpose::Query(..) => Protection::QueryGuard,
+            Purpose::Query(_) => Protection::QueryGuard,
         };
         if !protection.holds() {
             return Admission::Admitted;
@@ -183,34 +238,19 @@ fn may_delegate(table: &RuleTable, code: Address, storage: Address) -> Result<bo
     }
 }
 
-/// Whether the rule about one of an account's facts admits `viewer`. Audits are those of today's table; in transactions
-/// there are none.
+/// Whether the rule about one of an account's facts admits `viewer` for what he is.
 pub(crate) fn admits_account(
     table: &RuleTable,
     policy: &Policy,
     term: Option<Term>,
     viewer: Address,
-    audited: Option<(&RuleTable, Moment)>,
 ) -> Result<bool, StateError> {
     match term {
         Some(Term::Public) => Ok(true),
         Some(Term::Owner) => Ok(policy.owner == viewer),
         Some(Term::Role(role)) => table.has_role(policy.rules_of, viewer, role),
-        Some(Term::Auditor) => match audited {
-            Some((today, moment)) => audits(today, policy.rules_of, viewer, moment),
-            None => Ok(false),
-        },
-        // An account's facts have neither arguments nor somebody who signs, and no contract is asked about them.
-        Some(Term::Session | Term::Argument(_) | Term::Custom(_)) | None => Ok(false),
+        // An account's facts have neither arguments nor somebody who signs, and no contract is asked about them. Who audits
+        // does so for as long as a request.
+        Some(Term::Session | Term::Argument(_) | Term::Custom(_) | Term::Auditor) | None => Ok(false),
     }
-}
-
-/// Whether somebody is an auditor of what is asked about.
-pub(crate) fn audits(
-    today: &RuleTable,
-    rules_of: Address,
-    viewer: Address,
-    Moment { asked, now_s }: Moment,
-) -> Result<bool, StateError> {
-    Ok(today.audit(rules_of, viewer)?.covers(asked, now_s))
 }

@@ -5,7 +5,7 @@ use cloister_execution::FrameFacts;
 use cloister_governance::{FunctionKey, FunctionRule, Operand, Policy, Rule, RuleTable, Term};
 use cloister_state::StateError;
 
-use crate::ruled::{Purpose, audits};
+use crate::ruled::Purpose;
 
 /// What one table says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +37,6 @@ impl Verdict {
 /// One frame on ruled storage.
 pub(crate) struct Ruling<'a> {
     pub(crate) table: &'a RuleTable,
-    /// Whose audits count.
-    pub(crate) today: &'a RuleTable,
     pub(crate) policy: Policy,
     pub(crate) frame: &'a FrameFacts<'a>,
     pub(crate) purpose: &'a Purpose,
@@ -88,7 +86,7 @@ impl Ruling<'_> {
     fn by_rule(&self, rule: &FunctionRule) -> Result<Verdict, StateError> {
         let rule: &Rule = match self.purpose {
             Purpose::Block => &rule.execute,
-            Purpose::Query(..) => &rule.query,
+            Purpose::Query(_) | Purpose::Trace(_) => &rule.query,
         };
         let mut judges = Vec::new();
         for term in rule.terms() {
@@ -120,15 +118,11 @@ impl Ruling<'_> {
                 let word = self.frame.input.get(start..start + 32);
                 viewers.iter().any(|viewer| word == Some(viewer.into_word().as_slice()))
             }
-            Term::Auditor => {
-                let Purpose::Query(_, moment) = *self.purpose else { return Ok(false) };
-                for viewer in viewers {
-                    if audits(self.today, self.policy.rules_of, *viewer, moment)? {
-                        return Ok(true);
-                    }
-                }
-                false
-            }
+            // A contract in between asks as itself, and audits nothing.
+            Term::Auditor => self.purpose.asker().is_some_and(|asker| {
+                let asks = viewers.iter().any(|viewer| asker.accounts.contains(viewer));
+                asks && self.frame.storage_address.is_some_and(|storage| asker.audits(storage))
+            }),
             Term::Argument(Operand::Topic(_)) | Term::Custom(_) => false,
         })
     }
@@ -137,7 +131,9 @@ impl Ruling<'_> {
     fn is_signed(&self) -> bool {
         match self.purpose {
             Purpose::Block => self.viewers.contains(&self.frame.origin),
-            Purpose::Query(accounts, _) => self.viewers.iter().any(|viewer| accounts.contains(viewer)),
+            Purpose::Query(asker) | Purpose::Trace(asker) => {
+                self.viewers.iter().any(|viewer| asker.accounts.contains(viewer))
+            }
         }
     }
 }

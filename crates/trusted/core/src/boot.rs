@@ -15,6 +15,7 @@ use crate::{
     BlockRecord, CoreOptions, Fatal, Ledger, Opened,
     ledger::Resident,
     machine::Step,
+    notes,
     replay::{Origin, Replay, SnapshotReplay, apply_record},
     running::{Parts, Running},
 };
@@ -37,6 +38,7 @@ pub(crate) struct Boot {
     snapshot: Option<SnapshotReplay>,
     read: ReadId,
     waiting: bool,
+    notes: Vec<u8>,
 }
 
 impl Boot {
@@ -61,6 +63,8 @@ impl Boot {
         let snapshot =
             info.snapshots.last().map(|snapshot| SnapshotReplay::new(origin.keys.clone(), *snapshot, options.history));
         Ok(Self {
+            // A log of another chain is told of by its first block.
+            notes: if info.log.last.is_some() { notes::open(&origin.keys, info.meta)? } else { Vec::new() },
             executor: Arc::new(executor(&ledger)),
             replay: Replay::new(origin.keys.clone(), origin.genesis.block.header.parent_hash),
             last: info.log.last,
@@ -186,9 +190,13 @@ impl Boot {
             ledger: self.ledger.clone(),
             snapshots: self.snapshots.clone(),
         };
+        self.ledger.opened();
         let running = Running::start(parts, fresh, step)?;
-        step.out
-            .push(crate::CoreEffect::Opened(Opened { ledger: self.ledger.clone(), executor: self.executor.clone() }));
+        step.out.push(crate::CoreEffect::Opened(Opened {
+            ledger: self.ledger.clone(),
+            executor: self.executor.clone(),
+            notes: core::mem::take(&mut self.notes),
+        }));
         step.host(FromEnclave::Ready {
             chain_id: self.origin.spec.chain_id(),
             genesis_hash: self.origin.genesis.block.hash.0,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256};
-use cloister_access::{Access, Caller, Moment};
+use cloister_access::{Access, Caller};
 use cloister_governance::RuleCache;
 use cloister_keys::{LedgerKeys, SessionKey};
 use cloister_primitives::{Block, ChainSpec, Height, Receipt};
@@ -17,6 +17,7 @@ use cloister_state::{State, StateView};
 
 use crate::{
     Reader, StoredBlock,
+    audits::Reads,
     log_index::{BlockLogs, LogPlaces, ResidentSections, Section},
 };
 
@@ -141,6 +142,7 @@ pub struct Ledger {
     pub(crate) state: State,
     pub(crate) access: Access,
     rules: RuleCache,
+    pub(crate) audits: Arc<Reads>,
     limits: ResidentLimits,
 }
 
@@ -152,8 +154,13 @@ impl Ledger {
         access: Access,
         limits: ResidentLimits,
     ) -> Self {
-        let rules = RuleCache::default();
-        Self { inner: Arc::default(), log_sections: Arc::default(), keys, spec, state, access, rules, limits }
+        let (inner, log_sections, rules, audits) = Default::default();
+        Self { inner, log_sections, keys, spec, state, access, rules, audits, limits }
+    }
+
+    /// The chain is loaded: what is committed from now on, this node has seen being committed.
+    pub(crate) fn opened(&self) {
+        self.audits.begin(self.head());
     }
 
     /// What is known of contracts' rules, by whoever reads them.
@@ -175,8 +182,8 @@ impl Ledger {
         let table = |view| Arc::new(self.rules.table(view));
         let today = self.state.view(self.head()).ok();
         let tables = today.map(|today| std::iter::once(today).chain(asked.cloned()).map(table).collect());
-        let moment = Moment { asked: asked.map_or_else(|| self.head(), StateView::height), now_s: self.head_time_s() };
-        self.access.clone().with_rules(tables, moment)
+        let asked = asked.map_or_else(|| self.head(), StateView::height);
+        self.access.clone().with_rules(tables, asked)
     }
 
     /// The chain's rules.

@@ -14,6 +14,7 @@
 //! **Not here.** Threads, sockets, clocks, files, JSON-RPC. Long computations leave as
 //! [`work::Work`].
 
+mod audits;
 mod boot;
 mod error;
 mod import;
@@ -21,6 +22,7 @@ mod ledger;
 mod log_index;
 mod machine;
 mod message;
+mod notes;
 mod pending;
 mod reader;
 mod record;
@@ -29,6 +31,7 @@ mod running;
 mod verify;
 pub mod work;
 
+pub use audits::AuditRefusal;
 pub use cloister_ordering::Pace;
 pub use cloister_state::HistoryLimits;
 pub use error::{CoreError, Fatal};
@@ -37,7 +40,7 @@ pub use ledger::{Ledger, MIN_RESIDENT_BLOCKS, Position, ResidentLimits};
 pub use log_index::{BlockLogs, LOG_SECTION_BLOCKS, LogPlaces, LogSection, log_section_end};
 pub use machine::{Archive, Core, CoreOptions, Opened, RefuseTails};
 pub use message::{
-    AnswerAt, CommittedBlock, CoreEffect, CoreMessage, DevelopmentRequest, Event, PatchChange, Request, RequestBody,
+    AnswerAt, CommittedBlock, CoreEffect, CoreMessage, DevelopmentRequest, Event, MAX_NOTES_BYTES, PatchChange, Request, RequestBody,
     RequestId, Response, SealingOffer, StatePatch, Tick, WorkId,
 };
 pub use pending::{PendingBlock, PendingJob};

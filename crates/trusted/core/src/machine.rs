@@ -74,6 +74,8 @@ pub struct Opened {
     pub ledger: Ledger,
     /// Runs calls on its states.
     pub executor: Arc<Executor>,
+    /// What [`crate::RequestBody::KeepNotes`] kept last; empty if nothing.
+    pub notes: Vec<u8>,
 }
 
 /// One step's surroundings: time, entropy, and where effects go.

@@ -170,9 +170,18 @@ pub enum RequestBody {
         /// Its RLP.
         block: Bytes,
     },
+    /// Keeps notes of the shell's own, in place of those that were kept before; answered once they are durable. They are
+    /// handed out again when the chain is opened.
+    KeepNotes {
+        /// At most [`MAX_NOTES_BYTES`].
+        notes: Vec<u8>,
+    },
     /// Time, mining and snapshots of a development network.
     Development(DevelopmentRequest),
 }
+
+/// Longest notes that are kept.
+pub const MAX_NOTES_BYTES: usize = 500_000;
 
 /// Requests that exist in development networks only.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256, uint};
-use cloister_access::{Access, Caller, Resource, TransactionFacts, Visibility};
+use cloister_access::{Access, Caller, Resource, Shown, TransactionFacts, Visibility};
 use cloister_execution::FrameGuard;
 use cloister_primitives::{Block, Commitments, Height, Protection, Receipt, RecoveredTransaction};
 use cloister_state::{Account, AccountProof, StateError, StateView};
@@ -49,8 +49,8 @@ const PROXY_SLOTS: [U256; 3] = [
 /// What one caller may read.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
-    ledger: &'a Ledger,
-    caller: &'a Caller,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) caller: &'a Caller,
 }
 
 impl<'a> Reader<'a> {
@@ -285,7 +285,7 @@ impl SeenBlock {
     #[must_use]
     pub fn transaction(&self, index: u32) -> Option<SeenTransaction> {
         let transaction = self.block().transactions.get(index as usize)?;
-        let facts = facts(transaction);
+        let facts = facts(transaction, self.height());
         match self.access.view(&self.caller, Resource::Transaction(facts)) {
             Visibility::Absent => None,
             visibility => Some(SeenTransaction { block: self.clone(), index, visibility }),
@@ -303,7 +303,7 @@ impl SeenBlock {
     #[must_use]
     pub fn traced(&self, index: u32) -> Option<&[RecoveredTransaction]> {
         let transactions = self.block().transactions.get(..=index as usize)?;
-        let resource = Resource::Trace(facts(transactions.last()?));
+        let resource = Resource::Trace(facts(transactions.last()?, self.height()));
         self.access.view(&self.caller, resource).is_visible().then_some(transactions)
     }
 
@@ -344,13 +344,14 @@ impl SeenBlock {
     #[must_use]
     pub fn whole(&self) -> Option<&Block> {
         let visible = |transaction: &RecoveredTransaction| {
-            self.access.view(&self.caller, Resource::Transaction(facts(transaction))) == Visibility::Full
+            let facts = facts(transaction, self.height());
+            self.access.view(&self.caller, Resource::Transaction(facts)) == Visibility::Full
         };
         self.block().transactions.iter().all(visible).then_some(self.block())
     }
 }
 
-fn facts(transaction: &RecoveredTransaction) -> TransactionFacts {
+fn facts(transaction: &RecoveredTransaction, height: Height) -> TransactionFacts {
     use alloy_consensus::Transaction as _;
     TransactionFacts {
         sender: transaction.signer(),
@@ -358,6 +359,7 @@ fn facts(transaction: &RecoveredTransaction) -> TransactionFacts {
             TxKind::Call(to) => Some(to),
             TxKind::Create => None,
         },
+        height,
     }
 }
 
@@ -416,7 +418,7 @@ impl SeenTransaction {
     /// The receipt, with which logs only [`Self::logs`] may be shown.
     #[must_use]
     pub fn receipt(&self) -> Option<&Receipt> {
-        let facts = facts(self.recovered());
+        let facts = facts(self.recovered(), self.block.height());
         self.block
             .access
             .view(&self.block.caller, Resource::Receipt(facts))
@@ -533,9 +535,31 @@ impl SeenState {
         self.access.guard(&self.caller)
     }
 
-    /// The view that a transaction or a call is traced on. `None` where the caller may not see it traced.
+    /// The view that the transactions of the next block are traced on. `None` where the caller may not see the one at
+    /// this index traced.
+    #[must_use]
+    pub fn replay_view(&self, block: &SeenBlock, index: u32) -> Option<&StateView> {
+        let follows = block.height() == self.height().next();
+        (follows && block.traced(index).is_some()).then_some(&self.view)
+    }
+
+    /// The view that a call is traced on. `None` where the caller may not see it traced.
     #[must_use]
     pub fn trace_view(&self, sender: Address, recipient: Option<Address>) -> Option<&StateView> {
-        self.sees(Resource::Trace(TransactionFacts { sender, recipient })).then_some(&self.view)
+        let facts = TransactionFacts { sender, recipient, height: self.height() };
+        self.sees(Resource::Trace(facts)).then_some(&self.view)
+    }
+
+    /// What decides which frames of traces are shown; `None` where all of them are.
+    #[must_use]
+    pub fn shown(&self) -> Option<Shown> {
+        self.access.shown(&self.caller)
+    }
+
+    /// Whether a log of the block before this state is shown.
+    #[must_use]
+    pub fn shows_log(&self, log: &Log) -> bool {
+        let (address, topics, data) = (log.address, log.topics(), &log.data.data);
+        self.sees(Resource::Log { address, topics, data, height: self.height() })
     }
 }

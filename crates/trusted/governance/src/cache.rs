@@ -62,6 +62,7 @@ pub(crate) enum Key {
     Judge(Address, u8),
     Template(Address),
     Audit(Address, Address),
+    Member(Address),
 }
 
 /// All rules that an event had.

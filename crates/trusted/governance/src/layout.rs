@@ -21,6 +21,10 @@ pub(crate) enum Mapping {
     Templates = 6,
     /// Account and auditor to what he may ask about.
     Audits = 10,
+    /// Account and auditor to what he last said that he is going to ask.
+    Uses = 11,
+    /// Member to whether he is one.
+    Members = 12,
 }
 
 /// The slot of what stands for all rules.

@@ -9,6 +9,7 @@
 //!
 //! **Not here.** Whether a rule admits somebody (access), and who may change one (the contract).
 
+mod audit;
 mod cache;
 mod layout;
 mod rule;
@@ -16,4 +17,5 @@ mod table;
 
 pub use cache::RuleCache;
 pub use rule::{EventRule, FunctionKey, FunctionRule, MAX_TERMS, Operand, Rule, Term};
-pub use table::{Audit, EventRules, Policy, RuleTable};
+pub use audit::{Audit, AuditUse};
+pub use table::{EventRules, Policy, RuleTable};

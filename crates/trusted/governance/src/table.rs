@@ -6,6 +6,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use cloister_primitives::{Height, VISIBILITY_ADDRESS};
 use cloister_state::{StateError, StateView};
 
+use crate::audit::{Audit, AuditUse};
 use crate::cache::{Key, Known};
 use crate::layout::{Mapping, REVISION, element, pair, value};
 use crate::rule::{EventRule, FunctionKey, FunctionRule, Rule, Term};
@@ -45,27 +46,6 @@ impl Policy {
             code: term(9),
             balance: term(7),
         })
-    }
-}
-
-/// What an auditor may ask about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Audit {
-    first: u64,
-    last: u64,
-    until_s: u64,
-}
-
-impl Audit {
-    const fn from_word(word: U256) -> Self {
-        let [first, last, until_s, _] = word.into_limbs();
-        Self { first, last, until_s }
-    }
-
-    /// Whether it is about the block at a height, and lasts.
-    #[must_use]
-    pub const fn covers(&self, height: Height, now_s: u64) -> bool {
-        self.first <= height.0 && height.0 <= self.last && now_s < self.until_s
     }
 }
 
@@ -170,14 +150,32 @@ impl RuleTable {
         Ok(Some(Address::from_word(judge.into())).filter(|judge| !judge.is_zero()))
     }
 
-    /// What a member may ask about as an auditor.
+    /// What an auditor may ask about an account, whose rules may be a template's.
     ///
     /// # Errors
     /// As [`Self::policy`].
-    pub fn audit(&self, rules_of: Address, member: Address) -> Result<Audit, StateError> {
+    pub fn audit(&self, account: Address, auditor: Address) -> Result<Audit, StateError> {
+        let rules_of = self.policy(account)?.map_or(account, |policy| policy.rules_of);
         let audit = self
-            .known(Key::Audit(rules_of, member), || self.word(pair(Mapping::Audits, rules_of, member.into_word())))?;
+            .known(Key::Audit(rules_of, auditor), || self.word(pair(Mapping::Audits, rules_of, auditor.into_word())))?;
         Ok(Audit::from_word(audit))
+    }
+
+    /// What an auditor last said that he is going to ask about an account. That is no rule, and changes without any.
+    ///
+    /// # Errors
+    /// As [`Self::policy`].
+    pub fn audit_use(&self, account: Address, auditor: Address) -> Result<AuditUse, StateError> {
+        self.word(pair(Mapping::Uses, account, auditor.into_word())).map(AuditUse::from_word)
+    }
+
+    /// Whether an account is a member of the network.
+    ///
+    /// # Errors
+    /// As [`Self::policy`].
+    pub fn is_member(&self, account: Address) -> Result<bool, StateError> {
+        let member = self.known(Key::Member(account), || self.word(value(Mapping::Members, account)))?;
+        Ok(!member.is_zero())
     }
 
     /// The hash of an account's code at this height.
@@ -209,19 +207,5 @@ impl RuleTable {
 
     fn word(&self, slot: B256) -> Result<U256, StateError> {
         self.view.storage_of_hashed(*CONTRACT, slot.into())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_audit_is_about_some_blocks_and_ends() {
-        let audit = Audit::from_word(U256::from_limbs([3, 5, 100, 0]));
-        let covered: Vec<u64> = (0..9).filter(|height| audit.covers(Height(*height), 99)).collect();
-        assert_eq!(covered, [3, 4, 5]);
-        assert!(!audit.covers(Height(4), 100), "it is over");
-        assert!(!Audit::from_word(U256::ZERO).covers(Height(0), 0), "none is about nothing");
     }
 }

@@ -25,7 +25,7 @@ const MAX_STORAGE_VALUES: usize = 1_024;
 /// geth's number for asking for more than that.
 const CLIENT_LIMIT_EXCEEDED: i32 = -38026;
 
-async fn balance(call: MethodCall) -> RpcResult<U256> {
+pub(crate) async fn balance(call: MethodCall) -> RpcResult<U256> {
     let (address, id) = call.params::<(Address, Option<BlockId>)>()?;
     if let Some(balance) = call.pending(id).await?.and_then(|pending| pending.balance(address)) {
         return Ok(balance);
@@ -53,7 +53,7 @@ pub(crate) async fn pending_nonce(call: &MethodCall, address: Address) -> RpcRes
     }
 }
 
-async fn code(call: MethodCall) -> RpcResult<Bytes> {
+pub(crate) async fn code(call: MethodCall) -> RpcResult<Bytes> {
     let (address, id) = call.params::<(Address, Option<BlockId>)>()?;
     if let Some(code) = call.pending(id).await?.and_then(|pending| pending.code(address)) {
         return Ok(code);
@@ -71,7 +71,7 @@ fn slot(state: &SeenState, address: Address, slot: U256) -> RpcResult<B256> {
         .ok_or_else(|| errors::code(Code::ResourceUnavailable))
 }
 
-async fn storage_at(call: MethodCall) -> RpcResult<B256> {
+pub(crate) async fn storage_at(call: MethodCall) -> RpcResult<B256> {
     let (address, key, id) = call.params::<(Address, String, Option<BlockId>)>()?;
     let key = decode_storage_key(&key).map_err(errors::invalid_params)?;
     if let Some(value) = call.pending(id).await?.and_then(|pending| pending.storage(address, key.slot)) {

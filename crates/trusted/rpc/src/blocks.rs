@@ -22,12 +22,12 @@ async fn block_number(call: MethodCall) -> RpcResult<Quantity> {
 /// A block that is made, or one that is called pending and has no identity yet.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
-enum AnyBlock {
+pub(crate) enum AnyBlock {
     Made(BlockJson),
     Pending(Value),
 }
 
-async fn by_number(call: MethodCall) -> RpcResult<Option<AnyBlock>> {
+pub(crate) async fn by_number(call: MethodCall) -> RpcResult<Option<AnyBlock>> {
     let (number, full) = call.params::<(BlockNumberOrTag, Option<bool>)>()?;
     if let Some(pending) = call.pending(Some(number.into())).await? {
         let bodies = Bodies::from(full.unwrap_or(false));
@@ -42,7 +42,7 @@ async fn by_number(call: MethodCall) -> RpcResult<Option<AnyBlock>> {
     Ok(Some(AnyBlock::Made(block)))
 }
 
-async fn by_hash(call: MethodCall) -> RpcResult<Option<BlockJson>> {
+pub(crate) async fn by_hash(call: MethodCall) -> RpcResult<Option<BlockJson>> {
     let (hash, full) = call.params::<(B256, Option<bool>)>()?;
     let block = call.block_by_hash(hash).await?;
     Ok(shown(block, full))
@@ -63,7 +63,7 @@ async fn header_by_hash(call: MethodCall) -> RpcResult<Option<HeaderJson>> {
     Ok(call.block_by_hash(hash).await?.map(HeaderJson))
 }
 
-async fn receipts(call: MethodCall) -> RpcResult<Option<Vec<ReceiptJson>>> {
+pub(crate) async fn receipts(call: MethodCall) -> RpcResult<Option<Vec<ReceiptJson>>> {
     let (id,) = call.params::<(BlockId,)>()?;
     let spec = call.context.ledger.spec();
     Ok(call

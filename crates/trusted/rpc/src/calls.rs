@@ -210,7 +210,7 @@ pub(crate) fn block_hash(ledger: &Ledger, caller: &Caller, height: u64) -> Optio
 }
 
 /// Whether a call's first frame may run: who may not make the call is told so, instead of that it reverted.
-fn admission(guard: &dyn FrameGuard, request: &CallRequest) -> Admission {
+pub(crate) fn admission(guard: &dyn FrameGuard, request: &CallRequest) -> Admission {
     let Some(to) = request.to else { return Admission::Admitted };
     let from = request.from.unwrap_or_default();
     let frame = FrameFacts {
@@ -235,7 +235,7 @@ pub(crate) fn not_authorized() -> ErrorObjectOwned {
     errors::reverted(&Bytes::copy_from_slice(selector))
 }
 
-async fn eth_call(call: MethodCall) -> RpcResult<Bytes> {
+pub(crate) async fn eth_call(call: MethodCall) -> RpcResult<Bytes> {
     let (args, id, state, block) =
         call.params::<(TransactionArgs, Option<BlockId>, Option<StateOverridesArg>, Option<BlockOverridesArg>)>()?;
     let execution = Execution::prepare(&call, args.into_call_request()?, id).await?.with_overrides(state, block)?;

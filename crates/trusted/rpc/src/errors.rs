@@ -39,6 +39,13 @@ pub fn code(code: Code) -> ErrorObjectOwned {
     plain(code.rpc_number(), code.message())
 }
 
+/// What a method that does not exist answers, in geth's words.
+#[must_use]
+pub fn no_such_method(name: &str) -> ErrorObjectOwned {
+    let text = format!("the method {name} does not exist/is not available");
+    plain(Code::MethodNotFound.rpc_number(), text)
+}
+
 /// A refusal with its detail.
 #[must_use]
 pub fn rejected(rejected: &Rejected) -> ErrorObjectOwned {

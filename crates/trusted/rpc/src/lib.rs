@@ -15,6 +15,7 @@
 //! (`devtools`).
 
 mod accounts;
+mod audit;
 mod backlog;
 mod blocks;
 pub mod calls;
@@ -79,6 +80,7 @@ pub fn registry(context: RpcContext) -> Result<Registry, RegisterMethodError> {
     send::register(&mut registry)?;
     sealing::register(&mut registry)?;
     signed_query::register(&mut registry)?;
+    audit::register(&mut registry)?;
     fees::register(&mut registry)?;
     config::register(&mut registry)?;
     logs::register(&mut registry)?;
@@ -94,10 +96,10 @@ pub fn registry(context: RpcContext) -> Result<Registry, RegisterMethodError> {
 }
 
 /// Methods that a confidential chain does not have, so that tools fall back to others: what they answer concerns
-/// everybody, and no part of it one caller alone.
+/// everybody, and no part of it one caller alone. Proofs are for who audits the whole ledger, by [`audit`].
 fn is_withheld(name: &str) -> bool {
-    const WHOLE: [&str; 3] = ["eth_createAccessList", "eth_getProof", "eth_simulateV1"];
-    name.starts_with("debug_") || WHOLE.contains(&name)
+    const WHOLE: [&str; 2] = ["eth_createAccessList", "eth_getProof"];
+    (name.starts_with("debug_") && !debug::is_for_senders(name)) || WHOLE.contains(&name)
 }
 
 /// The standard methods, ready to be served.

@@ -277,7 +277,7 @@ pub(crate) async fn find_between(
     log_search::search(call, filter, first, last).await
 }
 
-async fn get_logs(call: MethodCall) -> RpcResult<Vec<FoundLog>> {
+pub(crate) async fn get_logs(call: MethodCall) -> RpcResult<Vec<FoundLog>> {
     let (filter,) = call.params::<(LogFilter,)>()?;
     find(&call, &filter).await
 }

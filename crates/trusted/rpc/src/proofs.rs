@@ -18,7 +18,7 @@ use crate::{
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ProofJson {
+pub(crate) struct ProofJson {
     address: Address,
     account_proof: Vec<Bytes>,
     balance: U256,
@@ -81,7 +81,7 @@ async fn prove(call: &MethodCall, state: SeenState, address: Address, slots: Vec
     .await
 }
 
-async fn proof(call: MethodCall) -> RpcResult<ProofJson> {
+pub(crate) async fn proof(call: MethodCall) -> RpcResult<ProofJson> {
     let (address, keys, id) = call.params::<(Address, Vec<String>, Option<BlockId>)>()?;
     let limit = call.context.limits.proof_keys;
     if keys.len() > limit {

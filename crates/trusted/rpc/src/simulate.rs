@@ -9,6 +9,7 @@ use cloister_execution::{
     BlockOverrides, Checks, MAX_SIMULATED_BLOCKS, Parent, SimulatedBlock, SimulatedCalls, Simulation, SimulationBase,
     StateOverrides, Transfers,
 };
+use cloister_core::SeenState;
 use cloister_primitives::Code;
 use jsonrpsee::core::RegisterMethodError;
 use serde::Deserialize;
@@ -22,7 +23,7 @@ use crate::{
     params::{Param, only_object, without_position},
 };
 
-use json::SimulatedBlockJson;
+use json::{SimulatedBlockJson, Size};
 
 /// What to simulate, and how to show it.
 struct Payload {
@@ -73,6 +74,9 @@ impl Param for Payload {
     }
 }
 
+/// How far apart the numbers of logs of two calls are on a confidential chain, as those of two transactions are.
+const LOG_NUMBERS_PER_CALL: usize = 1 << 16;
+
 const MAX_BLOCKS: usize = MAX_SIMULATED_BLOCKS as usize;
 
 fn decode_block(json: &str) -> Result<SimulatedCalls, String> {
@@ -90,6 +94,37 @@ fn decode_block(json: &str) -> Result<SimulatedCalls, String> {
     Ok(SimulatedCalls { block, state, calls: calls.collect::<Result<_, _>>()? })
 }
 
+/// Makes all calls of a simulation on a confidential chain the caller's own.
+fn admit(call: &MethodCall, simulation: &mut Simulation) -> RpcResult<()> {
+    if call.caller.accounts().is_empty() {
+        return Err(not_authorized());
+    }
+    for block in &mut simulation.blocks {
+        if block.block != BlockOverrides::default() || block.state != StateOverrides::default() {
+            return Err(errors::invalid_params("overrides are refused on a confidential chain"));
+        }
+        for request in &mut block.calls {
+            request.from = call.caller.from_or_first(request.from);
+            if request.from.is_none_or(|from| !call.caller.controls(from)) {
+                return Err(not_authorized());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Leaves out logs that the caller may not see, and numbers the others so that they do not tell how many there are.
+fn leave_out_logs(simulated: &mut [SimulatedBlock], state: &SeenState) {
+    for block in simulated {
+        for (call, first) in block.calls.iter_mut().zip((0..).step_by(LOG_NUMBERS_PER_CALL)) {
+            call.logs.retain(|logged| state.shows_log(&logged.log));
+            for (logged, index) in call.logs.iter_mut().zip(first..) {
+                logged.index = index;
+            }
+        }
+    }
+}
+
 /// Refuses what needs no execution to be refused.
 fn check(simulation: &Simulation) -> RpcResult<()> {
     match simulation.blocks.len() {
@@ -100,8 +135,12 @@ fn check(simulation: &Simulation) -> RpcResult<()> {
 }
 
 async fn simulate(call: MethodCall) -> RpcResult<Vec<SimulatedBlockJson>> {
-    let (Payload { simulation, bodies }, id) = call.params::<(Payload, Option<BlockId>)>()?;
+    let (Payload { mut simulation, bodies }, id) = call.params::<(Payload, Option<BlockId>)>()?;
     check(&simulation)?;
+    let is_confidential = call.context.ledger.is_confidential();
+    if is_confidential {
+        admit(&call, &mut simulation)?;
+    }
     let block = call.required_block(id).await?;
     let state = call.state_at(block.height()).await?;
     let context = call.context.clone();
@@ -123,10 +162,16 @@ async fn simulate(call: MethodCall) -> RpcResult<Vec<SimulatedBlockJson>> {
             guard: &guard,
             gas_cap: context.limits.call_gas,
         };
-        context.executor.simulate(base, &simulation).map_err(|error| errors::execution(&error))
+        let mut simulated =
+            context.executor.simulate(base, &simulation).map_err(|error| errors::execution(&error))?;
+        if is_confidential {
+            leave_out_logs(&mut simulated, &state);
+        }
+        Ok(simulated)
     })
     .await?;
-    Ok(simulated.into_iter().map(|block| SimulatedBlockJson::new(block, bodies)).collect())
+    let size = if is_confidential { Size::Constant } else { Size::Encoded };
+    Ok(simulated.into_iter().map(|block| SimulatedBlockJson::new(block, bodies, size)).collect())
 }
 
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {

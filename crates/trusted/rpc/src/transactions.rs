@@ -36,7 +36,7 @@ pub(crate) async fn find(call: &MethodCall, hash: B256) -> RpcResult<Option<Tran
     Ok(seen.as_ref().map(TransactionJson::committed))
 }
 
-async fn by_hash(call: MethodCall) -> RpcResult<Option<TransactionJson>> {
+pub(crate) async fn by_hash(call: MethodCall) -> RpcResult<Option<TransactionJson>> {
     let (hash,) = call.params::<(B256,)>()?;
     find(&call, hash).await
 }
@@ -84,7 +84,7 @@ async fn raw_by_block_hash(call: MethodCall) -> RpcResult<Bytes> {
     Ok(raw(nth(call.block_by_hash(hash).await?, index)))
 }
 
-async fn receipt(call: MethodCall) -> RpcResult<Option<ReceiptJson>> {
+pub(crate) async fn receipt(call: MethodCall) -> RpcResult<Option<ReceiptJson>> {
     let (hash,) = call.params::<(B256,)>()?;
     receipt_of(&call, hash).await
 }

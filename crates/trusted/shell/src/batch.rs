@@ -3,6 +3,8 @@
 
 use std::{collections::HashSet, sync::Arc};
 
+use cloister_primitives::Code;
+use cloister_rpc::errors;
 use futures_util::future::{Either, join_all, ready};
 use jsonrpsee::{
     MethodResponse,
@@ -57,12 +59,10 @@ fn load_of(request: &Request<'_>) -> Load {
 /// geth's words, without the method's name where it is not one a person typed.
 pub(crate) fn method_not_found(name: &str) -> ErrorObjectOwned {
     const LONGEST: usize = 64;
-    let text = if name.len() <= LONGEST && name.bytes().all(|b| b.is_ascii_graphic()) {
-        format!("the method {name} does not exist/is not available")
-    } else {
-        "the method does not exist/is not available".to_owned()
-    };
-    ErrorObjectOwned::owned(-32601, text, None::<()>)
+    if name.len() <= LONGEST && name.bytes().all(|b| b.is_ascii_graphic()) {
+        return errors::no_such_method(name);
+    }
+    errors::code(Code::MethodNotFound)
 }
 
 impl<S: RpcServiceT<MethodResponse = MethodResponse> + 'static> Concurrent<S> {

@@ -230,7 +230,7 @@ impl CoreThread {
             tracing::error!("two methods have the same name");
             return;
         };
-        let auth = offered::auth(&context, self.host_time.clone());
+        let auth = offered::auth(&context, self.host_time.clone(), &opened.notes);
         let is_confidential = context.ledger.is_confidential();
         // Where answers depend on who asks, nobody is anybody by default.
         let nobody = if is_confidential { Caller::Anonymous } else { config.default_caller };

@@ -6,12 +6,12 @@ use std::sync::{
 };
 
 use cloister_access::Caller;
-use cloister_core::Event;
+use cloister_core::{Event, RequestBody};
 use cloister_rpc::{RpcContext, Served, signatures};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::{
-    auth::{Auth, Present, Sessions, Surroundings, verdict},
+    auth::{Auth, Present, Refusal, Revocations, Sessions, Surroundings, verdict},
     entropy::PlatformEntropy,
     padding::Lengths,
 };
@@ -43,11 +43,12 @@ impl HostTime {
     }
 }
 
-/// Signing in on a loaded chain.
-pub(crate) fn auth(context: &RpcContext, host_time: HostTime) -> Arc<Auth> {
+/// Signing in on a loaded chain, beside which these notes were kept.
+pub(crate) fn auth(context: &RpcContext, host_time: HostTime, notes: &[u8]) -> Arc<Auth> {
     let ledger = context.ledger.clone();
     let spec = ledger.spec();
-    let sessions = Sessions::new(ledger.session_key(), spec.sign_in(), spec.chain_id(), &mut PlatformEntropy);
+    let sessions = Sessions::new(ledger.session_key(), spec.sign_in(), spec.chain_id(), &mut PlatformEntropy)
+        .with_revocations(Revocations::from_notes(notes));
     let surroundings = Surroundings {
         clock: Box::new(move || Present { committed_s: ledger.head_time_s(), host_s: host_time.seconds() }),
         signed: {
@@ -55,6 +56,16 @@ pub(crate) fn auth(context: &RpcContext, host_time: HostTime) -> Arc<Auth> {
             Box::new(move |account, digest, signature| {
                 let context = context.clone();
                 Box::pin(async move { verdict(signatures::check(&context, account, digest, signature).await) })
+            })
+        },
+        keeps: {
+            let core = context.core.clone();
+            Box::new(move |notes| {
+                let core = core.clone();
+                Box::pin(async move {
+                    let kept = core.request(&Caller::Anonymous, RequestBody::KeepNotes { notes }).await;
+                    kept.map(|_| ()).map_err(|_| Refusal::Unavailable)
+                })
             })
         },
     };

@@ -105,6 +105,7 @@ impl Running {
             RequestBody::LoadLogSection { last } => return self.load_log_section(id, last, step),
             RequestBody::Import { block } => return self.import(id, block, step),
             RequestBody::Replay { height } => return self.rebuild(id, height, step),
+            RequestBody::KeepNotes { notes } => return self.keep_notes(id, notes, step),
             RequestBody::Development(request) => {
                 if !self.sees(caller, Resource::Development) {
                     let error = Code::MethodNotFound.into();

@@ -10,8 +10,9 @@ use cloister_primitives::{Height, Seq};
 
 use super::{Errand, Running};
 use crate::{
-    BlockRecord, Fatal, WorkId,
+    BlockRecord, CoreEffect, CoreError, Fatal, MAX_NOTES_BYTES, RequestId, Response, WorkId,
     machine::Step,
+    notes,
     work::{SealJob, Work},
 };
 
@@ -27,6 +28,8 @@ pub(super) enum Purpose {
     Block(Seq),
     /// A chunk of the snapshot being cut.
     Chunk,
+    /// Notes; this request waits for them.
+    Notes(RequestId),
     /// Nothing waits for it.
     Upkeep,
 }
@@ -121,6 +124,20 @@ impl Running {
         Ok(())
     }
 
+    /// Keeps notes; answers once they are durable.
+    pub(super) fn keep_notes(&mut self, id: RequestId, notes: Vec<u8>, step: &mut Step<'_>) {
+        let sealed = self.accepts_writes().and_then(|()| {
+            let fits = Some(notes).filter(|notes| notes.len() <= MAX_NOTES_BYTES);
+            let nonce = draw_nonce(step.entropy);
+            let seal = |notes| notes::seal(&self.keys, nonce, self.outbox.incarnation, notes);
+            fits.and_then(seal).ok_or(CoreError::Unavailable("the notes cannot be sealed"))
+        });
+        match sealed {
+            Ok(record) => self.store(Purpose::Notes(id), record, step),
+            Err(error) => step.out.push(CoreEffect::Reply(id, Err(error))),
+        }
+    }
+
     /// Queues a record that needs no sealing, or is sealed already.
     pub(super) fn store(&mut self, purpose: Purpose, record: Record, step: &mut Step<'_>) {
         self.outbox.queue.push_back(Outgoing { purpose, payload: Payload::Ready(record) });
@@ -158,6 +175,7 @@ impl Running {
             match entry.purpose {
                 Purpose::Block(engine_seq) => self.inputs.push_back(Input::Persisted(engine_seq)),
                 Purpose::Chunk => self.cut_next(step),
+                Purpose::Notes(id) => self.reply(id, Response::Done, step),
                 Purpose::Genesis | Purpose::Upkeep => {}
             }
         }

@@ -4,6 +4,7 @@
 mod block;
 mod call;
 mod chain;
+mod conceal;
 mod logs;
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,7 @@ mod tests;
 use std::sync::Arc;
 
 use alloy_primitives::Bytes;
-use cloister_primitives::Block;
+use cloister_primitives::{Block, Protection};
 use cloister_state::StateView;
 use revm::context::result::ExecutionResult;
 
@@ -86,7 +87,8 @@ pub struct SimulationBase<'a> {
     pub gas_cap: u64,
 }
 
-/// A simulated block. Its header, roots and hashes are what they would be.
+/// A simulated block. Its header, roots and hashes are what they would be; where the guard conceals something, they are
+/// constants.
 #[derive(Clone, Debug)]
 pub struct SimulatedBlock {
     /// The block; its transactions carry a signature of zeros.
@@ -155,7 +157,10 @@ impl Executor {
                 .last()
                 .map_or(base.parent, |before| Parent { header: &before.block.header, hash: before.block.hash });
             let header = chain::draft(&self.spec, parent, &block.block, simulation.checks);
-            let done = self.simulate_block(&mut progress, &hashes, header, block, simulation)?;
+            let mut done = self.simulate_block(&mut progress, &hashes, header, block, simulation)?;
+            if base.guard.conceals() && Protection::SimulatedRoots.holds() {
+                conceal::conceal(&mut done.block);
+            }
             hashes.add(done.block.header.number, done.block.hash);
             simulated.push(done);
         }

@@ -1,19 +1,31 @@
 //! `debug_*`: traces of transactions and calls, and blocks as Ethereum encodes them.
 
+mod frames;
 mod options;
 mod raw;
 mod trace;
 
+pub(crate) use trace::{block_by_number, call, transaction};
+
 use jsonrpsee::core::RegisterMethodError;
 
 use crate::{MethodInfo, Registry};
+
+/// Methods that answer on a confidential chain, about the caller's own transactions and calls.
+const FOR_SENDERS: [&str; 4] =
+    ["debug_traceTransaction", "debug_traceCall", "debug_traceBlockByNumber", "debug_traceBlockByHash"];
+
+/// Whether a confidential chain has this method.
+pub(crate) fn is_for_senders(name: &str) -> bool {
+    FOR_SENDERS.contains(&name)
+}
 
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
         .method(
             info("debug_traceTransaction", "hash, options? -> trace", "How a committed transaction executed."),
-            trace::transaction,
+            transaction,
         )?
         .method(
             info(
@@ -21,11 +33,11 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
                 "call, block?, options? -> trace",
                 "How a call would execute, without a transaction.",
             ),
-            trace::call,
+            call,
         )?
         .method(
             info("debug_traceBlockByNumber", "number, options? -> traces", "How each transaction of a block executed."),
-            trace::block_by_number,
+            block_by_number,
         )?
         .method(
             info("debug_traceBlockByHash", "hash, options? -> traces", "How each transaction of a block executed."),

@@ -63,6 +63,11 @@ fn field<T: Param>(json: Option<Box<RawValue>>) -> Result<Option<T>, String> {
 }
 
 impl TraceOptions {
+    /// Whether something shall be different from what it is.
+    pub(super) const fn changes_anything(&self) -> bool {
+        self.state_overrides.is_some() || self.block_overrides.is_some() || self.tx_index.is_some()
+    }
+
     /// The tracer that is asked for.
     ///
     /// # Errors

@@ -2,25 +2,27 @@
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
-use alloy_consensus::{Block, Transaction as _};
+use alloy_consensus::Block;
 use alloy_eips::{BlockId, BlockNumberOrTag};
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{B256, Bytes};
 use alloy_rlp::Decodable as _;
 use cloister_access::Caller;
 use cloister_core::{Ledger, SeenBlock, SeenState};
 use cloister_execution::{
-    BlockOverrides, CallEnv, CallRequest, ExecutionError, Executor, Replay, StateOverrides, TraceRequest, Tracer,
+    Admission, BlockOverrides, CallEnv, CallRequest, ExecutionError, Executor, Replay, StateOverrides, TraceRequest, Tracer,
     tracing::{GethTrace, mux::MuxFrame},
 };
 use cloister_primitives::{Code, Height, Rejected, Transaction};
-use cloister_state::StateView;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::options::TraceOptions;
+use super::{
+    frames::{Answers, ShownFrames},
+    options::TraceOptions,
+};
 use crate::{
     MethodCall, RpcContext,
-    calls::{TransactionArgs, counting_as},
+    calls::{TransactionArgs, admission, counting_as},
     errors::{self, RpcResult},
 };
 
@@ -30,39 +32,43 @@ const CALLS_PER_TRACE: u32 = 4;
 /// A trace as JSON, written on the thread that made it.
 type Answer = Box<RawValue>;
 
-pub(super) async fn transaction(call: MethodCall) -> RpcResult<Answer> {
+pub(crate) async fn transaction(call: MethodCall) -> RpcResult<Answer> {
+    let answers = Answers::to(&call, "debug_traceTransaction")?;
     let (hash, options) = call.params::<(B256, Option<TraceOptions>)>()?;
-    let tracer = options.unwrap_or_default().tracer()?;
-    let not_found = || errors::server_error("transaction not found");
+    let tracer = answers.admit(options.unwrap_or_default().tracer()?)?;
+    let not_found = || answers.not_found("transaction not found");
     let seen = call.transaction(hash).await?.ok_or_else(not_found)?;
-    let traces = Traces::prepare(&call, seen.block().clone(), tracer).await?;
-    let index = seen.index();
-    if traces.block.traced(index).is_none() {
+    let (block, index) = (seen.block(), seen.index());
+    if block.traced(index).is_none() {
         return Err(not_found());
     }
-    traces.run(&call.context, move |traces, output| traces.write_one(index, output)).await
+    let traces = Traces::prepare(&call, block.clone(), tracer).await?;
+    traces.run(&call.context, answers, move |traces, output| traces.write_one(index, output)).await
 }
 
-pub(super) async fn block_by_number(call: MethodCall) -> RpcResult<Answer> {
+pub(crate) async fn block_by_number(call: MethodCall) -> RpcResult<Answer> {
+    let answers = Answers::to(&call, "debug_traceBlockByNumber")?;
     let (number, options) = call.params::<(BlockNumberOrTag, Option<TraceOptions>)>()?;
-    let tracer = options.unwrap_or_default().tracer()?;
+    let tracer = answers.admit(options.unwrap_or_default().tracer()?)?;
     let height = call.height_of(number);
-    let not_found = || errors::server_error(format!("block #{height} not found"));
+    let not_found = || answers.not_found(format!("block #{height} not found"));
     let block = call.block_at(height).await?.ok_or_else(not_found)?;
-    whole_block(&call, block, tracer).await
+    whole_block(&call, answers, block, tracer).await
 }
 
 pub(super) async fn block_by_hash(call: MethodCall) -> RpcResult<Answer> {
+    let answers = Answers::to(&call, "debug_traceBlockByHash")?;
     let (hash, options) = call.params::<(B256, Option<TraceOptions>)>()?;
-    let tracer = options.unwrap_or_default().tracer()?;
-    let not_found = || errors::server_error(format!("block {hash} not found"));
+    let tracer = answers.admit(options.unwrap_or_default().tracer()?)?;
+    let not_found = || answers.not_found(format!("block {hash} not found"));
     let block = call.block_by_hash(hash).await?.ok_or_else(not_found)?;
-    whole_block(&call, block, tracer).await
+    whole_block(&call, answers, block, tracer).await
 }
 
 pub(super) async fn block(call: MethodCall) -> RpcResult<Answer> {
+    let answers = Answers::to(&call, "debug_traceBlock")?;
     let (rlp, options) = call.params::<(Bytes, Option<TraceOptions>)>()?;
-    let tracer = options.unwrap_or_default().tracer()?;
+    let tracer = answers.admit(options.unwrap_or_default().tracer()?)?;
     let malformed = |error| errors::server_error(format!("could not decode block: {error}"));
     let mut rest = &rlp[..];
     let block = Block::<Transaction>::decode(&mut rest).map_err(malformed)?;
@@ -71,21 +77,29 @@ pub(super) async fn block(call: MethodCall) -> RpcResult<Answer> {
     }
     // There are no forks: what has not been committed here never was a block of this chain.
     let hash = block.header.hash_slow();
-    let not_found = || errors::server_error(format!("block {hash} not found"));
+    let not_found = || answers.not_found(format!("block {hash} not found"));
     let block = call.block_by_hash(hash).await?.ok_or_else(not_found)?;
-    whole_block(&call, block, tracer).await
+    whole_block(&call, answers, block, tracer).await
 }
 
-async fn whole_block(call: &MethodCall, block: SeenBlock, tracer: Tracer) -> RpcResult<Answer> {
+async fn whole_block(call: &MethodCall, answers: Answers, block: SeenBlock, tracer: Tracer) -> RpcResult<Answer> {
+    let count = u32::try_from(block.transaction_count()).unwrap_or(u32::MAX);
+    if answers.is_confidential() && !(0..count).any(|index| block.traced(index).is_some()) {
+        return Err(answers.not_found(String::new()));
+    }
     let traces = Traces::prepare(call, block, tracer).await?;
-    traces.run(&call.context, Traces::write_all).await
+    traces.run(&call.context, answers, Traces::write_all).await
 }
 
-pub(super) async fn call(call: MethodCall) -> RpcResult<Answer> {
+pub(crate) async fn call(call: MethodCall) -> RpcResult<Answer> {
+    let answers = Answers::to(&call, "debug_traceCall")?;
     let (args, id, options) = call.params::<(TransactionArgs, Option<BlockId>, Option<TraceOptions>)>()?;
     let options = options.unwrap_or_default();
-    let tracer = options.tracer()?;
-    let request = args.into_call_request()?;
+    let tracer = answers.admit(options.tracer()?)?;
+    let mut request = args.into_call_request()?;
+    if answers.is_confidential() {
+        answers.admit_call(&call, &options, &mut request)?;
+    }
     let block = call.required_block(id).await?;
     let (state, earlier) = match options.tx_index {
         None => (call.state_at(block.height()).await?, None),
@@ -104,8 +118,9 @@ pub(super) async fn call(call: MethodCall) -> RpcResult<Answer> {
         state_overrides: options.state_overrides.map(|arg| arg.0).unwrap_or_default(),
         block_overrides: options.block_overrides.map(|arg| arg.0).unwrap_or_default(),
     };
-    let traces = Traces::new(&call, block, state, tracer);
-    traces.run(&call.context, move |traces, output| traces.write_call(&traced, output)).await
+    let frames = ShownFrames::of(state.clone());
+    let traces = Traces::new(&call, block, state, tracer, frames);
+    traces.run(&call.context, answers, move |traces, output| traces.write_call(&traced, output)).await
 }
 
 /// A call to trace.
@@ -126,12 +141,20 @@ struct Traces {
     /// The state that execution starts from.
     state: SeenState,
     tracer: Tracer,
+    /// What of the traces is shown, where that is not all.
+    frames: Option<ShownFrames>,
     limit_bytes: usize,
     call_gas: u64,
 }
 
 impl Traces {
-    fn new(call: &MethodCall, block: SeenBlock, state: SeenState, tracer: Tracer) -> Self {
+    fn new(
+        call: &MethodCall,
+        block: SeenBlock,
+        state: SeenState,
+        tracer: Tracer,
+        frames: Option<ShownFrames>,
+    ) -> Self {
         let context = &call.context;
         Self {
             executor: context.executor.clone(),
@@ -140,6 +163,7 @@ impl Traces {
             block,
             state,
             tracer,
+            frames,
             limit_bytes: context.limits.trace_bytes,
             call_gas: context.limits.call_gas,
         }
@@ -149,11 +173,16 @@ impl Traces {
     async fn prepare(call: &MethodCall, block: SeenBlock, tracer: Tracer) -> RpcResult<Self> {
         let parent = block.height().parent().ok_or_else(|| errors::server_error("genesis is not traceable"))?;
         let state = call.state_at(parent).await?;
-        Ok(Self::new(call, block, state, tracer))
+        // What is shown follows the rules after the block, and those of today.
+        let frames = match call.context.ledger.is_confidential() {
+            true => ShownFrames::of(call.state_at(block.height()).await?),
+            false => None,
+        };
+        Ok(Self::new(call, block, state, tracer, frames))
     }
 
     /// Runs `write` on a blocking thread.
-    async fn run<W>(self, context: &RpcContext, write: W) -> RpcResult<Answer>
+    async fn run<W>(self, context: &RpcContext, answers: Answers, write: W) -> RpcResult<Answer>
     where
         W: FnOnce(&Self, &mut Output) -> Result<(), ExecutionError> + Send + 'static,
     {
@@ -161,6 +190,9 @@ impl Traces {
         counting_as(context, CALLS_PER_TRACE, move || {
             let mut output = Output { json: Vec::new(), limit };
             write(&self, &mut output).map_err(|error| errors::execution(&error))?;
+            if output.json.is_empty() {
+                return Err(answers.not_found(String::new()));
+            }
             output.into_answer()
         })
         .await
@@ -181,41 +213,45 @@ impl Traces {
     fn write_all(&self, output: &mut Output) -> Result<(), ExecutionError> {
         let hashes: Vec<B256> = self.block.transaction_hashes().collect();
         let visible: Vec<u32> = (0..).take(hashes.len()).filter(|index| self.block.traced(*index).is_some()).collect();
-        output.push(b"[")?;
-        let mut is_first = true;
+        let mut before: &[u8] = b"[";
         self.trace(&visible, |index, trace| {
-            if !is_first {
-                output.push(b",")?;
-            }
-            is_first = false;
+            output.push(core::mem::replace(&mut before, b","))?;
             output.write(&OfTransaction { tx_hash: hashes[index], result: TraceJson(trace) })
         })?;
-        output.push(b"]")
+        match (before, &self.frames) {
+            (b",", _) => output.push(b"]"),
+            // That there is a block is told where something in it is.
+            (_, Some(_)) => Ok(()),
+            (_, None) => output.push(b"[]"),
+        }
     }
 
-    /// Runs the block up to the last of `indices`, which ascend, and hands on the trace of each.
+    /// Runs the block up to the last of `indices`, which ascend, and hands on the trace of each as far as it is shown.
     fn trace(
         &self,
         indices: &[u32],
         mut told: impl FnMut(usize, &GethTrace) -> Result<(), ExecutionError>,
     ) -> Result<(), ExecutionError> {
-        let last = indices.last();
-        let Some((transactions, traced)) = last
-            .and_then(|last| self.block.traced(*last))
-            .and_then(|all| all.split_last().map(|(last, _)| (all, last)))
-        else {
+        let Some((last, transactions)) = indices.last().and_then(|last| Some((*last, self.block.traced(*last)?))) else {
             return Ok(());
         };
-        let view = self.view(traced.signer(), traced.to())?;
+        let view = self.state.replay_view(&self.block, last).ok_or(Rejected::new(Code::ResourceUnavailable))?;
         let hashes = |height| self.block_hash(height);
         let replay = Replay { header: self.block.header(), transactions, view, hashes: &hashes };
         let indices: Vec<usize> = indices.iter().map(|index| *index as usize).collect();
-        self.executor.trace_block(replay, &indices, self.request(), |found| told(found.index, &found.trace))
+        self.executor.trace_block(replay, &indices, self.request(), |found| {
+            let trace = match &self.frames {
+                None => Some(found.trace),
+                Some(frames) => frames.of_transaction(found.trace, &transactions[found.index], &self.caller),
+            };
+            trace.map_or(Ok(()), |trace| told(found.index, &trace))
+        })
     }
 
     fn write_call(&self, call: &TracedCall, output: &mut Output) -> Result<(), ExecutionError> {
         let request = &call.request;
-        let view = self.view(request.from.unwrap_or_default(), request.to)?;
+        let view = self.state.trace_view(request.from.unwrap_or_default(), request.to);
+        let view = view.ok_or(Rejected::new(Code::ResourceUnavailable))?;
         let hashes = |height| self.block_hash(height);
         let earlier = match call.earlier {
             None => None,
@@ -234,13 +270,15 @@ impl Traces {
             guard: &guard,
             gas_cap: self.call_gas,
         };
+        if self.frames.is_some() && admission(&*guard, request) != Admission::Admitted {
+            return Ok(());
+        }
         let trace = self.executor.trace_call(view, &env, request, earlier, self.request())?;
+        let trace = match &self.frames {
+            None => trace,
+            Some(frames) => frames.of_call(trace, request),
+        };
         output.write(&TraceJson(&trace))
-    }
-
-    fn view(&self, sender: Address, recipient: Option<Address>) -> Result<&StateView, ExecutionError> {
-        let view = self.state.trace_view(sender, recipient);
-        view.ok_or_else(|| Rejected::new(Code::ResourceUnavailable).into())
     }
 }
 

@@ -115,6 +115,8 @@ schemas! {
     FilterChanges = r#"{"type":"array"}"#;
     /// A call with `account`, `to`, `data`, `value`, `gas`, `fromBlock`, `toBlock`, `expiry`, all of them given.
     SignedQuery = r#"{"type":"object"}"#;
+    /// The parameters of another method.
+    Params = r#"{"type":"array"}"#;
     /// Nothing.
     Null = r#"{"type":"null"}"#;
 }
@@ -202,6 +204,9 @@ const WORDS: &[(&str, Schema)] = &[
     ("sealing keys", Schema::Object),
     ("signed query", Schema::SignedQuery),
     ("signature", Schema::Data),
+    ("contract", Schema::Address),
+    ("method", Schema::Text),
+    ("params", Schema::Params),
     ("payload", Schema::Object),
     ("document", Schema::Object),
     ("modules", Schema::Object),

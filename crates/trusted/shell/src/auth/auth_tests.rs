@@ -6,6 +6,7 @@ pub(crate) fn auth() -> Arc<Auth> {
     let surroundings = Surroundings {
         clock: Box::new(|| Present { committed_s: 1_633_019_000, host_s: 1_633_019_124 }),
         signed: Box::new(|_, _, _| Box::pin(core::future::ready(Ok(())))),
+        keeps: Box::new(|_| Box::pin(core::future::ready(Ok(())))),
     };
     Arc::new(Auth::new(sessions().0, surroundings))
 }
@@ -26,7 +27,7 @@ async fn a_revoked_session_ends_where_it_is_listened_to() {
     assert_eq!(auth.session(&token), Ok(session.clone()));
     let live = LiveSession::new(auth.clone(), Arc::new(session.clone()));
     assert_eq!(live.check(), Ok(()));
-    auth.revoke(&session);
+    auth.revoke(&session).await.unwrap();
     assert_eq!(live.check(), Err(Refusal::TokenRevoked));
     assert_eq!(auth.session(&token), Err(Refusal::TokenRevoked));
 }

@@ -101,7 +101,7 @@ async fn respond(
             text(&SignInAnswer { token: &token, accounts: &session.accounts, expires_at: session.expires_s })
         }
         Endpoint::Revoke if is_post => {
-            auth.revoke(session.ok_or(Refusal::TokenMissing)?);
+            auth.revoke(session.ok_or(Refusal::TokenMissing)?).await?;
             text(&RevokeAnswer { revoked: true })
         }
         Endpoint::Nonce | Endpoint::SignIn | Endpoint::Revoke => Err(Refusal::Method),

@@ -31,6 +31,7 @@ pub(crate) use check::Present;
 pub(crate) use endpoint::{Endpoint, answer};
 pub(crate) use presented::Presented;
 pub(crate) use refusal::Refusal;
+pub(crate) use revocations::Revocations;
 pub(crate) use sessions::Sessions;
 pub(crate) use token::Session;
 
@@ -48,6 +49,8 @@ pub(crate) struct Surroundings {
     pub(crate) clock: Box<dyn Fn() -> Present + Send + Sync>,
     /// Whether an account signed a digest.
     pub(crate) signed: Box<dyn Fn(Address, B256, Bytes) -> Verdict + Send + Sync>,
+    /// Keeps notes over a restart.
+    pub(crate) keeps: Box<dyn Fn(Vec<u8>) -> Verdict + Send + Sync>,
 }
 
 /// Signs clients in, and knows them by their tokens.
@@ -58,6 +61,8 @@ pub(crate) struct Auth {
     started: Instant,
     /// Told whenever a session may have ended.
     changes: watch::Sender<()>,
+    /// How many revocations the notes that are kept tell of.
+    kept: tokio::sync::Mutex<u64>,
 }
 
 impl core::fmt::Debug for Auth {
@@ -75,7 +80,8 @@ pub(crate) struct Granted {
 impl Auth {
     pub(crate) fn new(sessions: Sessions, surroundings: Surroundings) -> Self {
         let changes = watch::channel(()).0;
-        Self { sessions, surroundings, budget: Mutex::new(TOGETHER), started: Instant::now(), changes }
+        let (budget, kept) = (Mutex::new(TOGETHER), tokio::sync::Mutex::default());
+        Self { sessions, surroundings, budget, started: Instant::now(), changes, kept }
     }
 
     /// What a new connection may ask for.
@@ -136,10 +142,21 @@ impl Auth {
         self.sessions.session(token, self.present())
     }
 
-    /// Ends a session before its time.
-    pub(crate) fn revoke(&self, session: &Session) {
-        self.sessions.revoke(session, self.present());
+    /// Ends a session before its time: at once here, and, once this is done, after a restart as well.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`] if it could not be kept: whoever asks for it again tries again.
+    pub(crate) async fn revoke(&self, session: &Session) -> Result<(), Refusal> {
+        let revoked = self.sessions.revoke(session, self.present());
         self.changed();
+        // One at a time: whoever waited finds that the last one has kept his as well.
+        let mut kept = self.kept.lock().await;
+        if *kept < revoked {
+            let (count, notes) = self.sessions.notes();
+            (self.surroundings.keeps)(notes).await?;
+            *kept = count;
+        }
+        Ok(())
     }
 
     /// To be called when a block was committed: time has passed.

@@ -47,6 +47,11 @@ impl Sessions {
         Self { key, sign_in, chain_id, nonces, revocations: RwLock::default() }
     }
 
+    /// With sessions that were ended before a restart.
+    pub(crate) fn with_revocations(self, revocations: Revocations) -> Self {
+        Self { revocations: RwLock::new(revocations), ..self }
+    }
+
     fn sign_in(&self) -> Result<&SignIn, Refusal> {
         self.sign_in.as_ref().ok_or(Refusal::NotConfigured)
     }
@@ -141,10 +146,17 @@ impl Sessions {
         if revocations.contains(session) { Err(Refusal::TokenRevoked) } else { Ok(()) }
     }
 
-    /// Ends a session before its time.
-    pub(crate) fn revoke(&self, session: &Session, present: Present) {
+    /// Ends a session before its time. Answers how many were ended so.
+    pub(crate) fn revoke(&self, session: &Session, present: Present) -> u64 {
         let mut revocations = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
         revocations.add(session, present.committed_s, present.latest_s());
+        revocations.count()
+    }
+
+    /// What has to be kept of ended sessions, and of how many.
+    pub(crate) fn notes(&self) -> (u64, Vec<u8>) {
+        let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
+        (revocations.count(), revocations.to_notes())
     }
 }
 
@@ -216,7 +228,7 @@ pub(crate) mod tests {
         assert_eq!(at(session.expires_s, 0), Err(Refusal::TokenExpired));
         assert_eq!(at(NOW.committed_s, u64::MAX), Ok(session.clone()), "the host's time ends no session");
         assert_eq!(sessions.session("forged", NOW), Err(Refusal::TokenInvalid));
-        sessions.revoke(&session, NOW);
+        let _ = sessions.revoke(&session, NOW);
         assert_eq!(at(NOW.committed_s, NOW.host_s), Err(Refusal::TokenRevoked));
     }
 
@@ -233,7 +245,7 @@ pub(crate) mod tests {
         assert_eq!((both.id, both.expires_s), (alone.id, alone.expires_s));
         let again = sessions.grant(claim, Some(&both), later, &mut entropy).unwrap();
         assert_eq!(again, both);
-        sessions.revoke(&alone, NOW);
+        let _ = sessions.revoke(&alone, NOW);
         assert_eq!(sessions.check(&both, NOW), Err(Refusal::TokenRevoked));
     }
 

@@ -33,6 +33,14 @@ impl TokenId {
         entropy.fill(&mut id);
         Self(id)
     }
+
+    pub(crate) const fn from_bytes(id: [u8; ID_BYTES]) -> Self {
+        Self(id)
+    }
+
+    pub(crate) const fn bytes(self) -> [u8; ID_BYTES] {
+        self.0
+    }
 }
 
 /// What a token says.
