@@ -81,6 +81,7 @@ impl Dev {
             let shell = ShellConfig {
                 extension: Some(extension(accounts, console)),
                 default_caller: Caller::Development,
+                attester: Some(cloister_virtual_platform::attester()),
                 ..ShellConfig::default()
             };
             tokio::spawn(cloister_shell::run(enclave_end, shell));

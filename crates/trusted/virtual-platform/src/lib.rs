@@ -17,8 +17,10 @@ mod machine;
 mod measure;
 mod quote;
 
+use std::sync::OnceLock;
+
 use cloister_attestation::{Attested, Attester, Digest, NotAttested};
-use cloister_primitives::{MeasuredDigest, PlatformName};
+use cloister_primitives::PlatformName;
 
 pub use machine::{Machine, QuoteVersion, Root, Standing};
 pub use measure::{measure_file, measure_running};
@@ -50,10 +52,19 @@ pub fn attest(machine: &Machine, report_data: &Digest) -> Result<Attested, Virtu
     Ok(Attested { quote, endorsements: maker.endorsements(machine)? })
 }
 
-/// The virtual platform running a program with this measurement.
+/// The virtual platform under the program that runs, which is measured when evidence of it is first asked for.
 #[must_use]
-pub fn attester(measurement: MeasuredDigest) -> Attester {
+pub fn attester() -> Attester {
+    let measured = OnceLock::new();
     Attester::new(PlatformName::Virtual, move |report_data, now_s| {
+        let unread = |error: std::io::Error| NotAttested(format!("the program cannot be measured: {error}"));
+        let measurement = match measured.get() {
+            Some(measurement) => *measurement,
+            None => {
+                let measurement = measure_running().map_err(unread)?;
+                *measured.get_or_init(|| measurement)
+            }
+        };
         attest(&Machine::running(measurement, now_s), report_data).map_err(|error| NotAttested(error.to_string()))
     })
 }

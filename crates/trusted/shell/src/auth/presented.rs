@@ -1,9 +1,17 @@
 //! The token that a request presents, wherever it stands.
 
-use cloister_boundary::PeerOrigin;
 use hyper::{HeaderMap, header};
 
 use super::{Auth, Refusal, Session};
+
+/// Who may see a request's head on its way here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carriage {
+    /// Nobody else, or nobody but the client's own machine.
+    Private,
+    /// Everybody on the way.
+    Exposed,
+}
 
 /// What a request's head says about its sender, and the path without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +42,9 @@ impl<'a> Presented<'a> {
         self,
         headers: &HeaderMap,
         auth: &Auth,
-        peer: PeerOrigin,
+        carriage: Carriage,
     ) -> Result<Option<Session>, Refusal> {
-        // A URL without TLS is for the same machine's eyes. The host says where a connection comes from; one that lies
-        // about it could read the URL itself.
-        if self.in_path.is_some() && !(auth.are_tokens_in_path() && peer == PeerOrigin::Loopback) {
+        if self.in_path.is_some() && !(auth.are_tokens_in_path() && carriage == Carriage::Private) {
             return Err(Refusal::PathToken);
         }
         let token = match (bearer(headers)?, self.in_path) {
