@@ -15,6 +15,7 @@ pub mod differential;
 pub mod execution_apis;
 pub mod foundry;
 pub mod fuzz;
+pub mod gateway;
 pub mod harness;
 pub mod import;
 pub mod layers;
