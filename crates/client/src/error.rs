@@ -13,7 +13,9 @@ pub enum ClientError {
         url: String,
     },
     /// The URL asks for TLS, and nothing says whose evidence to take.
-    #[error("{url} speaks TLS, and nothing says which enclaves to take for the network's: name its --manifest or --genesis")]
+    #[error(
+        "{url} speaks TLS, and nothing says which enclaves to take for the network's: name its --manifest or --genesis"
+    )]
     NoManifest {
         /// What was given.
         url: String,

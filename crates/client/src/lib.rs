@@ -23,9 +23,9 @@ mod transport;
 mod url;
 
 pub use account::Account;
+pub use cloister_attestation::{Manifest, ManifestError, Verified};
 pub use error::ClientError;
 pub use node::Node;
 pub use sealing::{Sealer, SealingKeys, send_raw_transaction};
-pub use cloister_attestation::{Manifest, ManifestError, Verified};
 pub use sign_in::{Session, Site, sign_in};
 pub use url::NodeUrl;

@@ -85,7 +85,8 @@ impl Trust {
 
     /// Shakes hands with an enclave.
     pub(crate) async fn connect(&self, stream: TcpStream, authority: &str) -> Result<Transport, ClientError> {
-        let failed = |error: &dyn ToString| ClientError::NoTls { authority: authority.to_owned(), reason: error.to_string() };
+        let failed =
+            |error: &dyn ToString| ClientError::NoTls { authority: authority.to_owned(), reason: error.to_string() };
         // One for each connection: what was verified is then this connection's.
         let verifier = Arc::new(ByEvidence {
             policy: self.policy.clone(),

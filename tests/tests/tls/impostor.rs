@@ -13,10 +13,12 @@ use cloister_attestation::{
 };
 use cloister_virtual_platform::{Machine, Root, attest};
 use rcgen::{CertificateParams, CustomExtension, KeyPair, PublicKeyData as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, ServerConfig, ServerConnection, SignatureScheme, StreamOwned};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, ServerConfig, ServerConnection, SignatureScheme, StreamOwned,
+};
 use serde_json::json;
 
 use crate::network::TlsNode;
@@ -82,7 +84,8 @@ fn answer(stream: &mut StreamOwned<ServerConnection, TcpStream>, manifest: &Mani
     let body = json!({ "jsonrpc": "2.0", "id": 1, "result": keys }).to_string();
     let mut request = [0; 4_096];
     if stream.read(&mut request).is_ok_and(|length| length > 0) {
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
         let _ = stream.write_all((head + &body).as_bytes()).and_then(|()| stream.flush());
     }
 }

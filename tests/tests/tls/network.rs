@@ -128,7 +128,8 @@ impl TlsNode {
 
     /// A manifest that differs in one place.
     pub(crate) fn manifest_with(&self, place: &str, value: Value) -> String {
-        let mut manifest: Value = serde_json::from_slice(&std::fs::read(&self.manifest).expect("it is there")).expect("JSON");
+        let mut manifest: Value =
+            serde_json::from_slice(&std::fs::read(&self.manifest).expect("it is there")).expect("JSON");
         let (parent, key) = place.rsplit_once('/').expect("a path");
         manifest.pointer_mut(parent).expect("the place")[key] = value;
         let file = self.folder.path().join(format!("not{}.json", place.replace('/', "-")));

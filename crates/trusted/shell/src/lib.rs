@@ -39,11 +39,11 @@ use cloister_boundary::{Detail, FromEnclave, HaltCode, PROTOCOL_VERSION, ToEncla
 use cloister_rpc::{RpcContext, RpcLimits, Served};
 use tokio::sync::{mpsc, watch};
 
+pub use cloister_attestation::Attester;
 pub use cloister_core::{Fatal, VerifiedBlock, Verifier};
 pub use cloister_core::{ImportRefusal, Imported, ImportedBlock, MAX_FOREIGN_BLOCK_BYTES};
 pub use hardening::{PANIC_EXIT_CODE, harden};
 pub use import::{Arrival, Awaited, ImportError, ImportLine, Importer, importer};
-pub use cloister_attestation::Attester;
 pub use options::{HistoryOption, NodeOptions, OptionsError, PaceOption, TlsOption};
 pub use server::ServerLimits;
 

@@ -30,9 +30,9 @@ use crate::{
     ShellConfig,
     auth::{self, Auth, Budget, Carriage, Endpoint, LiveSession, Presented, Session},
     batch::{BatchBounds, Concurrent},
+    client_stream::ClientStream,
     http::{self, HttpBounds},
     offered::Offered,
-    client_stream::ClientStream,
     stream::{ConnectionHandle, ConnectionStream},
 };
 

@@ -90,6 +90,16 @@ mod tests {
         assert_eq!(split("/x/t/abc"), (None, "/x/t/abc"));
     }
 
+    #[tokio::test]
+    async fn a_token_in_the_path_is_looked_at_where_nobody_else_sees_it() {
+        let auth = crate::auth::tests::auth();
+        assert!(auth.are_tokens_in_path(), "a development network");
+        let presented = Presented::in_path("/t/abc");
+        let refusal = |carriage| presented.session(&HeaderMap::new(), &auth, carriage).err();
+        assert_eq!(refusal(Carriage::Exposed), Some(Refusal::PathToken));
+        assert_eq!(refusal(Carriage::Private), Some(Refusal::TokenInvalid));
+    }
+
     #[test]
     fn one_bearer_is_a_token_and_anything_else_is_wrong() {
         let headers = |values: &[&'static str]| {

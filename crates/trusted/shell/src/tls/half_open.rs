@@ -68,15 +68,17 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::Future as _, pin::pin, task::{Context, Waker}};
+    use std::{
+        future::Future as _,
+        pin::pin,
+        task::{Context, Waker},
+    };
 
     use super::*;
 
     #[test]
     fn the_oldest_makes_room() {
-        let is_needed = |place: &Place| {
-            pin!(place.needed()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
-        };
+        let is_needed = |place: &Place| pin!(place.needed()).poll(&mut Context::from_waker(Waker::noop())).is_ready();
         let half_open = HalfOpen::new(2);
         let first = half_open.enter();
         let second = half_open.enter();

@@ -16,11 +16,7 @@ use rustls::{
     sign::CertifiedKey,
     version::TLS13,
 };
-use tokio::{
-    io::AsyncWriteExt as _,
-    sync::watch,
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt as _, sync::watch, time::timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{server::ServerLimits, stream::ConnectionStream};
