@@ -1,5 +1,5 @@
-//! Evidence in an X.509 certificate, as interoperable RA-TLS has it: a quote and its claims in one extension, collateral in
-//! another.
+//! Evidence in an X.509 certificate, as interoperable RA-TLS has it: a quote and its claims in one extension,
+//! collateral in another.
 
 use x509_cert::Certificate;
 use x509_cert::der::{Decode as _, Encode as _};

@@ -91,7 +91,8 @@ pub fn key_hash(spki_der: &[u8]) -> Digest {
     Sha512::digest(spki_der).into()
 }
 
-/// The digest of public sealing keys: the number of each one's suite, and the key, in the order in which the node names them.
+/// The digest of public sealing keys: the number of each one's suite, and the key, in the order in which the node names
+/// them.
 #[must_use]
 pub fn sealing_digest<'a>(keys: impl IntoIterator<Item = (u8, &'a [u8])>) -> B256 {
     let mut hasher = Sha256::new_with_prefix(SEALING_DOMAIN);
@@ -104,8 +105,8 @@ pub fn sealing_digest<'a>(keys: impl IntoIterator<Item = (u8, &'a [u8])>) -> B25
 }
 
 impl Claims {
-    /// The one encoding: the *claims buffer* of interoperable RA-TLS, as deterministic CBOR (RFC 8949, 4.2.1). `pubkey-hash` and
-    /// `nonce` are what other verifiers read; all else is in a claim of our own.
+    /// The one encoding: the *claims buffer* of interoperable RA-TLS, as deterministic CBOR (RFC 8949, 4.2.1).
+    /// `pubkey-hash` and `nonce` are what other verifiers read; all else is in a claim of our own.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let own = Writer::default()

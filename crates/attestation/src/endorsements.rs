@@ -15,7 +15,8 @@ const VERSION: u64 = 1;
 /// Parts after the version.
 const PARTS: usize = 7;
 
-/// What a quote is verified with besides the root: TCB info, identity of the quoting enclave, revocation lists, and their issuers.
+/// What a quote is verified with besides the root: TCB info, identity of the quoting enclave, revocation lists, and
+/// their issuers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endorsements(pub QuoteCollateralV3);
 

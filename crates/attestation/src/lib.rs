@@ -1,17 +1,18 @@
-//! Evidence that a key is an enclave's: its formats, and their verification as pure functions of (evidence, collateral, policy,
-//! now).
+//! Evidence that a key is an enclave's: its formats, and their verification as pure functions of (evidence, collateral,
+//! policy, now).
 //!
-//! **Duty.** Says what evidence vouches for ([`Claims`]), how evidence and collateral stand in a certificate (interoperable RA-TLS), and
-//! whether a [`Policy`] takes them ([`verify`]). Knows what a client has to know of a network to trust it ([`Manifest`]).
+//! **Duty.** Says what evidence vouches for ([`Claims`]), how evidence and collateral stand in a certificate
+//! (interoperable RA-TLS), and whether a [`Policy`] takes them ([`verify`]). Knows what a client has to know of a
+//! network to trust it ([`Manifest`]).
 //!
-//! **Trusts.** The roots of the platforms, and a manifest that its user got from somebody he trusts. Certificates, quotes and collateral
-//! are hostile bytes: bounded, and never a reason to panic.
+//! **Trusts.** The roots of the platforms, and a manifest that its user got from somebody he trusts. Certificates,
+//! quotes and collateral are hostile bytes: bounded, and never a reason to panic.
 //!
-//! **Invariants.** Each thing that can be wrong is refused for a stable [reason](Refusal::reason) of its own. Claims have one
-//! encoding, a quote has no bytes that nobody looks at. No clock: time is an argument.
+//! **Invariants.** Each thing that can be wrong is refused for a stable [reason](Refusal::reason) of its own. Claims
+//! have one encoding, a quote has no bytes that nobody looks at. No clock: time is an argument.
 //!
-//! **Not here.** Making quotes (the platform's; `cloister-virtual-platform` for the one without hardware), TLS (the shell's and the
-//! client's).
+//! **Not here.** Making quotes (the platform's; `cloister-virtual-platform` for the one without hardware), TLS (the
+//! shell's and the client's).
 
 mod cbor;
 mod certificate;

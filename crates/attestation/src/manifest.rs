@@ -13,7 +13,8 @@ use crate::policy::{AllowedPlatform, Measurements, Policy};
 /// Longest manifest that is read, bytes.
 const MAX_MANIFEST_BYTES: usize = 256 * 1024;
 
-/// What a client has to know of a network to trust it. It comes from somebody whom the client trusts, or out of the genesis file.
+/// What a client has to know of a network to trust it. It comes from somebody whom the client trusts, or out of the
+/// genesis file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Manifest {

@@ -6,8 +6,8 @@ use crate::claims::Digest;
 use crate::endorsements::Endorsements;
 use crate::quote::cut;
 
-/// The certificate of the root under which the virtual platform makes its quotes. Everybody has its key: what it certifies is the format, and nothing
-/// else.
+/// The certificate of the root under which the virtual platform makes its quotes. Everybody has its key: what it
+/// certifies is the format, and nothing else.
 pub const VIRTUAL_ROOT_DER: &[u8] = include_bytes!("../roots/virtual.der");
 
 /// A quote and its collateral, as a platform gives them.

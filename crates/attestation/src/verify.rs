@@ -35,7 +35,8 @@ pub struct Verified {
 /// Whether `policy` takes the evidence that `spki_der` is an enclave's key, at `now_s` seconds since 1970.
 ///
 /// # Errors
-/// [`Refusal`], the first that is found: form, root, signatures and collateral, the platform's state, the program, the claims.
+/// [`Refusal`], the first that is found: form, root, signatures and collateral, the platform's state, the program, the
+/// claims.
 pub fn verify(
     evidence: &Evidence,
     endorsements: &Endorsements,

@@ -1,13 +1,14 @@
 //! A client's side of a network: signing in with accounts, and sealing transactions.
 //!
-//! **Duty.** Writes and signs the messages that a node asks for (EIP-4361), and carries the token that it answers with. Seals
-//! transactions for a node's public keys (HPKE, RFC 9180). Serves tools that know neither ([`gateway`]).
+//! **Duty.** Writes and signs the messages that a node asks for (EIP-4361), and carries the token that it answers with.
+//! Seals transactions for a node's public keys (HPKE, RFC 9180). Serves tools that know neither ([`gateway`]).
 //!
-//! **Trusts.** Whoever chose the URL, and the [`Manifest`] that says whose evidence a connection over TLS takes. The site that is signed is the one the user named or the one the URL names, never one
-//! that the node claims: else a node could have its users sign in to another in its stead.
+//! **Trusts.** Whoever chose the URL, and the [`Manifest`] that says whose evidence a connection over TLS takes. The
+//! site that is signed is the one the user named or the one the URL names, never one that the node claims: else a node
+//! could have its users sign in to another in its stead.
 //!
-//! **Invariants.** A key signs nothing but sign-in messages that were written here. Keys and tokens appear in no error and
-//! no `Debug`. Answers are bounded in size and time.
+//! **Invariants.** A key signs nothing but sign-in messages that were written here. Keys and tokens appear in no error
+//! and no `Debug`. Answers are bounded in size and time.
 //!
 //! Over TLS nothing is said to a node before its evidence was verified; plain HTTP goes to this machine only.
 //!

@@ -72,8 +72,8 @@ impl Node {
     /// Calls a JSON-RPC method, in the session of `token` if there is one.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with what the node answered, [`ClientError::Evidence`] with why it is not taken for a node of the
-    /// network, or why there is no answer.
+    /// [`ClientError::Refused`] with what the node answered, [`ClientError::Evidence`] with why it is not taken for a
+    /// node of the network, or why there is no answer.
     pub async fn call(&self, token: Option<&str>, method: &str, params: &Value) -> Result<Value, ClientError> {
         Ok(self.call_vouched(token, method, params).await?.value)
     }

@@ -72,7 +72,8 @@ impl EntropySource for SystemEntropy {
 impl SealingKeys {
     /// Asks a node for its keys.
     ///
-    /// Over TLS they are taken only if the evidence of the same connection vouches for them. Over plain HTTP nothing does.
+    /// Over TLS they are taken only if the evidence of the same connection vouches for them. Over plain HTTP nothing
+    /// does.
     ///
     /// # Errors
     /// [`ClientError::Evidence`] if the evidence is not taken or is of other keys; [`ClientError::NoAnswer`],

@@ -1,4 +1,5 @@
-//! TLS that ends in the enclave: unmodified tools through the gateway, and everything that is not taken for the network's node.
+//! TLS that ends in the enclave: unmodified tools through the gateway, and everything that is not taken for the
+//! network's node.
 
 mod impostor;
 mod network;

@@ -27,8 +27,8 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = address)]
     pub(crate) host: IpAddr,
 
-    /// Whether clients speak TLS, which ends in the enclave; in the clear a node listens to this machine only [default: on,
-    /// off for a development network]
+    /// Whether clients speak TLS, which ends in the enclave; in the clear a node listens to this machine only
+    /// [default: on, off for a development network]
     #[arg(long, value_name = "CHOICE", value_enum, num_args = 0..=1, default_missing_value = "on")]
     pub(crate) tls: Option<Tls>,
 
@@ -151,8 +151,8 @@ impl ServerArgs {
         match (self.tls, network) {
             (Some(Tls::On), _) | (None, Network::Consortium) => Ok(TlsOption::On),
             (Some(Tls::Off), Network::Consortium) if !self.host.is_loopback() => Err(Failure::usage(format!(
-                "{} can be reached from other machines, which --tls off would let read and change everything on the way: \
-                 leave it out, or listen on 127.0.0.1",
+                "{} can be reached from other machines, which --tls off would let read and change everything on the \
+                 way: leave it out, or listen on 127.0.0.1",
                 self.host
             ))),
             (Some(Tls::Off), _) | (None, Network::Development) => Ok(TlsOption::Off),

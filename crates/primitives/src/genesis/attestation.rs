@@ -99,8 +99,8 @@ impl Default for Attestation {
 /// Takes the key `attestation`.
 pub(super) fn take(cloister: &mut Object<'_>, warnings: &mut Warnings) -> Result<Option<Attestation>, GenesisError> {
     const PLATFORMS: &str = "a list of \"virtual\" and \"tdx\"";
-    const MEASUREMENTS: &str = "a list of objects with \"mrtd\", and \"rtmr0\" to \"rtmr3\" where they matter, of 48 bytes \
-                                each in hexadecimal with 0x";
+    const MEASUREMENTS: &str = "a list of objects with \"mrtd\", and \"rtmr0\" to \"rtmr3\" where they matter, of 48 \
+                                bytes each in hexadecimal with 0x";
     let Some(field) = cloister.take("attestation") else {
         return Ok(None);
     };
@@ -161,8 +161,8 @@ pub(super) fn check(cloister: &CloisterConfig, attestation: Option<&Attestation>
         )),
         Some(_) if takes(PlatformName::Virtual) => Err(contradiction(
             "attestation.platforms",
-            "takes evidence of the virtual platform, whose root key everybody has: a production network takes evidence of \
-             hardware only",
+            "takes evidence of the virtual platform, whose root key everybody has: a production network takes evidence \
+             of hardware only",
         )),
         Some(_) => Ok(()),
     }
@@ -210,8 +210,8 @@ mod tests {
         for platforms in [r#"["virtual"]"#, r#"["tdx","virtual"]"#] {
             assert_eq!(
                 refused(&format!(r#""production":true,"attestation":{{"platforms":{platforms},{listed}}}"#)),
-                "config.cloister.attestation.platforms: takes evidence of the virtual platform, whose root key everybody has: \
-                 a production network takes evidence of hardware only"
+                "config.cloister.attestation.platforms: takes evidence of the virtual platform, whose root key everybody \
+                 has: a production network takes evidence of hardware only"
             );
         }
         assert!(refused(r#""production":true"#).starts_with("config.cloister.attestation: is missing"));

@@ -14,8 +14,8 @@ use crate::{frames::Frames, stream::ConnectionHandle};
 /// Bytes of WebSocket frames that are read at one time.
 const STEP: usize = 16 << 10;
 
-/// What the HTTP server reads and writes. It reads nothing while too many requests are answered, and shows a WebSocket's
-/// bytes in an order that does its parser no harm.
+/// What the HTTP server reads and writes. It reads nothing while too many requests are answered, and shows a
+/// WebSocket's bytes in an order that does its parser no harm.
 #[derive(Debug)]
 pub(crate) struct ClientStream<S> {
     transport: S,

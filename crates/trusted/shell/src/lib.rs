@@ -13,7 +13,8 @@
 //! bodies, batches and answers, requests in flight. Time is what the host's ticks say.
 //!
 //! **Not here.** Sockets (the host's), JSON-RPC methods (`rpc`), development methods (handed in as an
-//! [`Extension`], so that the measured binary does not link them), evidence (a platform's, handed in as an [`Attester`]).
+//! [`Extension`], so that the measured binary does not link them), evidence (a platform's, handed in as an
+//! [`Attester`]).
 
 mod auth;
 mod batch;

@@ -126,7 +126,7 @@ impl Server {
                         server.serve_with(stream, handle, Carriage::Private, offered).await;
                     }
                 }
-                // The host says where a connection comes from; one that lies about it could read what it carries itself.
+                // The host says where a connection comes from; one that lies about it could read what it carries.
                 (None, PeerOrigin::Loopback) => server.serve_with(stream, handle, Carriage::Private, offered).await,
                 (None, PeerOrigin::Remote) => server.serve_with(stream, handle, Carriage::Exposed, offered).await,
             }

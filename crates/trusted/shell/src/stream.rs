@@ -147,8 +147,9 @@ impl ConnectionHandle {
         self.flow().upgraded = Some(limit);
     }
 
-    /// Waits until more may be read of the client, which first waits for answers if it has asked for too much. One that has said its
-    /// last is read to the end, which is a window of bytes at most. Says once that the connection became a WebSocket.
+    /// Waits until more may be read of the client, which first waits for answers if it has asked for too much. One that
+    /// has said its last is read to the end, which is a window of bytes at most. Says once that the connection became a
+    /// WebSocket.
     pub(crate) fn poll_turn(&self, cx: &mut Context<'_>) -> Poll<Option<u64>> {
         let mut flow = self.flow();
         let Load { requests, bytes } = flow.in_flight;

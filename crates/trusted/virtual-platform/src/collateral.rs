@@ -1,4 +1,5 @@
-//! What the maker of a machine signs: certificates, lists of revoked ones, TCB info, the identity of the quoting enclave.
+//! What the maker of a machine signs: certificates, lists of revoked ones, TCB info, the identity of the quoting
+//! enclave.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,16 +1,16 @@
 //! A platform without hardware: quotes in the format of Intel TDX under a root whose key everybody has.
 //!
-//! **Duty.** Makes what a TDX machine and its maker would: a quote over the `report_data` given, the certificates of its processor, TCB
-//! info, identity of the quoting enclave, revocation lists. The code that verifies them is the one that real evidence takes; only the
-//! root differs.
+//! **Duty.** Makes what a TDX machine and its maker would: a quote over the `report_data` given, the certificates of
+//! its processor, TCB info, identity of the quoting enclave, revocation lists. The code that verifies them is the one
+//! that real evidence takes; only the root differs.
 //!
-//! **Trusts.** Nobody needs to: whoever runs it could as well say that another program runs. It shows that the pieces fit, in
-//! development, in tests, and on networks that rest on nothing but the honesty of their operators.
+//! **Trusts.** Nobody needs to: whoever runs it could as well say that another program runs. It shows that the pieces
+//! fit, in development, in tests, and on networks that rest on nothing but the honesty of their operators.
 //!
 //! **Invariants.** Nothing secret is in here: the keys below the root are drawn for each quote and forgotten.
 //!
-//! **Not here.** The root's certificate (`cloister-attestation`), the TLS key and what is bound to it (the shell). A binary for real
-//! hardware links another platform in this one's place.
+//! **Not here.** The root's certificate (`cloister-attestation`), the TLS key and what is bound to it (the shell). A
+//! binary for real hardware links another platform in this one's place.
 
 mod collateral;
 mod machine;

@@ -1,4 +1,5 @@
-//! The measurement of a program: the SHA-384 of its file, in the place of what a TDX module computes of a domain's first pages.
+//! The measurement of a program: the SHA-384 of its file, in the place of what a TDX module computes of a domain's
+//! first pages.
 
 use std::fs::File;
 use std::io::{self, Read as _};

@@ -7,7 +7,8 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// Keeps no more than so many handshakes waiting. The one that has waited longest makes room: an honest one takes milliseconds.
+/// Keeps no more than so many handshakes waiting. The one that has waited longest makes room: an honest one takes
+/// milliseconds.
 #[derive(Clone, Debug)]
 pub(super) struct HalfOpen {
     places: Arc<Mutex<Places>>,

@@ -1,7 +1,8 @@
 //! TLS that ends in the enclave.
 //!
-//! Version 1.3 only, without tickets and early data: a connection says nothing of earlier ones, and nothing of it can be played again. The
-//! key is drawn here and never leaves; the certificate carries the evidence that it is an enclave's.
+//! Version 1.3 only, without tickets and early data: a connection says nothing of earlier ones, and nothing of it can
+//! be played again. The key is drawn here and never leaves; the certificate carries the evidence that it is an
+//! enclave's.
 
 mod certificate;
 mod half_open;

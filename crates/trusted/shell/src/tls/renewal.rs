@@ -1,4 +1,5 @@
-//! A certificate in time: evidence names the sealing keys, so there is a new one, with a new key, whenever those change.
+//! A certificate in time: evidence names the sealing keys, so there is a new one, with a new key, whenever those
+//! change.
 
 use std::{sync::Arc, time::Duration};
 
