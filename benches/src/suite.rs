@@ -117,8 +117,9 @@ pub fn run(
 
     let confidential = or_report(confidential::measure(scale, programs, &mut progress), &mut progress);
 
+    let floor = floors.map(|floors| floors.cost());
     let mut summary = Summary::default();
-    nodes.report(floors.map(|floors| floors.cost()), &mut summary);
+    nodes.report(floor, &mut summary);
     logs::report(logs, scale, &mut summary);
     subscribers::report(subscribers, scale, &mut summary);
     confidential::report(confidential, floor, &mut summary);

@@ -40,7 +40,7 @@ impl Reach {
             Way::Header => (node.http_url(), Some(bearer(&signed_in())), None),
             Way::Path => (format!("{}/t/{}", node.http_url().trim_end_matches('/'), signed_in()), None, None),
             Way::Gateway => {
-                let gateway = Gateway::start(node.address(), &[]);
+                let gateway = Gateway::start(&node.http_url(), &[]);
                 (gateway.url(), None, Some(gateway))
             }
         };

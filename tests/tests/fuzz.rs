@@ -17,6 +17,10 @@ use alloy::{
     primitives::{Address, B256, Bytes, TxKind, U256},
     signers::{SignerSync as _, local::PrivateKeySigner},
 };
+use cloister_attestation::{
+    AttestedCertificate, Claims, ENDORSEMENTS_OID, EVIDENCE_OID, Evidence, Manifest, PeerId, Role,
+    endorsements_extension, evidence_extension, key_hash, verify,
+};
 use cloister_boundary::{FromEnclave, Record, StartInfo, ToEnclave, encode};
 use cloister_execution::{decode, recover};
 use cloister_keys::{BlockAad, BlockBlob, Epoch, LedgerKeys, OpenError, PlatformKey, Sealed};
@@ -26,6 +30,8 @@ use cloister_tests::{
     node::{Node, Target},
     requests::Requests,
 };
+use cloister_virtual_platform::{Machine, attest};
+use rcgen::{CertificateParams, CustomExtension, KeyPair, PublicKeyData as _};
 use serde_json::json;
 
 const MAX_BYTES: usize = 128 * 1024;
@@ -129,6 +135,66 @@ fn genesis_files() {
         }
     });
     assert!(count > 0);
+}
+
+/// A certificate as an enclave shows it, and the claims in it.
+fn attested_certificate(now_s: u64) -> (Vec<u8>, Claims) {
+    let key = KeyPair::generate().unwrap();
+    let claims = Claims {
+        role: Role::Server,
+        chain_id: 7,
+        genesis_hash: B256::repeat_byte(1),
+        ledger_binding: B256::repeat_byte(2),
+        tls_key: key_hash(&key.subject_public_key_info()),
+        sealing_keys: B256::repeat_byte(3),
+        peer: PeerId::NONE,
+        not_before_s: now_s - 60,
+        not_after_s: now_s + 60,
+        nonce: [4; 32],
+    };
+    let attested = attest(&Machine::running([5; 48].into(), now_s), &claims.report_data()).unwrap();
+    let evidence = Evidence { quote: attested.quote, claims: claims.encode() };
+    let mut params = CertificateParams::default();
+    params.custom_extensions = vec![
+        CustomExtension::from_oid_content(&EVIDENCE_OID, evidence_extension(&evidence)),
+        CustomExtension::from_oid_content(&ENDORSEMENTS_OID, endorsements_extension(&attested.endorsements)),
+    ];
+    (params.self_signed(&key).unwrap().der().to_vec(), claims)
+}
+
+#[test]
+fn certificates_with_evidence() {
+    let now_s = 1_800_000_000;
+    let (der, claims) = attested_certificate(now_s);
+    let json = json!({
+        "chainId": 7, "genesisHash": claims.genesis_hash, "ledgerBinding": claims.ledger_binding,
+        "platforms": { "virtual": {} },
+    });
+    let policy = Manifest::parse(json.to_string().as_bytes()).unwrap().policy();
+    let verified = |bytes: &[u8]| {
+        let certificate = AttestedCertificate::parse(bytes)?;
+        verify(&certificate.evidence, &certificate.endorsements, &policy, &certificate.spki_der, now_s)
+    };
+    assert_eq!(verified(&der).map(|verified| verified.claims), Ok(claims.clone()));
+    let count = fuzz::run("certificates with evidence", &[der], |bytes| {
+        // What no signature covers may change, what is vouched for may not.
+        if let Ok(verified) = verified(bytes) {
+            assert_eq!(verified.claims, claims);
+        }
+    });
+    assert!(count > 0);
+    let genuine = claims.encode();
+    let count = fuzz::run("claims", &[genuine.clone()], |bytes| {
+        if let Ok(claims) = Claims::decode(bytes) {
+            assert_eq!(claims.encode(), bytes, "one set of claims, one encoding");
+        }
+    });
+    assert!(count > 0);
+    fuzz::run("manifests", &[json.to_string().into_bytes()], |bytes| {
+        if let Ok(manifest) = Manifest::parse(bytes) {
+            assert!(!manifest.policy().platforms.is_empty());
+        }
+    });
 }
 
 #[test]

@@ -1,13 +1,11 @@
 //! `cloister gateway` between unmodified clients and a confidential chain.
 
-use std::io::{Read, Write as _};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
-use std::thread;
 
 use alloy_primitives::{Address, Bytes, U256, hex};
-use cloister_tests::gateway::Gateway;
+use cloister_tests::gateway::{Gateway, Wire};
 use cloister_tests::node::{Node, NodeOptions, Target, binary, free_port, signal};
 use cloister_tests::rpc::quantity;
 use cloister_tests::tools::{Tool, native};
@@ -22,50 +20,10 @@ fn confidential(port: Option<u16>) -> Node {
     Node::start(Target::Dev, &NodeOptions { extra: vec!["--confidential".into()], port, ..NodeOptions::default() })
 }
 
-/// Passes bytes to and from a node, and keeps what clients said.
-struct Wire {
-    address: SocketAddr,
-    heard: Arc<Mutex<Vec<u8>>>,
-}
-
-impl Wire {
-    fn tap(node: SocketAddr) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let heard = Arc::<Mutex<Vec<u8>>>::default();
-        let keep = heard.clone();
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let Ok(server) = TcpStream::connect(node) else { continue };
-                let (from, to) = (client.try_clone().expect("a handle"), server.try_clone().expect("a handle"));
-                let keep = keep.clone();
-                thread::spawn(move || pump(from, to, |bytes| keep.lock().expect("no panic").extend_from_slice(bytes)));
-                thread::spawn(move || pump(server, client, |_| {}));
-            }
-        });
-        Self { address, heard }
-    }
-
-    fn heard(&self) -> String {
-        String::from_utf8_lossy(&self.heard.lock().expect("no panic")).into_owned()
-    }
-}
-
-fn pump(mut from: TcpStream, mut to: TcpStream, mut see: impl FnMut(&[u8])) {
-    let mut buffer = [0; 16 * 1024];
-    while let Ok(length @ 1..) = from.read(&mut buffer) {
-        see(&buffer[..length]);
-        if to.write_all(&buffer[..length]).is_err() {
-            break;
-        }
-    }
-    let _ = to.shutdown(Shutdown::Write);
-}
-
 #[test]
 fn unmodified_tools_are_signed_in() {
     let node = confidential(None);
-    let gateway = Gateway::start(node.address(), &[]);
+    let gateway = Gateway::start(&node.http_url(), &[]);
     let own = signer(0).address();
     assert_eq!(gateway.rpc.expect("eth_accounts", json!([])), json!([format!("{own:#x}")]));
     assert!(quantity(&node.rpc().expect("eth_getBalance", json!([own, "latest"]))) == 0, "nobody sees it");
@@ -82,8 +40,8 @@ fn unmodified_tools_are_signed_in() {
 #[test]
 fn websockets_are_passed_on() {
     let node = confidential(None);
-    let gateway = Gateway::start(node.address(), &[]);
-    let mut socket = WebSocket::open(gateway.address).expect("a WebSocket");
+    let gateway = Gateway::start(&node.http_url(), &[]);
+    let mut socket = WebSocket::open(gateway.address()).expect("a WebSocket");
     let own = format!("{:#x}", signer(0).address());
     assert_eq!(socket.call("eth_accounts", &json!([])), Ok(json!([own])));
     let heads = socket.call("eth_subscribe", &json!(["newHeads"])).expect("a subscription");
@@ -95,12 +53,12 @@ fn websockets_are_passed_on() {
 #[test]
 fn pages_of_other_origins_and_names_that_lead_here_are_refused() {
     let node = confidential(None);
-    let gateway = Gateway::start(node.address(), &["--allow-origin", "https://app.example"]);
+    let gateway = Gateway::start(&node.http_url(), &["--allow-origin", "https://app.example"]);
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_accounts", "params": [] }).to_string();
     // A browser names the host that is in the page's URL.
     let ask = |host: &str, headers: &str| {
-        let mut stream = TcpStream::connect(gateway.address).expect("a connection");
-        let port = gateway.address.port();
+        let mut stream = TcpStream::connect(gateway.address()).expect("a connection");
+        let port = gateway.address().port();
         let head = format!("POST / HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-length: {}\r\n{headers}", body.len());
         let request = format!("{head}connection: close\r\n\r\n{body}");
         stream.write_all(request.as_bytes()).expect("it is sent");
@@ -117,7 +75,7 @@ fn pages_of_other_origins_and_names_that_lead_here_are_refused() {
     }
     assert!(ask("evil.example", "").starts_with("HTTP/1.1 403"));
     let upgrade = WebSocket::open_with(
-        TcpStream::connect(gateway.address).expect("a connection"),
+        TcpStream::connect(gateway.address()).expect("a connection"),
         "/",
         &[("origin", "https://evil.example")],
     );
@@ -130,7 +88,7 @@ fn transactions_leave_sealed_and_nothing_else_changes() {
     let wire = Wire::tap(node.address());
     // It signs in to the site that it is told: the node's, not the wire's.
     let (domain, uri) = (node.address().to_string(), node.http_url());
-    let gateway = Gateway::start(wire.address, &["--seal", "--domain", &domain, "--uri", &uri]);
+    let gateway = Gateway::start(&format!("http://{}", wire.address), &["--seal", "--domain", &domain, "--uri", &uri]);
     let mut account = Account::new(0);
     let raws: Vec<Bytes> = (0..4).map(|_| account.transfer(TO, 1)).collect();
     for raw in &raws {
@@ -144,7 +102,7 @@ fn transactions_leave_sealed_and_nothing_else_changes() {
     for raw in &raws {
         assert!(!heard.contains(&hex::encode(&raw[20..])), "a transaction in the clear");
     }
-    let error = WebSocket::open(gateway.address).expect_err("transactions would go out of it unsealed");
+    let error = WebSocket::open(gateway.address()).expect_err("transactions would go out of it unsealed");
     assert!(error.to_string().contains("501"), "{error}");
 }
 
@@ -152,7 +110,7 @@ fn transactions_leave_sealed_and_nothing_else_changes() {
 fn a_node_that_was_started_anew_is_signed_in_to_again_and_sealed_for_anew() {
     let port = free_port();
     let node = confidential(Some(port));
-    let gateway = Gateway::start(node.address(), &["--seal"]);
+    let gateway = Gateway::start(&node.http_url(), &["--seal"]);
     let mut account = Account::new(0);
     for _ in 0..2 {
         gateway.rpc.expect("eth_sendRawTransaction", json!([account.transfer(TO, 1)]));
@@ -176,7 +134,8 @@ fn it_listens_where_others_cannot_reach_it_and_ends_when_asked() {
         .expect("it runs");
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("can be reached by others"));
-    let gateway = Gateway::start(node.address(), &[]);
-    signal("INT", gateway.id());
-    assert!(gateway.wait().success());
+    let mut gateway = Gateway::start(&node.http_url(), &[]);
+    let process = gateway.process();
+    signal("INT", process.id());
+    assert!(process.wait().expect("it ends").success());
 }

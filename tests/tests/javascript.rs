@@ -143,8 +143,8 @@ fn a_page_signs_in_and_pages_of_others_do_not_reach_a_gateway() {
         return;
     }
     let reach = Reach::by(Way::Header);
-    let closed = Gateway::start(reach.node.address(), &[]);
-    let opened = Gateway::start(reach.node.address(), &["--allow-origin", "http://localhost:41799"]);
+    let closed = Gateway::start(&reach.node.http_url(), &[]);
+    let opened = Gateway::start(&reach.node.http_url(), &["--allow-origin", "http://localhost:41799"]);
     let workspace = Workspace::of_suite("js");
     let program = reach.point(workspace.tool("node")).with("PAGE_PORT", "41799");
     run(program.with("GATEWAY_URL", closed.url()).with("OPEN_GATEWAY_URL", opened.url()), "sign-in-browser", 5);

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use alloy_primitives::{Bytes, TxKind, U256, hex};
-use cloister_client::{NodeUrl, SealingKeys, Site, send_raw_transaction, sign_in};
+use cloister_client::{Node as Peer, NodeUrl, SealingKeys, Site, send_raw_transaction, sign_in};
 use cloister_primitives::envelope::SealingSuite;
 use eyre::{Result, ensure, eyre};
 use tempfile::TempDir;
@@ -46,7 +46,7 @@ enum Way {
 struct Chain {
     node: Node,
     prepared: Prepared,
-    url: NodeUrl,
+    peer: Peer,
     _datadir: TempDir,
 }
 
@@ -93,7 +93,7 @@ impl Chain {
         }
         let node =
             Node::start(program, &arguments, port, &logs.join(format!("cloister-{chain:?}.log").to_lowercase()))?;
-        let url = NodeUrl::parse(&format!("http://127.0.0.1:{port}"))?;
+        let peer = Peer::new(NodeUrl::parse(&format!("http://127.0.0.1:{port}"))?, None)?;
         let transactions = 2 * scale.rounds * transfers(scale);
         let max_fee = if chain == Secrecy::Open { 1_000_000_000_000 } else { 0 };
         // What fills slots takes more gas than a transaction may have where prices are flat.
@@ -103,25 +103,25 @@ impl Chain {
             Secrecy::Open => node.endpoint.clone(),
             Secrecy::Confidential | Secrecy::Ruled => {
                 let funders = Account::development()?;
-                node.endpoint.with_tokens(vec![runtime.block_on(session(&url, funders.iter()))?])
+                node.endpoint.with_tokens(vec![runtime.block_on(session(&peer, funders.iter()))?])
             }
         };
         let mut prepared = Prepared::set_up(&endpoint, set_up)?;
         if chain != Secrecy::Open {
             let mut tokens = Vec::new();
             for accounts in prepared.sessions(CONNECTIONS) {
-                tokens.push(runtime.block_on(session(&url, accounts.into_iter()))?);
+                tokens.push(runtime.block_on(session(&peer, accounts.into_iter()))?);
             }
             prepared.endpoint = node.endpoint.with_tokens(tokens);
         }
-        Ok(Self { node, prepared, url, _datadir: datadir })
+        Ok(Self { node, prepared, peer, _datadir: datadir })
     }
 
     /// CPU of the node per committed transfer, in microseconds.
     fn load(&mut self, scale: &Scale, way: Way, runtime: &tokio::runtime::Runtime) -> Result<f64> {
         let mut lanes = self.prepared.sign_transfers(Kind::Erc20, Recipients::Fresh, transfers(scale))?;
         if way == Way::Sealed {
-            runtime.block_on(seal(&self.url, self.prepared.fees, &mut lanes))?;
+            runtime.block_on(seal(&self.peer, self.prepared.fees, &mut lanes))?;
         }
         let limits = Limits { connections: CONNECTIONS, deadline: DEADLINE, ..Limits::default() };
         let before = self.node.group.cpu();
@@ -138,22 +138,22 @@ const fn transfers(scale: &Scale) -> u64 {
 }
 
 /// The token of one session of these accounts.
-async fn session(url: &NodeUrl, accounts: impl Iterator<Item = &Account>) -> Result<String> {
+async fn session(peer: &Peer, accounts: impl Iterator<Item = &Account>) -> Result<String> {
     let accounts = accounts
         .map(|account| cloister_client::Account::from_hex(&account.secret_hex()))
         .collect::<Result<Vec<_>, _>>()?;
-    let session = sign_in(url, &Site::of(url), &accounts).await?;
+    let session = sign_in(peer, &Site::of(peer.url()), &accounts).await?;
     session.map(|session| session.token).ok_or_else(|| eyre!("nobody to sign in"))
 }
 
 /// Puts all of them into envelopes of one context, which the node knows then.
-async fn seal(url: &NodeUrl, fees: Fees, lanes: &mut [Vec<Signed>]) -> Result<()> {
-    let mut sealer = SealingKeys::of(url).await?.sealer(SealingSuite::X25519)?;
+async fn seal(peer: &Peer, fees: Fees, lanes: &mut [Vec<Signed>]) -> Result<()> {
+    let mut sealer = SealingKeys::of(peer).await?.sealer(SealingSuite::X25519)?;
     let stranger = Account::derived(2, 0)?;
     let (to, input) = (TxKind::Call(stranger.address), Bytes::new());
     let opening = stranger.sign(Draft { nonce: 0, to, value: U256::ZERO, input, gas_limit: 21_000 }, fees);
     // Whatever becomes of it, the node knows the context then. The round before may have sent the same.
-    let _ = send_raw_transaction(url, &sealer.seal(&opening.raw())?).await;
+    let _ = send_raw_transaction(peer, &sealer.seal(&opening.raw())?).await;
     for signed in lanes.iter_mut().flatten() {
         signed.raw_hex = hex::encode_prefixed(sealer.go_on(&signed.raw())?).into();
     }

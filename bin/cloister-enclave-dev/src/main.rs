@@ -46,6 +46,7 @@ fn main() -> eyre::Result<ExitCode> {
             // A test shows that no two development methods share a name.
             cloister_devtools::methods(context, accounts, DevConsole::new(format, Box::new(std::io::stdout()))).ok()
         })),
+        attester: Some(cloister_virtual_platform::attester()),
         ..ShellConfig::default()
     };
     let runtime =

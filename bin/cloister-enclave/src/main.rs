@@ -17,7 +17,9 @@ fn main() -> eyre::Result<ExitCode> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().wrap_err("the runtime cannot be started")?;
     let code = runtime.block_on(async {
         let link = EnclaveLink::inherited().wrap_err("started by hand: `cloister node` starts this program")?;
-        Ok::<_, eyre::Report>(run(link, ShellConfig::default()).await)
+        // The one platform that there is a binary for so far.
+        let config = ShellConfig { attester: Some(cloister_virtual_platform::attester()), ..ShellConfig::default() };
+        Ok::<_, eyre::Report>(run(link, config).await)
     })?;
     // Threads that still work have nothing left to say.
     runtime.shutdown_background();

@@ -10,7 +10,8 @@ Examples:
   cloister dev --block-time 2 --datadir chain  a block every 2 seconds, kept in ./chain
   cloister import --genesis genesis.json --datadir chain chain.rlp
                                                execute and check a chain of Ethereum's, and keep it
-  cloister gateway --url URL --key env:KEY     tools use http://127.0.0.1:8545, signed in
+  cloister gateway --url https://node.example:8545 --manifest network.json --key env:KEY
+                                               tools use http://127.0.0.1:8545, signed in
   cloister login --key env:KEY                 a session token for the account of a key
   cast mktx … | cloister seal --send           send a transaction that only the node's enclave can read
   cloister audit export --key env:KEY --contract ADDRESS --blocks 0..500 --out audit

@@ -32,7 +32,6 @@ impl Failure {
     }
 
     /// The sentence.
-    #[cfg(test)]
     pub(crate) fn message(&self) -> &str {
         &self.message
     }

@@ -1,16 +1,21 @@
 //! From flags to a running node: store, key, genesis, socket, host; then signals, until it ends.
 
-use std::{future::Future, path::Path};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+};
 
 use alloy_primitives::{B256, U256};
+use cloister_attestation::Manifest;
 use cloister_boundary::link::HostLink;
 use cloister_devtools::{Banner, ConsoleFormat, DevAccounts};
 use cloister_node::{
     BlobStore, EnclaveProcess, ExitCode, Host, HostConfig, HostError, Listener, MemoryStore, Ready, SealingKey,
     StartConfig, Store, StoreOptions, raise_open_files,
 };
-use cloister_primitives::{BaseFeePolicy, ChainSpec, HardforkName};
-use cloister_shell::NodeOptions;
+use cloister_primitives::{BaseFeePolicy, ChainSpec, HardforkName, Measurement};
+use cloister_shell::{NodeOptions, TlsOption};
+use cloister_virtual_platform::measure_file;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -63,6 +68,10 @@ pub(crate) struct Announcement {
     pub(crate) pace: PaceArgs,
     /// How to tell it.
     pub(crate) format: ConsoleFormat,
+    /// The program that evidence is of.
+    pub(crate) enclave: PathBuf,
+    /// Where to write down what clients need to know.
+    pub(crate) manifest_out: Option<PathBuf>,
 }
 
 /// Whose network it is.
@@ -100,6 +109,7 @@ impl Prepared {
         accounts: &DevAccounts,
         balance: U256,
     ) -> Result<Self, Failure> {
+        let tls = server.tls(network)?;
         let listener = Listener::bind(server.address())?;
         let folder = server.datadir.clone().map(Folder::new);
         let store: Box<dyn BlobStore> = match &folder {
@@ -118,6 +128,10 @@ impl Prepared {
             None => SealingKey::ephemeral()?,
         };
         let mut options = server.options(pace);
+        options.tls = tls;
+        if tls == TlsOption::Off && network == Network::Consortium {
+            output::warn("TLS is off: whoever runs this machine reads and changes what clients and the enclave say");
+        }
         options.development = network == Network::Development;
         if options.development && !genesis.spec.is_development() && !genesis.spec.is_imported() {
             output::warn(
@@ -170,6 +184,9 @@ impl Prepared {
         let announcing = handle.clone();
         let announced = tokio::spawn(async move {
             if let Some(ready) = announcing.ready().await {
+                if let Err(failure) = write_manifest(&announcement, &ready, &spec) {
+                    output::warn(failure.message());
+                }
                 announce(&announcement, &ready, &spec, &endpoint, datadir.as_deref());
             }
         });
@@ -237,6 +254,23 @@ async fn shut_down_on_signal(handle: cloister_node::HostHandle) {
         asked = true;
         handle.shutdown();
     }
+}
+
+/// Writes down what clients need to know to trust this node: its chain, and the program that runs it.
+fn write_manifest(announcement: &Announcement, ready: &Ready, spec: &ChainSpec) -> Result<(), Failure> {
+    let Some(file) = &announcement.manifest_out else { return Ok(()) };
+    let measurement = measure_file(&announcement.enclave).map_err(|error| {
+        let message = format!("cannot measure {}: {error}", announcement.enclave.display());
+        Failure::new(ExitCode::Enclave, message)
+    })?;
+    let mut manifest = Manifest::of_genesis(spec, B256::from(ready.chain.genesis_hash));
+    // Genesis may list the programs; where it does not, it is this one.
+    for rules in manifest.platforms.values_mut() {
+        let this = || vec![Measurement { mrtd: measurement, rtmrs: [None; 4] }];
+        rules.measurements.get_or_insert_with(this);
+    }
+    let json = serde_json::to_string_pretty(&manifest).unwrap_or_default();
+    write_file(file, &format!("{json}\n"))
 }
 
 fn announce(announcement: &Announcement, ready: &Ready, spec: &ChainSpec, endpoint: &str, datadir: Option<&str>) {

@@ -7,7 +7,7 @@ use cloister_primitives::{Code, VISIBILITY_ADDRESS, envelope::SealingSuite};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::{Account, ClientError, NodeUrl, SealingKeys, Site, sign_in};
+use crate::{Account, ClientError, Node, SealingKeys, Site, sign_in};
 
 sol! {
     function useAudit(address account, uint64 first, uint64 last, uint32 reads);
@@ -35,7 +35,7 @@ pub struct Use {
 
 /// An auditor who is signed in.
 pub struct Auditor {
-    url: NodeUrl,
+    node: Node,
     account: Account,
     token: String,
 }
@@ -59,12 +59,11 @@ impl Auditor {
     ///
     /// # Errors
     /// As [`sign_in`].
-    pub async fn sign_in(url: &NodeUrl, site: &Site, account: &Account) -> Result<Self, ClientError> {
-        let session = sign_in(url, site, core::slice::from_ref(account)).await?;
-        let not_a_node = || ClientError::NotANode { authority: url.authority().to_owned() };
-        let token = session.ok_or_else(not_a_node)?.token;
-        let url = url.clone().answering_up_to(MAX_ANSWER_BYTES);
-        Ok(Self { url, account: account.clone(), token })
+    pub async fn sign_in(node: &Node, site: &Site, account: &Account) -> Result<Self, ClientError> {
+        let session = sign_in(node, site, core::slice::from_ref(account)).await?;
+        let token = session.ok_or_else(|| node.not_a_node())?.token;
+        let node = node.clone().answering_up_to(MAX_ANSWER_BYTES);
+        Ok(Self { node, account: account.clone(), token })
     }
 
     /// His account.
@@ -78,7 +77,7 @@ impl Auditor {
     /// # Errors
     /// [`ClientError::Refused`] with the node's words, or why there is no answer.
     pub async fn call(&self, method: &str, params: &Value) -> Result<Value, ClientError> {
-        self.url.call(Some(&self.token), method, params).await
+        self.node.call(Some(&self.token), method, params).await
     }
 
     /// Says on the ledger what he is going to ask, in a sealed transaction of his own; answers its hash once it is
@@ -100,7 +99,7 @@ impl Auditor {
             input: useAuditCall { account: contract, first, last, reads }.abi_encode().into(),
             ..TxEip1559::default()
         });
-        let sealed = SealingKeys::of(&self.url).await?.sealer(SealingSuite::X25519)?.seal(&signed)?;
+        let sealed = SealingKeys::of(&self.node).await?.sealer(SealingSuite::X25519)?.seal(&signed)?;
         let receipt: Receipt = self.read("eth_sendRawTransactionSync", &json!([sealed, PATIENCE_MS])).await?;
         if receipt.status.is_zero() { Err(ClientError::AuditNotGranted) } else { Ok(receipt.transaction_hash) }
     }
@@ -121,7 +120,6 @@ impl Auditor {
 
     async fn read<T: DeserializeOwned>(&self, method: &str, params: &Value) -> Result<T, ClientError> {
         let answer = self.call(method, params).await?;
-        serde_json::from_value(answer)
-            .map_err(|_| ClientError::NotANode { authority: self.url.authority().to_owned() })
+        serde_json::from_value(answer).map_err(|_| self.node.not_a_node())
     }
 }

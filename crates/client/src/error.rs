@@ -1,5 +1,6 @@
 //! Why a client could not do what it was asked to.
 
+use cloister_attestation::Refusal;
 use thiserror::Error;
 
 /// Why a client could not do what it was asked to.
@@ -11,11 +12,44 @@ pub enum ClientError {
         /// What was given.
         url: String,
     },
-    /// The URL asks for TLS.
-    #[error("{url} asks for TLS, which this client does not speak yet")]
-    Tls {
+    /// The URL asks for TLS, and nothing says whose evidence to take.
+    #[error(
+        "{url} speaks TLS, and nothing says which enclaves to take for the network's: name its --manifest or --genesis"
+    )]
+    NoManifest {
         /// What was given.
         url: String,
+    },
+    /// A manifest asks for evidence, and plain HTTP carries none.
+    #[error("{url} is plain HTTP, which carries no evidence of an enclave: with a manifest only https:// is taken")]
+    InTheClear {
+        /// What was given.
+        url: String,
+    },
+    /// Plain HTTP to another machine.
+    #[error(
+        "{url} is plain HTTP to another machine: who is in between reads and changes everything; use https:// and the \
+         network's --manifest or --genesis"
+    )]
+    Exposed {
+        /// What was given.
+        url: String,
+    },
+    /// Who answers is no enclave of the network.
+    #[error("{authority} is not taken for a node of the network: {refusal} ({})", refusal.reason())]
+    Evidence {
+        /// Whom was asked.
+        authority: String,
+        /// What is wrong with the evidence.
+        refusal: Refusal,
+    },
+    /// Who answers does not speak the TLS of a node.
+    #[error("no TLS 1.3 with {authority}: {reason}")]
+    NoTls {
+        /// Whom was asked.
+        authority: String,
+        /// What went wrong.
+        reason: String,
     },
     /// A private key is not one. What was given is not repeated.
     #[error("a private key is 32 bytes in hexadecimal, and not zero")]

@@ -21,17 +21,19 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::Client,
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{RwLock, Semaphore};
 
-use crate::{Account, ClientError, NodeUrl, Session, Site, sign_in};
+use crate::{Account, ClientError, Node, Session, Site, sign_in};
 
+mod connector;
 mod doors;
 mod envelopes;
 
+use connector::Connector;
 use doors::{Doors, Refusal};
 use envelopes::Envelopes;
 
@@ -42,6 +44,8 @@ const MAX_CONNECTIONS: usize = 256;
 /// Time for the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
 
+const SILENT: &str = "the node does not answer";
+
 /// What the gateway answers with.
 type Body = BoxBody<Bytes, hyper::Error>;
 
@@ -49,7 +53,7 @@ type Body = BoxBody<Bytes, hyper::Error>;
 #[derive(Debug)]
 pub struct GatewayOptions {
     /// The node.
-    pub node: NodeUrl,
+    pub node: Node,
     /// What is signed in to.
     pub site: Site,
     /// Who signs in, the first being who calls are made as by default.
@@ -63,13 +67,13 @@ pub struct GatewayOptions {
 /// A signed-in gateway.
 #[derive(Debug)]
 pub struct Gateway {
-    node: NodeUrl,
+    node: Node,
     site: Site,
     accounts: Vec<Account>,
     origins: Vec<String>,
     session: RwLock<Session>,
     envelopes: Option<Envelopes>,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<Connector, Full<Bytes>>,
 }
 
 impl Gateway {
@@ -81,7 +85,7 @@ impl Gateway {
         let GatewayOptions { node, site, accounts, origins, seal } = options;
         let session = sign_in(&node, &site, &accounts).await?.ok_or(ClientError::Key)?;
         let envelopes = seal.map(|suite| Envelopes::new(node.clone(), suite));
-        let client = Client::builder(TokioExecutor::new()).build_http();
+        let client = Client::builder(TokioExecutor::new()).build(Connector::new(node.clone()));
         Ok(Self { node, site, accounts, origins, session: RwLock::new(session), envelopes, client })
     }
 
@@ -189,14 +193,14 @@ impl Gateway {
     }
 
     async fn exchange(&self, body: Bytes, token: &str) -> Result<Response<Body>, Response<Body>> {
-        let unavailable = || error(StatusCode::BAD_GATEWAY, "the node does not answer");
-        let uri: Uri = self.node.to_string().parse().map_err(|_| unavailable())?;
+        let unavailable = || error(StatusCode::BAD_GATEWAY, SILENT);
+        let uri: Uri = self.node.url().to_string().parse().map_err(|_| unavailable())?;
         let request = Request::post(uri)
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::AUTHORIZATION, bearer(token).ok_or_else(unavailable)?)
             .body(Full::new(body))
             .map_err(|_| unavailable())?;
-        let response = self.client.request(request).await.map_err(|_| unavailable())?;
+        let response = self.client.request(request).await.map_err(|failure| unreachable_for(&failure))?;
         let (parts, body) = response.into_parts();
         let mut answer = Response::new(body.boxed());
         *answer.status_mut() = parts.status;
@@ -222,12 +226,13 @@ impl Gateway {
             return error(StatusCode::NOT_IMPLEMENTED, words);
         }
         let session = self.session().await;
-        let Some(mut response) = self.shake_hands(request.headers(), &session.token).await else {
-            return error(StatusCode::BAD_GATEWAY, "the node does not answer");
+        let mut response = match self.shake_hands(request.headers(), &session.token).await {
+            Ok(response) => response,
+            Err(failure) => return failure,
         };
         if response.status() == StatusCode::UNAUTHORIZED
             && let Ok(token) = self.renew(&session).await
-            && let Some(again) = self.shake_hands(request.headers(), &token).await
+            && let Ok(again) = self.shake_hands(request.headers(), &token).await
         {
             response = again;
         }
@@ -246,18 +251,32 @@ impl Gateway {
         answer
     }
 
-    async fn shake_hands(&self, asked: &HeaderMap, token: &str) -> Option<Response<Incoming>> {
-        let stream = TcpStream::connect(self.node.socket()).await.ok()?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+    async fn shake_hands(&self, asked: &HeaderMap, token: &str) -> Result<Response<Incoming>, Response<Body>> {
+        let unavailable = || error(StatusCode::BAD_GATEWAY, SILENT);
+        let stream = self.node.connect().await.map_err(|failure| unreachable_for(&failure))?;
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(|_| unavailable())?;
         tokio::spawn(connection.with_upgrades());
         let mut request = Request::get("/")
-            .header(header::HOST, self.node.authority())
-            .header(header::AUTHORIZATION, bearer(token)?)
+            .header(header::HOST, self.node.url().authority())
+            .header(header::AUTHORIZATION, bearer(token).ok_or_else(unavailable)?)
             .body(Full::<Bytes>::default())
-            .ok()?;
+            .map_err(|_| unavailable())?;
         copy(asked, request.headers_mut(), &ASKED);
-        sender.send_request(request).await.ok()
+        sender.send_request(request).await.map_err(|_| unavailable())
     }
+}
+
+/// Why there is no connection to the node: its evidence, if that is why.
+fn unreachable_for(failure: &(dyn core::error::Error + 'static)) -> Response<Body> {
+    let mut cause = Some(failure);
+    while let Some(error_now) = cause {
+        if let Some(refused @ (ClientError::Evidence { .. } | ClientError::NoTls { .. })) = error_now.downcast_ref() {
+            return error(StatusCode::BAD_GATEWAY, &refused.to_string());
+        }
+        cause = error_now.source();
+    }
+    error(StatusCode::BAD_GATEWAY, SILENT)
 }
 
 /// What is passed on of a WebSocket's hand-shake (RFC 6455 §4), and of its answer.

@@ -1,6 +1,9 @@
 //! Sealing transactions for a node, so that nobody on the way to it learns what is in them.
 
+use core::time::Duration;
+
 use alloy_primitives::{B256, Bytes, U64, hex};
+use cloister_attestation::{Refusal, sealing_digest};
 use cloister_crypto::{ContextKey, EntropySource, HpkeKem, HpkeTerms, hpke_seal, sha256};
 use cloister_primitives::envelope::{
     CONTEXT_LABEL, ContextId, Header, Keying, SEALING_INFO, SealingEpoch, SealingSuite, pad,
@@ -8,7 +11,12 @@ use cloister_primitives::envelope::{
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{ClientError, NodeUrl};
+use crate::{ClientError, Node, node::Answered};
+
+/// Times that a node is asked for its keys while they change.
+const ATTEMPTS: usize = 5;
+/// Time between two of them.
+const PAUSE: Duration = Duration::from_millis(200);
 
 const TERMS: HpkeTerms<'static> = HpkeTerms { info: SEALING_INFO, export_label: CONTEXT_LABEL };
 
@@ -64,14 +72,30 @@ impl EntropySource for SystemEntropy {
 impl SealingKeys {
     /// Asks a node for its keys.
     ///
-    /// That these are the keys of an enclave rests on the connection: over plain HTTP whoever is in between may answer
-    /// with keys of his own.
+    /// Over TLS they are taken only if the evidence of the same connection vouches for them. Over plain HTTP nothing
+    /// does.
     ///
     /// # Errors
-    /// [`ClientError::NoAnswer`], [`ClientError::NotANode`] or [`ClientError::Refused`].
-    pub async fn of(node: &NodeUrl) -> Result<Self, ClientError> {
-        let answer = node.call(None, "cloister_sealingKeys", &json!([])).await?;
-        serde_json::from_value(answer).map_err(|_| ClientError::NotANode { authority: node.authority().to_owned() })
+    /// [`ClientError::Evidence`] if the evidence is not taken or is of other keys; [`ClientError::NoAnswer`],
+    /// [`ClientError::NotANode`] or [`ClientError::Refused`].
+    pub async fn of(node: &Node) -> Result<Self, ClientError> {
+        for _ in 0..ATTEMPTS {
+            let Answered { value, by } = node.call_vouched(None, "cloister_sealingKeys", &json!([])).await?;
+            let keys: Self = serde_json::from_value(value).map_err(|_| node.not_a_node())?;
+            if by.is_none_or(|verified| Some(verified.claims.sealing_keys) == keys.digest()) {
+                return Ok(keys);
+            }
+            // The keys changed between the handshake and the answer; the next certificate is of the new ones.
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(node.refused(Refusal::SealingKeys))
+    }
+
+    /// What evidence names these keys by; `None` if they are of suites that this client does not know.
+    fn digest(&self) -> Option<B256> {
+        let numbered = |key: &SealingKey| Some((SealingSuite::named(&key.suite)?.number(), key.public_key.clone()));
+        let keys: Vec<_> = self.keys.iter().map(numbered).collect::<Option<_>>()?;
+        Some(sealing_digest(keys.iter().map(|(suite, key)| (*suite, &key[..]))))
     }
 
     /// How long these will be the node's current keys, milliseconds; it opens what is sealed for them for another hour.
@@ -147,9 +171,9 @@ impl Sealer {
 ///
 /// # Errors
 /// [`ClientError::Refused`] with the node's words, or as [`SealingKeys::of`].
-pub async fn send_raw_transaction(node: &NodeUrl, raw: &[u8]) -> Result<B256, ClientError> {
+pub async fn send_raw_transaction(node: &Node, raw: &[u8]) -> Result<B256, ClientError> {
     let answer = node.call(None, "eth_sendRawTransaction", &json!([hex::encode_prefixed(raw)])).await?;
-    serde_json::from_value(answer).map_err(|_| ClientError::NotANode { authority: node.authority().to_owned() })
+    serde_json::from_value(answer).map_err(|_| node.not_a_node())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{Account, ClientError, NodeUrl};
+use crate::{Account, ClientError, Node, NodeUrl};
 
 /// What a message says its signer signs in to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,29 +64,29 @@ fn message(account: Address, site: &Site, nonce: &Nonce, issued_at: &str) -> Str
     )
 }
 
-fn read<T: for<'de> Deserialize<'de>>(url: &NodeUrl, answer: Value) -> Result<T, ClientError> {
-    serde_json::from_value(answer).map_err(|_| ClientError::NotANode { authority: url.authority().to_owned() })
+fn read<T: for<'de> Deserialize<'de>>(node: &Node, answer: Value) -> Result<T, ClientError> {
+    serde_json::from_value(answer).map_err(|_| node.not_a_node())
 }
 
 /// Signs accounts in, all to one session; `None` without any.
 ///
 /// # Errors
-/// [`ClientError::Refused`] with the node's reason, or that there is no node.
-pub async fn sign_in(url: &NodeUrl, site: &Site, accounts: &[Account]) -> Result<Option<Session>, ClientError> {
+/// [`ClientError::Refused`] with the node's reason, [`ClientError::Evidence`], or that there is no node.
+pub async fn sign_in(node: &Node, site: &Site, accounts: &[Account]) -> Result<Option<Session>, ClientError> {
     let mut session: Option<Session> = None;
     for account in accounts {
-        let nonce: Nonce = read(url, url.post("/auth/nonce", None, &json!({})).await?)?;
+        let nonce: Nonce = read(node, node.post("/auth/nonce", None, &json!({})).await?.value)?;
         // Nothing that the node sends may change what the message means.
         if nonce.nonce.is_empty() || !nonce.nonce.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(ClientError::NotANode { authority: url.authority().to_owned() });
+            return Err(node.not_a_node());
         }
         let now = OffsetDateTime::now_utc().replace_nanosecond(0).map_err(|_| ClientError::Clock)?;
         let issued_at = now.format(&Rfc3339).map_err(|_| ClientError::Clock)?;
         let message = message(account.address(), site, &nonce, &issued_at);
         let signature = account.sign(&message);
         let token = session.as_ref().map(|session| session.token.as_str());
-        let answer = url.post("/auth", token, &json!({ "message": message, "signature": signature })).await?;
-        session = Some(read(url, answer)?);
+        let answer = node.post("/auth", token, &json!({ "message": message, "signature": signature })).await?;
+        session = Some(read(node, answer.value)?);
     }
     Ok(session)
 }

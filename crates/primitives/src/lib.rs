@@ -31,9 +31,9 @@ pub use declassified::Declassified;
 pub use error::{Code, Rejected};
 pub use forks::{ForkSchedule, HardforkName, UnknownHardfork};
 pub use genesis::{
-    ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError, GenesisWarning,
-    MAX_GENESIS_ACCOUNTS, MAX_GENESIS_BYTES, MAX_GENESIS_CODE_BYTES, MAX_GENESIS_EXTRA_DATA_BYTES,
-    MAX_GENESIS_MEMBERS, MAX_GENESIS_WARNINGS, SignIn, Site, mark_imported,
+    Attestation, ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError,
+    GenesisWarning, MAX_GENESIS_ACCOUNTS, MAX_GENESIS_BYTES, MAX_GENESIS_CODE_BYTES, MAX_GENESIS_EXTRA_DATA_BYTES,
+    MAX_GENESIS_MEMBERS, MAX_GENESIS_WARNINGS, MeasuredDigest, Measurement, PlatformName, SignIn, Site, mark_imported,
 };
 pub use ids::{Height, Seq};
 pub use predeploys::{

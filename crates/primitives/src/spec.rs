@@ -10,7 +10,8 @@ use alloy_primitives::{Address, B64, B256, Bytes, U256, keccak256};
 
 use crate::forks::{ForkSchedule, HardforkName};
 use crate::genesis::{
-    ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError, SignIn,
+    Attestation, ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError,
+    SignIn,
 };
 use crate::predeploys;
 
@@ -135,6 +136,18 @@ impl ChainSpec {
     pub fn sign_in(&self) -> Option<SignIn> {
         let config = &self.genesis.config;
         config.sign_in.clone().or_else(|| config.cloister.development.then(SignIn::development))
+    }
+
+    /// Whose evidence clients take: what genesis says, or any program without hardware where it says nothing.
+    #[must_use]
+    pub fn attestation(&self) -> Attestation {
+        self.genesis.config.attestation.clone().unwrap_or_default()
+    }
+
+    /// Whether the network is only as good as its hardware, and takes evidence of nothing else.
+    #[must_use]
+    pub const fn is_production(&self) -> bool {
+        self.genesis.config.cloister.production
     }
 
     /// The schedule of forks.
@@ -351,10 +364,12 @@ impl DevChain {
                     max_transactions_per_block: None,
                     max_code_size: self.code_size_limit,
                     development: true,
+                    production: false,
                     imported: false,
                 },
                 sign_in: None,
                 members: Vec::new(),
+                attestation: None,
             },
             nonce: 0,
             timestamp: self.timestamp,

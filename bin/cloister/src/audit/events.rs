@@ -4,7 +4,7 @@ use core::fmt;
 
 use alloy_primitives::{Address, B256, Bytes, U64, U256, hex};
 use alloy_sol_types::{SolEvent, sol};
-use cloister_client::NodeUrl;
+use cloister_client::Node;
 use cloister_node::ExitCode;
 use cloister_primitives::VISIBILITY_ADDRESS;
 use serde::Deserialize;
@@ -52,11 +52,15 @@ struct LogJson {
 }
 
 /// Reads what a session is shown of the record, oldest first.
-pub(crate) async fn read_entries(url: &NodeUrl, token: Option<&str>) -> Result<Vec<Entry>, Failure> {
-    let head: U64 = parse(url.call(token, "eth_blockNumber", &json!([])).await?)?;
+pub(crate) async fn read_entries(node: &Node, token: Option<&str>) -> Result<Vec<Entry>, Failure> {
+    let head: U64 = parse(node.call(token, "eth_blockNumber", &json!([])).await?)?;
     let head = head.to::<u64>();
-    let topics =
-        [AuditGranted::SIGNATURE_HASH, AuditApproved::SIGNATURE_HASH, AuditUsed::SIGNATURE_HASH, AuditGrantUsed::SIGNATURE_HASH];
+    let topics = [
+        AuditGranted::SIGNATURE_HASH,
+        AuditApproved::SIGNATURE_HASH,
+        AuditUsed::SIGNATURE_HASH,
+        AuditGrantUsed::SIGNATURE_HASH,
+    ];
     let mut entries = Vec::new();
     let mut first = 0;
     while first <= head {
@@ -67,7 +71,7 @@ pub(crate) async fn read_entries(url: &NodeUrl, token: Option<&str>) -> Result<V
             "toBlock": U64::from(last),
             "topics": [topics],
         }]);
-        let logs: Vec<LogJson> = parse(url.call(token, "eth_getLogs", &filter).await?)?;
+        let logs: Vec<LogJson> = parse(node.call(token, "eth_getLogs", &filter).await?)?;
         for log in &logs {
             entries.push(Entry { block: log.block_number.to(), said: log.said().ok_or_else(not_understood)? });
         }
@@ -150,7 +154,9 @@ impl Entry {
             Said::Used { contract, auditor, blocks, reads } => {
                 ("used", json!({ "contract": contract, "auditor": auditor, "blocks": blocks, "reads": reads }))
             }
-            Said::Counted { count } => ("counted", json!({ "uses": hex::encode_prefixed(count.to_be_bytes_trimmed_vec()) })),
+            Said::Counted { count } => {
+                ("counted", json!({ "uses": hex::encode_prefixed(count.to_be_bytes_trimmed_vec()) }))
+            }
         };
         fields["kind"] = kind.into();
         fields["block"] = self.block.into();

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use alloy_primitives::{Address, U256};
 use clap::{Args, Subcommand};
 use cloister_client::{
-    NodeUrl, Site,
+    Site,
     audit::{Auditor, Use},
 };
 use serde_json::Value;
 
 use super::login::account;
+use super::trust::TrustArgs;
 use crate::audit::{Export, MAX_SLOTS, Scope, read_entries};
 use crate::{failure::Failure, output, running};
 
@@ -44,6 +45,8 @@ struct List {
     /// The node to ask
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8545", env = "ETH_RPC_URL")]
     url: String,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// Variable of the environment with a session's token of an owner, an auditor or a member
     #[arg(long, value_name = "NAME", default_value = "CLOISTER_TOKEN")]
     token_env: String,
@@ -58,6 +61,8 @@ struct Audited {
     /// The node to ask
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8545", env = "ETH_RPC_URL")]
     url: String,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// Where the auditor's private key is: env:NAME, file:PATH, or the key
     #[arg(long, value_name = "KEY")]
     key: String,
@@ -111,10 +116,10 @@ impl AuditCommand {
 
 impl List {
     fn run(self) -> Result<(), Failure> {
-        let url = NodeUrl::parse(&self.url)?.answering_up_to(MAX_LIST_BYTES);
+        let node = self.trust.node(&self.url)?.answering_up_to(MAX_LIST_BYTES);
         let token = std::env::var(&self.token_env).ok();
         running::on_runtime(async move {
-            let entries = read_entries(&url, token.as_deref()).await?;
+            let entries = read_entries(&node, token.as_deref()).await?;
             for entry in &entries {
                 output::say(&if self.json { format!("{}\n", entry.json()) } else { format!("{entry}\n") });
             }
@@ -131,13 +136,13 @@ const MAX_LIST_BYTES: usize = 64 << 20;
 
 impl Audited {
     async fn auditor(&self) -> Result<Auditor, Failure> {
-        let url = NodeUrl::parse(&self.url)?;
+        let node = self.trust.node(&self.url)?;
         let account = account(&self.key)?;
         let site = match &self.domain {
             Some(domain) => Site { domain: domain.clone(), uri: format!("https://{domain}") },
-            None => Site::of(&url),
+            None => Site::of(node.url()),
         };
-        Ok(Auditor::sign_in(&url, &site, &account).await?)
+        Ok(Auditor::sign_in(&node, &site, &account).await?)
     }
 }
 

@@ -62,6 +62,8 @@ impl Dev {
             balance: self.accounts.balance,
             pace: self.pace.clone(),
             format,
+            enclave: std::env::current_exe().unwrap_or_default(),
+            manifest_out: self.server.manifest_out.clone(),
         };
         running::on_runtime(async move {
             let prepared = Prepared::new(
@@ -81,6 +83,7 @@ impl Dev {
             let shell = ShellConfig {
                 extension: Some(extension(accounts, console)),
                 default_caller: Caller::Development,
+                attester: Some(cloister_virtual_platform::attester()),
                 ..ShellConfig::default()
             };
             tokio::spawn(cloister_shell::run(enclave_end, shell));

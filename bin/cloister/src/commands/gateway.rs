@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use clap::{Args, builder::PossibleValuesParser};
 use cloister_client::gateway::{Gateway, GatewayOptions};
-use cloister_client::{NodeUrl, Session};
+use cloister_client::{Session, Verified};
 use cloister_node::ExitCode;
 use cloister_primitives::envelope::SealingSuite;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::login::{SignInArgs, checksummed};
+use super::trust::{TrustArgs, in_words};
 use crate::{failure::Failure, output, running};
 
 const AFTER_HELP: &str = "\
 Examples:
-  cloister gateway --url http://node.example:8545 --key env:KEY          tools use http://127.0.0.1:8545 as ever
+  cloister gateway --url https://node.example:8545 --manifest network.json --key env:KEY
+                                                                         tools use http://127.0.0.1:8545 as ever
   cloister gateway --url … --key file:a.key --seal                       transactions leave this machine sealed
   cloister gateway --url … --key env:KEY --allow-origin https://app.example
                                                                          a page may use it, too
@@ -30,6 +32,9 @@ pub(crate) struct GatewayArgs {
     /// The node
     #[arg(long, value_name = "URL")]
     url: String,
+
+    #[command(flatten)]
+    trust: TrustArgs,
 
     #[command(flatten)]
     sign_in: SignInArgs,
@@ -56,8 +61,8 @@ impl GatewayArgs {
                 self.listen.ip()
             )));
         }
-        let node = NodeUrl::parse(&self.url)?;
-        let site = self.sign_in.site(&node);
+        let node = self.trust.node(&self.url)?;
+        let site = self.sign_in.site(node.url());
         let accounts = self.sign_in.accounts()?;
         let seal = self.seal.as_deref().and_then(SealingSuite::named);
         let options = GatewayOptions { node, site, accounts, origins: self.allow_origin, seal };
@@ -69,8 +74,9 @@ impl GatewayArgs {
             let unheard = |error| Failure::new(ExitCode::Failure, format!("signals cannot be heard: {error}"));
             let mut interrupted = signal(SignalKind::interrupt()).map_err(unheard)?;
             let mut terminated = signal(SignalKind::terminate()).map_err(unheard)?;
+            let verified = options.node.verified().await?;
             let gateway = Arc::new(Gateway::open(options).await?);
-            output::say(&announcement(&gateway.session().await, &url, address, seal));
+            output::say(&announcement(&gateway.session().await, verified.as_ref(), &url, address, seal));
             tokio::select! {
                 never = gateway.serve(listener, address) => match never {},
                 _ = interrupted.recv() => Ok(()),
@@ -80,15 +86,20 @@ impl GatewayArgs {
     }
 }
 
-fn announcement(session: &Session, url: &str, address: SocketAddr, seal: Option<SealingSuite>) -> String {
+fn announcement(
+    session: &Session,
+    verified: Option<&Verified>,
+    url: &str,
+    address: SocketAddr,
+    seal: Option<SealingSuite>,
+) -> String {
     let sealing = match seal {
         Some(suite) => format!("Transactions are sealed for the node's enclave ({}).", suite.name()),
         None => "Transactions are passed on as they are; --seal puts them into envelopes.".to_owned(),
     };
     format!(
-        "Signed in at {url} as {}.\n{sealing}\n\
-         The connection to the node is plain HTTP: who is in between reads what is answered.\n\n\
-         Listening on http://{address}\n",
+        "Signed in at {url} as {}.\n{}\n{sealing}\n\nListening on http://{address}\n",
         checksummed(&session.accounts).join(", "),
+        in_words(verified),
     )
 }

@@ -6,6 +6,7 @@ use cloister_client::{Account, ClientError, NodeUrl, Session, Site, sign_in};
 use cloister_node::ExitCode;
 use serde_json::json;
 
+use super::trust::TrustArgs;
 use crate::{failure::Failure, output, running};
 
 const AFTER_HELP: &str = "\
@@ -24,6 +25,9 @@ pub(crate) struct Login {
     /// The node to sign in to
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8545", env = "ETH_RPC_URL")]
     url: String,
+
+    #[command(flatten)]
+    trust: TrustArgs,
 
     #[command(flatten)]
     sign_in: SignInArgs,
@@ -69,7 +73,11 @@ impl SignInArgs {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::Url { .. } | ClientError::Tls { .. } | ClientError::Key => Self::usage(error.to_string()),
+            ClientError::Url { .. }
+            | ClientError::NoManifest { .. }
+            | ClientError::InTheClear { .. }
+            | ClientError::Exposed { .. }
+            | ClientError::Key => Self::usage(error.to_string()),
             other => Self::new(ExitCode::Failure, other.to_string()),
         }
     }
@@ -77,11 +85,11 @@ impl From<ClientError> for Failure {
 
 impl Login {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let url = NodeUrl::parse(&self.url)?;
-        let site = self.sign_in.site(&url);
+        let node = self.trust.node(&self.url)?;
+        let site = self.sign_in.site(node.url());
         let accounts = self.sign_in.accounts()?;
         running::on_runtime(async move {
-            let session = sign_in(&url, &site, &accounts).await?;
+            let session = sign_in(&node, &site, &accounts).await?;
             self.show(&session.ok_or_else(|| Failure::usage("no key is given"))?);
             Ok(())
         })

@@ -11,4 +11,5 @@ pub(crate) mod node;
 pub(crate) mod policy;
 pub(crate) mod seal;
 pub(crate) mod server;
+mod trust;
 pub(crate) mod verify;

@@ -23,7 +23,8 @@ const DEVELOPMENT_ENCLAVE: &str = "cloister-enclave-dev";
 const AFTER_HELP: &str = "\
 Examples:
   cloister node --dev                           as `cloister dev`, in two processes
-  cloister node --genesis genesis.json --datadir chain";
+  cloister node --genesis genesis.json --datadir chain --manifest-out network.json
+                                                clients take it for the network's with that file";
 
 /// Arguments of `cloister node`.
 #[derive(Debug, Args)]
@@ -69,6 +70,8 @@ impl Node {
             balance: self.accounts.balance,
             pace: self.pace.clone(),
             format,
+            enclave: program.clone(),
+            manifest_out: self.server.manifest_out.clone(),
         };
         running::on_runtime(async move {
             let network = if self.dev { Network::Development } else { Network::Consortium };

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use alloy_primitives::{Address, B256, Bytes};
 use clap::{Args, Subcommand};
-use cloister_client::NodeUrl;
 use cloister_primitives::VISIBILITY_ADDRESS;
 use serde_json::{Value, json};
 
+use super::trust::TrustArgs;
 use crate::failure::Failure;
 use crate::policy::{Audit, Change, Creation, Interface, Kept, Policy, explain, read_rules, warnings};
 use crate::{output, running};
@@ -97,6 +97,8 @@ struct Show {
     /// The node to ask
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8545", env = "ETH_RPC_URL")]
     url: String,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// Variable of the environment with a session's token of the rules' owner
     #[arg(long, value_name = "NAME", default_value = "CLOISTER_TOKEN")]
     token_env: String,
@@ -153,10 +155,10 @@ impl Apply {
 impl Show {
     fn run(self) -> Result<(), Failure> {
         let interface = self.interface.read()?;
-        let url = NodeUrl::parse(&self.url)?;
+        let node = self.trust.node(&self.url)?;
         let token = std::env::var(&self.token_env).ok();
         running::on_runtime(async move {
-            let kept = read_rules(&url, token.as_deref(), self.contract, &interface).await?;
+            let kept = read_rules(&node, token.as_deref(), self.contract, &interface).await?;
             output::say(&text(&kept));
             Ok(())
         })

@@ -4,9 +4,10 @@ use std::io::{BufRead as _, BufReader};
 
 use alloy_primitives::{Bytes, hex};
 use clap::{Args, builder::PossibleValuesParser};
-use cloister_client::{NodeUrl, SealingKeys, send_raw_transaction};
+use cloister_client::{SealingKeys, send_raw_transaction};
 use cloister_primitives::envelope::SealingSuite;
 
+use super::trust::TrustArgs;
 use crate::{failure::Failure, output, running};
 
 const AFTER_HELP: &str = "\
@@ -33,6 +34,9 @@ pub(crate) struct Seal {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8545", env = "ETH_RPC_URL")]
     url: String,
 
+    #[command(flatten)]
+    trust: TrustArgs,
+
     /// How: with X25519, or with X-Wing, which also resists quantum computers
     #[arg(long, default_value = "x25519", value_parser = PossibleValuesParser::new(["x25519", "x-wing"]))]
     suite: String,
@@ -44,20 +48,20 @@ pub(crate) struct Seal {
 
 impl Seal {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let url = NodeUrl::parse(&self.url)?;
+        let node = self.trust.node(&self.url)?;
         let suite = SealingSuite::named(&self.suite).ok_or_else(|| Failure::usage("there is no such suite"))?;
         let transactions: Box<dyn Iterator<Item = Result<Bytes, Failure>> + Send> = match &self.transaction {
             Some(text) => Box::new(core::iter::once(transaction(text))),
             None => Box::new(lines()),
         };
         running::on_runtime(async move {
-            let mut sealer = SealingKeys::of(&url).await?.sealer(suite)?;
+            let mut sealer = SealingKeys::of(&node).await?.sealer(suite)?;
             for transaction in transactions {
                 let transaction = transaction?;
                 if self.send {
                     // The node has answered the one before: it knows the context.
                     let envelope = sealer.go_on(&transaction)?;
-                    output::say(&format!("{}\n", send_raw_transaction(&url, &envelope).await?));
+                    output::say(&format!("{}\n", send_raw_transaction(&node, &envelope).await?));
                 } else {
                     output::say(&format!("{}\n", sealer.seal(&transaction)?));
                 }

@@ -8,9 +8,9 @@ use std::{
 use clap::{Args, ValueEnum};
 use cloister_devtools::ConsoleFormat;
 use cloister_primitives::ChainSpec;
-use cloister_shell::{HistoryOption, NodeOptions, PaceOption};
+use cloister_shell::{HistoryOption, NodeOptions, PaceOption, TlsOption};
 
-use crate::output;
+use crate::{failure::Failure, output, running::Network};
 
 /// Longest time between two blocks, seconds.
 const MAX_BLOCK_TIME_S: f64 = 86_400.0;
@@ -26,6 +26,15 @@ pub(crate) struct ServerArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = address)]
     pub(crate) host: IpAddr,
+
+    /// Whether clients speak TLS, which ends in the enclave; in the clear a node listens to this machine only
+    /// [default: on, off for a development network]
+    #[arg(long, value_name = "CHOICE", value_enum, num_args = 0..=1, default_missing_value = "on")]
+    pub(crate) tls: Option<Tls>,
+
+    /// Write what clients need to know to trust this node into this file, once it is ready
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest_out: Option<PathBuf>,
 
     /// Most client connections at one time
     #[arg(long, value_name = "COUNT", default_value_t = 5_000,
@@ -43,6 +52,15 @@ pub(crate) struct ServerArgs {
     /// Memory for recent blocks in MiB; older ones are read back when asked for [default: 256]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(..=1 << 20))]
     pub(crate) block_memory: Option<u32>,
+}
+
+/// Whether clients speak TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tls {
+    /// TLS only
+    On,
+    /// Plain HTTP only
+    Off,
 }
 
 /// How far back states can be read.
@@ -125,6 +143,22 @@ impl ServerArgs {
         SocketAddr::new(self.host, self.port)
     }
 
+    /// What connections of this network begin with: what was chosen, or else TLS unless it protects nothing anyway.
+    ///
+    /// # Errors
+    /// A consortium's node would be reached in the clear by others.
+    pub(crate) fn tls(&self, network: Network) -> Result<TlsOption, Failure> {
+        match (self.tls, network) {
+            (Some(Tls::On), _) | (None, Network::Consortium) => Ok(TlsOption::On),
+            (Some(Tls::Off), Network::Consortium) if !self.host.is_loopback() => Err(Failure::usage(format!(
+                "{} can be reached from other machines, which --tls off would let read and change everything on the \
+                 way: leave it out, or listen on 127.0.0.1",
+                self.host
+            ))),
+            (Some(Tls::Off), _) | (None, Network::Development) => Ok(TlsOption::Off),
+        }
+    }
+
     /// What to say about an address that others can reach.
     pub(crate) fn exposure(&self) -> Option<String> {
         (!self.host.is_loopback()).then(|| {
@@ -186,6 +220,20 @@ mod tests {
 
     fn flags(arguments: &[&str]) -> Result<Flags, clap::Error> {
         Flags::try_parse_from([&["cloister"], arguments].concat())
+    }
+
+    #[test]
+    fn tls_is_for_networks_that_protect_something_and_its_absence_for_this_machine() {
+        let tls = |arguments: &[&str], network| flags(arguments).unwrap().server.tls(network).ok();
+        let (on, off) = (Some(TlsOption::On), Some(TlsOption::Off));
+        assert_eq!(tls(&[], Network::Consortium), on);
+        assert_eq!(tls(&["--host", "0.0.0.0"], Network::Consortium), on);
+        assert_eq!(tls(&["--tls", "off"], Network::Consortium), off);
+        assert_eq!(tls(&["--tls", "off", "--host", "0.0.0.0"], Network::Consortium), None);
+        assert_eq!(tls(&[], Network::Development), off);
+        assert_eq!(tls(&["--tls"], Network::Development), on);
+        assert_eq!(tls(&["--tls", "on", "--host", "0.0.0.0"], Network::Development), on);
+        assert!(flags(&["--tls", "maybe"]).is_err());
     }
 
     #[test]

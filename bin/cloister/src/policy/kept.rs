@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, U256, hex};
 use alloy_sol_types::{SolCall, sol};
-use cloister_client::NodeUrl;
+use cloister_client::Node;
 use cloister_node::ExitCode;
 use cloister_primitives::VISIBILITY_ADDRESS;
 use serde_json::json;
@@ -42,12 +42,12 @@ const LISTED_EVENT: usize = 14;
 
 /// Asks a node for the rules of an account, as far as its interface names them.
 pub(crate) async fn read_rules(
-    url: &NodeUrl,
+    node: &Node,
     token: Option<&str>,
     account: Address,
     interface: &Interface,
 ) -> Result<Kept, Failure> {
-    let node = Node { url, token };
+    let node = Asked { node, token };
     let mut head = node.ask(headOfCall { account }).await?;
     let mut template = None;
     if head.bit(ADOPTED) {
@@ -66,12 +66,12 @@ pub(crate) async fn read_rules(
     })
 }
 
-struct Node<'a> {
-    url: &'a NodeUrl,
+struct Asked<'a> {
+    node: &'a Node,
     token: Option<&'a str>,
 }
 
-impl Node<'_> {
+impl Asked<'_> {
     async fn policy(&self, account: Address, head: U256, interface: &Interface) -> Result<Policy, Failure> {
         let keys = interface.functions.iter().map(|function| function.key).collect();
         let rules = self.ask(functionRulesCall { account, keys }).await?;
@@ -108,7 +108,7 @@ impl Node<'_> {
     /// Asks the contract of rules.
     async fn ask<C: SolCall>(&self, call: C) -> Result<C::Return, Failure> {
         let params = json!([{ "to": VISIBILITY_ADDRESS, "data": hex::encode_prefixed(call.abi_encode()) }, "latest"]);
-        let answer = self.url.call(self.token, "eth_call", &params).await.map_err(|error| match error {
+        let answer = self.node.call(self.token, "eth_call", &params).await.map_err(|error| match error {
             cloister_client::ClientError::Refused { code: 3, .. } => {
                 Failure::new(ExitCode::Failure, "rules are shown to their owner alone, and this session is not his")
             }

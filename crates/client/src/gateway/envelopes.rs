@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::{Duration, Instant};
 
-use crate::{ClientError, NodeUrl, Sealer, SealingKeys};
+use crate::{ClientError, Node, Sealer, SealingKeys};
 
 /// Keys are asked for again this long before they end.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -17,7 +17,7 @@ const REFUSED: &str = "-32045";
 /// Seals for one node.
 #[derive(Debug)]
 pub(super) struct Envelopes {
-    node: NodeUrl,
+    node: Node,
     suite: SealingSuite,
     current: Mutex<Option<Current>>,
 }
@@ -31,7 +31,7 @@ struct Current {
 }
 
 impl Envelopes {
-    pub(super) fn new(node: NodeUrl, suite: SealingSuite) -> Self {
+    pub(super) fn new(node: Node, suite: SealingSuite) -> Self {
         Self { node, suite, current: Mutex::new(None) }
     }
 

@@ -1,5 +1,6 @@
 //! The genesis: geth's JSON format, with an extension of our own under `config.cloister`.
 
+mod attestation;
 mod imported;
 mod json;
 mod members;
@@ -14,6 +15,7 @@ use alloy_eips::eip7840::BlobParams;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, Bytes, U256};
 
+pub use attestation::{Attestation, MeasuredDigest, Measurement, PlatformName};
 pub use sign_in::{SignIn, Site};
 
 use crate::forks::ForkSchedule;
@@ -94,6 +96,8 @@ pub struct ChainConfig {
     pub sign_in: Option<SignIn>,
     /// `"members"` of our own extension: accounts that govern a confidential network, in ascending order.
     pub members: Vec<Address>,
+    /// `"attestation"` of our own extension: whose evidence is taken; `None` where genesis does not say.
+    pub attestation: Option<Attestation>,
 }
 
 /// Whether a chain keeps what happens on it from those it does not concern.
@@ -134,6 +138,8 @@ pub struct CloisterConfig {
     pub max_code_size: Option<usize>,
     /// `"development": true`: a network that protects nothing.
     pub development: bool,
+    /// `"production": true`: a network that is only as good as its hardware, and takes evidence of nothing else.
+    pub production: bool,
     /// `"imported": true`: the chain is Ethereum's, and its blocks come out of files.
     pub imported: bool,
 }

@@ -7,11 +7,11 @@ use alloy_hardforks::{EthereumHardfork, ForkCondition, mainnet::MAINNET_PARIS_BL
 use alloy_primitives::{Address, U256};
 
 use super::json::{self, Field, Object, Warnings};
-use super::{members, sign_in};
 use super::{
     ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError,
     MAX_GENESIS_ACCOUNTS, MAX_GENESIS_CODE_BYTES, MAX_GENESIS_EXTRA_DATA_BYTES,
 };
+use super::{attestation, members, sign_in};
 use crate::forks::ForkSchedule;
 
 /// Keys of `config` that activate a fork at a block. Two keys may belong to one fork.
@@ -119,14 +119,15 @@ fn chain_config(mut config: Object<'_>, warnings: &mut Warnings) -> Result<Chain
         None => BTreeMap::new(),
     };
     let deposit_contract = optional(config.take("depositContractAddress"), Field::address)?;
-    let (cloister, sign_in, members) = match config.take("cloister") {
+    let (cloister, sign_in, members, attestation) = match config.take("cloister") {
         Some(field) => {
             let mut object = field.object()?;
             let sign_in = sign_in::take(&mut object, warnings)?;
             let members = members::take(&mut object)?;
-            (cloister(object, warnings)?, sign_in, members)
+            let attestation = attestation::take(&mut object, warnings)?;
+            (cloister(object, warnings)?, sign_in, members, attestation)
         }
-        None => (CloisterConfig::default(), None, Vec::new()),
+        None => (CloisterConfig::default(), None, Vec::new(), None),
     };
     for key in WITHOUT_EFFECT {
         config.take(key);
@@ -140,7 +141,7 @@ fn chain_config(mut config: Object<'_>, warnings: &mut Warnings) -> Result<Chain
         return Err(GenesisError::Unsupported { path: field.path, what: "a verkle state".to_owned() });
     }
     config.finish(warnings);
-    Ok(ChainConfig { chain_id, forks, blob_schedule, deposit_contract, cloister, sign_in, members })
+    Ok(ChainConfig { chain_id, forks, blob_schedule, deposit_contract, cloister, sign_in, members, attestation })
 }
 
 fn fork_schedule(
@@ -282,6 +283,7 @@ fn cloister(mut object: Object<'_>, warnings: &mut Warnings) -> Result<CloisterC
         max_transactions_per_block: count(object.take("maxTransactionsPerBlock"), 1, 1_000_000)?,
         max_code_size: count(object.take("maxCodeSize"), 1, 16 * 1024 * 1024)?,
         development: optional(object.take("development"), Field::boolean)?.unwrap_or(false),
+        production: optional(object.take("production"), Field::boolean)?.unwrap_or(false),
         imported: optional(object.take("imported"), Field::boolean)?.unwrap_or(false),
     };
     object.finish(warnings);

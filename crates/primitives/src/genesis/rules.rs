@@ -4,7 +4,7 @@ use alloy_eips::eip7840::BlobParams;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::Address;
 
-use super::{ChainConfig, CloisterConfig, Confidentiality, Genesis, GenesisAccount, GenesisError};
+use super::{ChainConfig, CloisterConfig, Confidentiality, Genesis, GenesisAccount, GenesisError, attestation};
 
 /// Least gas limit of a block (Yellow Paper, 4.4.4).
 const MIN_GAS_LIMIT: u64 = 5_000;
@@ -52,6 +52,7 @@ impl Genesis {
             });
         }
         self.config.cloister.check_imported()?;
+        attestation::check(&self.config.cloister, self.config.attestation.as_ref())?;
         self.config.forks.check_order()?;
         self.config.check_blob_schedule()
     }
@@ -85,6 +86,7 @@ impl CloisterConfig {
             ("allowEqualTimestamps", self.allow_equal_timestamps),
             ("maxCodeSize", self.max_code_size.is_some()),
             ("development", self.development),
+            ("production", self.production),
         ];
         match own.into_iter().find(|(_, set)| self.imported && *set) {
             None => Ok(()),

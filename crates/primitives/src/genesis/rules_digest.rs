@@ -33,6 +33,13 @@ impl ChainConfig {
         writeln!(text, "baseFee {:?}\nallowEqualTimestamps {}", ours.fixed_base_fee, ours.allow_equal_timestamps)?;
         writeln!(text, "limits {:?} {:?}", ours.max_transactions_per_block, ours.max_code_size)?;
         writeln!(text, "development {}", ours.development)?;
+        if ours.production {
+            writeln!(text, "production")?;
+        }
+        // Which programs is not said here: those change, and the ledger stays.
+        for platform in self.attestation.iter().flat_map(|attestation| &attestation.platforms) {
+            writeln!(text, "platform {platform}")?;
+        }
         if let Some(sign_in) = &self.sign_in {
             let (seconds, in_path) = (sign_in.token_seconds, sign_in.tokens_in_path);
             match &sign_in.site {
@@ -85,6 +92,8 @@ mod tests {
         let plain = binding(r#""confidentiality":"on""#, "0");
         assert_eq!(plain, binding(r#""gasSchedule":"flat","confidentiality":"on""#, "0"), "the order of keys");
         let site = r#""confidentiality":"on","signIn":{"domain":"a.example","uri":"https://a.example"}"#;
+        let hardware =
+            format!(r#""attestation":{{"platforms":["tdx"],"measurements":[{{"mrtd":"0x{}"}}]}}"#, "ab".repeat(48));
         let all = [
             plain,
             binding(r#""confidentiality":"off""#, "0"),
@@ -93,6 +102,9 @@ mod tests {
             binding(r#""confidentiality":"on","allowEqualTimestamps":true"#, "0"),
             binding(r#""confidentiality":"on","development":true"#, "0"),
             binding(r#""confidentiality":"on","maxTransactionsPerBlock":7"#, "0"),
+            binding(r#""confidentiality":"on","attestation":{"platforms":["virtual"]}"#, "0"),
+            binding(&format!(r#""confidentiality":"on",{hardware}"#), "0"),
+            binding(&format!(r#""confidentiality":"on","production":true,{hardware}"#), "0"),
             binding(site, "0"),
             binding(&site.replace("a.example", "b.example"), "0"),
         ];

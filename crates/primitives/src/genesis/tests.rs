@@ -195,6 +195,7 @@ fn our_extension() {
             max_transactions_per_block: Some(100),
             max_code_size: Some(65536),
             development: false,
+            production: false,
             imported: false,
         }
     );

@@ -9,7 +9,7 @@ use std::{
 };
 
 use cloister_access::Caller;
-use cloister_boundary::{Detail, FromEnclave, ToEnclave};
+use cloister_boundary::{Detail, FromEnclave, HaltCode, ToEnclave};
 use cloister_core::{
     Core, CoreEffect, CoreError, CoreMessage, CoreOptions, Opened, RequestId, Response, Tick, WorkId, work::WorkResult,
 };
@@ -20,6 +20,7 @@ use crate::{
     ShellConfig,
     entropy::PlatformEntropy,
     offered::{self, HostTime, Offered},
+    opening::{Opening, Unfit},
     outbound::Outbound,
     padding::Lengths,
     workers::Workers,
@@ -199,7 +200,12 @@ impl CoreThread {
             CoreEffect::Event(event) => self.events.send(event),
             CoreEffect::Arm { deadline_ms } => self.deadline_ms = Some(deadline_ms),
             CoreEffect::Disarm => self.deadline_ms = None,
-            CoreEffect::Opened(opened) => self.open(opened),
+            CoreEffect::Opened(opened) => {
+                if let Err((code, detail)) = self.open(opened) {
+                    let _ = self.outbound.send(FromEnclave::Halt { code, detail: Detail::constant(detail) });
+                    return false;
+                }
+            }
             CoreEffect::Warn(text) => tracing::warn!("{text}"),
             CoreEffect::WarnAt(text, height) => tracing::warn!(height = height.0, "{text}"),
             CoreEffect::Halt(fatal) => {
@@ -215,10 +221,11 @@ impl CoreThread {
     }
 
     /// Makes the methods; from here on connections are served.
-    fn open(&mut self, opened: Opened) {
-        let Some(config) = self.config.take() else {
-            return;
+    fn open(&mut self, opened: Opened) -> Result<(), Unfit> {
+        let Some(mut config) = self.config.take() else {
+            return Ok(());
         };
+        let opening = Opening::of(&opened.ledger, &mut config)?;
         let context = RpcContext::new(
             opened.ledger,
             CoreHandle::new(self.requests.clone()),
@@ -226,20 +233,21 @@ impl CoreThread {
             self.events.clone(),
             config.rpc,
         );
-        let Ok(base) = cloister_rpc::methods(context.clone()) else {
-            tracing::error!("two methods have the same name");
-            return;
-        };
+        let base = cloister_rpc::methods(context.clone())
+            .map_err(|_| (HaltCode::Invariant, "two methods have the same name"))?;
         let auth = offered::auth(&context, self.host_time.clone(), &opened.notes);
         let is_confidential = context.ledger.is_confidential();
         // Where answers depend on who asks, nobody is anybody by default.
         let nobody = if is_confidential { Caller::Anonymous } else { config.default_caller };
         let lengths = if is_confidential { Lengths::Classes } else { Lengths::Exact };
+        let core = context.core.clone();
         let extension = config.extension.filter(|_| !is_confidential);
         let served = match extension.and_then(|extension| extension(context)) {
             Some(extended) => extended.over(&base),
             None => base,
         };
-        let _ = self.methods.send(Some(Offered { served, auth, nobody, lengths }));
+        let offered = Offered { served, auth, nobody, lengths, tls: None };
+        opening.open(offered, core, self.host_time.clone(), self.methods.clone(), self.outbound.clone());
+        Ok(())
     }
 }

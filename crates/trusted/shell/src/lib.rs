@@ -13,11 +13,12 @@
 //! bodies, batches and answers, requests in flight. Time is what the host's ticks say.
 //!
 //! **Not here.** Sockets (the host's), JSON-RPC methods (`rpc`), development methods (handed in as an
-//! [`Extension`], so that the measured binary does not link them). TLS ends here once payloads are
-//! confidential.
+//! [`Extension`], so that the measured binary does not link them), evidence (a platform's, handed in as an
+//! [`Attester`]).
 
 mod auth;
 mod batch;
+mod client_stream;
 mod connections;
 mod core_thread;
 mod entropy;
@@ -26,11 +27,13 @@ mod hardening;
 mod http;
 mod import;
 mod offered;
+mod opening;
 mod options;
 mod outbound;
 mod padding;
 mod server;
 mod stream;
+mod tls;
 mod workers;
 
 pub use cloister_access::Caller;
@@ -38,11 +41,12 @@ use cloister_boundary::{Detail, FromEnclave, HaltCode, PROTOCOL_VERSION, ToEncla
 use cloister_rpc::{RpcContext, RpcLimits, Served};
 use tokio::sync::{mpsc, watch};
 
+pub use cloister_attestation::Attester;
 pub use cloister_core::{Fatal, VerifiedBlock, Verifier};
 pub use cloister_core::{ImportRefusal, Imported, ImportedBlock, MAX_FOREIGN_BLOCK_BYTES};
 pub use hardening::{PANIC_EXIT_CODE, harden};
 pub use import::{Arrival, Awaited, ImportError, ImportLine, Importer, importer};
-pub use options::{HistoryOption, NodeOptions, OptionsError, PaceOption};
+pub use options::{HistoryOption, NodeOptions, OptionsError, PaceOption, TlsOption};
 pub use padding::{FramePadder, Lengths};
 pub use server::ServerLimits;
 
@@ -66,6 +70,10 @@ pub struct ShellConfig {
     pub rpc: RpcLimits,
     /// Threads for the core's work.
     pub workers: usize,
+    /// What vouches for this enclave's keys; none for one that serves in the clear only.
+    pub attester: Option<Attester>,
+    /// What connections begin with. The host's options say so in the end.
+    pub tls: TlsOption,
 }
 
 impl core::fmt::Debug for ShellConfig {
@@ -82,6 +90,8 @@ impl Default for ShellConfig {
             server: ServerLimits::default(),
             rpc: RpcLimits::default(),
             workers: std::thread::available_parallelism().map_or(2, usize::from),
+            attester: None,
+            tls: TlsOption::Off,
         }
     }
 }
@@ -155,11 +165,12 @@ impl Enclave {
     }
 
     fn start(&mut self, info: cloister_boundary::StartInfo) -> Result<(), (HaltCode, &'static str)> {
-        let Some(config) = self.config.take() else {
+        let Some(mut config) = self.config.take() else {
             return Err((HaltCode::HostMisbehaved, "started twice"));
         };
         let options = NodeOptions::parse(&info.options)
             .map_err(|_| (HaltCode::BadOptions, "the node's options cannot be read"))?;
+        config.tls = options.tls;
         let core = core_thread::spawn(options.into(), config, self.outbound.clone(), self.methods_sender.clone());
         let _ = core.send(CoreInput::Host(ToEnclave::Start(info)));
         self.core = Some(core);

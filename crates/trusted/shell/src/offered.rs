@@ -14,6 +14,7 @@ use crate::{
     auth::{Auth, Present, Refusal, Revocations, Sessions, Surroundings, verdict},
     entropy::PlatformEntropy,
     padding::Lengths,
+    tls::Tls,
 };
 
 /// Methods, and who their callers are.
@@ -27,6 +28,8 @@ pub(crate) struct Offered {
     pub(crate) nobody: Caller,
     /// How long answers are.
     pub(crate) lengths: Lengths,
+    /// What connections begin with; `None` for HTTP in the clear.
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 /// The time that the host told last.
@@ -38,7 +41,7 @@ impl HostTime {
         self.0.store(now_ms, Ordering::Relaxed);
     }
 
-    fn seconds(&self) -> u64 {
+    pub(crate) fn seconds(&self) -> u64 {
         self.0.load(Ordering::Relaxed) / 1_000
     }
 }

@@ -29,6 +29,17 @@ pub enum PaceOption {
     Manual,
 }
 
+/// What connections begin with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsOption {
+    /// HTTP in the clear, which the host reads.
+    #[default]
+    Off,
+    /// TLS that ends in the enclave.
+    On,
+}
+
 /// Options of a node. Unknown keys are refused: a misspelt option must not be silently ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -37,6 +48,8 @@ pub struct NodeOptions {
     pub history: HistoryOption,
     /// When blocks are made.
     pub pace: PaceOption,
+    /// What connections begin with.
+    pub tls: TlsOption,
     /// Whether development methods may exist; the genesis must allow them too.
     pub development: bool,
     /// A snapshot is cut at heights divisible by this; absent for the default.

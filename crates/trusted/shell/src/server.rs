@@ -21,12 +21,16 @@ use jsonrpsee::server::{
     BatchRequestConfig, HttpBody, PingConfig, Server as JsonRpc, ServerConfig, StopHandle,
     middleware::rpc::RpcServiceBuilder, stop_channel,
 };
-use tokio::sync::watch;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+};
 
 use crate::{
     ShellConfig,
-    auth::{self, Auth, Budget, Endpoint, LiveSession, Presented, Session},
+    auth::{self, Auth, Budget, Carriage, Endpoint, LiveSession, Presented, Session},
     batch::{BatchBounds, Concurrent},
+    client_stream::ClientStream,
     http::{self, HttpBounds},
     offered::Offered,
     padding::{Lengths, PaddedStream, Upgraded},
@@ -50,6 +54,10 @@ pub struct ServerLimits {
     pub idle_s: u64,
     /// Time for a whole request and its answer, seconds.
     pub request_s: u64,
+    /// Time for a TLS handshake, seconds.
+    pub handshake_s: u64,
+    /// TLS handshakes under way at one time; the oldest makes room.
+    pub handshakes: usize,
 }
 
 impl Default for ServerLimits {
@@ -62,6 +70,8 @@ impl Default for ServerLimits {
             websocket_backlog: 1_024,
             idle_s: 60,
             request_s: 120,
+            handshake_s: 10,
+            handshakes: 1_024,
         }
     }
 }
@@ -109,19 +119,31 @@ impl Server {
                 Ok(offered) => offered.clone(),
                 Err(_) => return,
             };
-            if let Some(offered) = offered {
-                server.serve_with(stream, peer, offered).await;
+            let Some(offered) = offered else { return };
+            let handle = stream.handle().clone();
+            match (offered.tls.clone(), peer) {
+                (Some(tls), _) => {
+                    if let Some(stream) = tls.accept(stream).await {
+                        server.serve_with(stream, handle, Carriage::Private, offered).await;
+                    }
+                }
+                // The host says where a connection comes from; one that lies about it could read what it carries.
+                (None, PeerOrigin::Loopback) => server.serve_with(stream, handle, Carriage::Private, offered).await,
+                (None, PeerOrigin::Remote) => server.serve_with(stream, handle, Carriage::Exposed, offered).await,
             }
         });
     }
 
-    async fn serve_with(self, stream: ConnectionStream, peer: PeerOrigin, offered: Offered) {
+    async fn serve_with<S>(self, stream: S, handle: ConnectionHandle, carriage: Carriage, offered: Offered)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let batch = BatchBounds {
             requests: self.limits.batch_requests as usize,
             response_bytes: self.limits.response_bytes as usize,
         };
         let names: Arc<HashSet<_>> = Arc::new(offered.served.methods().method_names().collect());
-        let handle = stream.handle().clone();
+        let stream = ClientStream::new(stream, handle.clone());
         let layer = {
             let handle = handle.clone();
             let wrap = move |inner| Concurrent::new(inner, names.clone(), batch, handle.clone());
@@ -137,7 +159,7 @@ impl Server {
         let sign_ins = Mutex::new(Auth::connection_budget());
         let upgraded = Upgraded::default();
         let stream = PaddedStream::new(stream, upgraded.clone(), handle.backlog().clone());
-        let connection = Arc::new(Connection { offered, handle, upgraded, peer, sign_ins, bounds });
+        let connection = Arc::new(Connection { offered, handle, upgraded, carriage, sign_ins, bounds });
         let service = service_fn(move |request: Request<Incoming>| {
             let connection = connection.clone();
             let upgrade = request.headers().contains_key(header::UPGRADE).then(|| websockets.clone());
@@ -163,7 +185,7 @@ struct Connection {
     offered: Offered,
     handle: ConnectionHandle,
     upgraded: Upgraded,
-    peer: PeerOrigin,
+    carriage: Carriage,
     /// Requests about signing in that it may still make.
     sign_ins: Mutex<Budget>,
     bounds: HttpBounds,
@@ -182,7 +204,7 @@ impl Connection {
         }
         let auth = &self.offered.auth;
         let session = match endpoint.map_or(Ok(()), |_| auth.admit(&self.sign_ins)) {
-            Ok(()) => presented.session(request.headers(), auth, self.peer),
+            Ok(()) => presented.session(request.headers(), auth, self.carriage),
             Err(refusal) => Err(refusal),
         };
         let session = match session {

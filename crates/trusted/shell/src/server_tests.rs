@@ -29,7 +29,13 @@ impl Client {
             Box::pin(async move { Ok(serde_json::to_vec(&params.one::<String>()?).unwrap_or_default()) })
         });
         let served = Served::new(Methods::new(), BTreeMap::from([("echo", echo)]));
-        let offered = Offered { served, auth: auth::tests::auth(), nobody: Caller::Anonymous, lengths: Lengths::Exact };
+        let offered = Offered {
+            served,
+            auth: auth::tests::auth(),
+            nobody: Caller::Anonymous,
+            lengths: Lengths::Exact,
+            tls: None,
+        };
         let (methods_sender, methods) = watch::channel(Some(offered));
         let server = Server::new(methods, &ShellConfig { server: limits, ..ShellConfig::default() });
         let handle = ConnectionHandle::default();

@@ -2,9 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    io, mem,
+    future::poll_fn,
+    io,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
@@ -15,28 +16,34 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::{frames::Frames, outbound::Outbound};
+use crate::outbound::Outbound;
 
 /// Requests of one connection that are answered at one time, those of a batch counted singly. No more is read from a
 /// client that has so many: over HTTP it waits for an answer anyway, over WebSocket nothing else would stop it.
-const MAX_REQUESTS_IN_FLIGHT: usize = 1_024;
+pub(crate) const MAX_REQUESTS_IN_FLIGHT: usize = 1_024;
 
 /// Bytes of parameters in those requests, likewise.
-const MAX_BYTES_IN_FLIGHT: usize = 30 << 20;
+pub(crate) const MAX_BYTES_IN_FLIGHT: usize = 30 << 20;
 
 #[derive(Debug, Default)]
 struct Inner {
     received: VecDeque<Vec<u8>>,
     /// Bytes of the first buffer that were read.
     offset: usize,
-    /// What was received since the connection became a WebSocket.
-    frames: Option<Frames>,
     ended: bool,
     receive: ReceiveWindow,
     send: SendWindow,
     reader: Option<Waker>,
     writer: Option<Waker>,
+}
+
+/// What the server knows of the client besides its bytes.
+#[derive(Debug, Default)]
+struct Flow {
     in_flight: Load,
+    /// The connection has just become a WebSocket, with messages of up to so many bytes.
+    upgraded: Option<u64>,
+    reader: Option<Waker>,
 }
 
 /// What requests hold.
@@ -56,26 +63,8 @@ impl Load {
 }
 
 impl Inner {
-    /// Whether the client must wait for answers before more is read from it. One that has said its last is read to
-    /// the end, which is a window of bytes at most.
-    const fn is_paused(&self) -> bool {
-        let Load { requests, bytes } = self.in_flight;
-        !self.ended && (requests >= MAX_REQUESTS_IN_FLIGHT || bytes >= MAX_BYTES_IN_FLIGHT)
-    }
-
-    /// Copies what may be read now; returns how many of the received bytes that used up.
-    fn read_into(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
-        match self.frames.take() {
-            Some(mut frames) => {
-                let used = self.read_frames(&mut frames, buf);
-                self.frames = Some(frames);
-                used
-            }
-            None => Ok(self.read_bytes(buf)),
-        }
-    }
-
-    fn read_bytes(&mut self, buf: &mut ReadBuf<'_>) -> usize {
+    /// Copies what may be read now; returns how many bytes that were.
+    fn read_into(&mut self, buf: &mut ReadBuf<'_>) -> usize {
         let Some(front) = self.received.front() else {
             return 0;
         };
@@ -89,37 +78,23 @@ impl Inner {
         }
         count
     }
-
-    fn read_frames(&mut self, frames: &mut Frames, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
-        let mut used = 0;
-        while frames.readable().is_empty() {
-            if let Some(refusal) = frames.refusal() {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, refusal));
-            }
-            let Some(chunk) = self.received.pop_front() else {
-                break;
-            };
-            let rest = &chunk[mem::take(&mut self.offset)..];
-            frames.receive(rest);
-            used += rest.len();
-        }
-        let count = frames.readable().len().min(buf.remaining());
-        buf.put_slice(&frames.readable()[..count]);
-        frames.consume(count);
-        Ok(used)
-    }
 }
 
 /// The multiplexer's side of a connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ConnectionHandle {
     inner: Arc<Mutex<Inner>>,
+    flow: Arc<Mutex<Flow>>,
     backlog: Backlog,
 }
 
 impl ConnectionHandle {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn flow(&self) -> MutexGuard<'_, Flow> {
+        self.flow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was made for the client and is not written yet.
@@ -141,6 +116,22 @@ impl ConnectionHandle {
         let mut inner = self.lock();
         inner.ended = true;
         wake(inner.reader.take());
+        drop(inner);
+        wake(self.flow().reader.take());
+    }
+
+    /// The first byte that came and was not read; `None` at the end.
+    pub(crate) async fn first_byte(&self) -> Option<u8> {
+        poll_fn(|cx| {
+            let mut inner = self.lock();
+            let first = inner.received.front().and_then(|front| front.get(inner.offset)).copied();
+            if first.is_none() && !inner.ended {
+                inner.reader = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            Poll::Ready(first)
+        })
+        .await
     }
 
     /// The client took bytes.
@@ -153,14 +144,34 @@ impl ConnectionHandle {
 
     /// From here on the client sends WebSocket frames, in messages of up to `limit` bytes.
     pub(crate) fn upgraded(&self, limit: u64) {
-        self.lock().frames = Some(Frames::new(limit));
+        self.flow().upgraded = Some(limit);
+    }
+
+    /// Waits until more may be read of the client, which first waits for answers if it has asked for too much. One that
+    /// has said its last is read to the end, which is a window of bytes at most. Says once that the connection became a
+    /// WebSocket.
+    pub(crate) fn poll_turn(&self, cx: &mut Context<'_>) -> Poll<Option<u64>> {
+        let mut flow = self.flow();
+        let Load { requests, bytes } = flow.in_flight;
+        if (requests >= MAX_REQUESTS_IN_FLIGHT || bytes >= MAX_BYTES_IN_FLIGHT) && !self.lock().ended {
+            flow.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(flow.upgraded.take())
+    }
+
+    /// What is being answered.
+    #[cfg(test)]
+    pub(crate) fn load(&self) -> Load {
+        self.flow().in_flight
     }
 
     /// Requests are being answered until what this returns is dropped.
     pub(crate) fn in_flight(&self, load: Load) -> InFlight {
-        let mut inner = self.lock();
-        inner.in_flight.requests += load.requests;
-        inner.in_flight.bytes += load.bytes;
+        let mut flow = self.flow();
+        flow.in_flight.requests += load.requests;
+        flow.in_flight.bytes += load.bytes;
+        drop(flow);
         InFlight { handle: self.clone(), load }
     }
 }
@@ -174,10 +185,10 @@ pub(crate) struct InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let mut inner = self.handle.lock();
-        inner.in_flight.requests -= self.load.requests;
-        inner.in_flight.bytes -= self.load.bytes;
-        wake(inner.reader.take());
+        let mut flow = self.handle.flow();
+        flow.in_flight.requests -= self.load.requests;
+        flow.in_flight.bytes -= self.load.bytes;
+        wake(flow.reader.take());
     }
 }
 
@@ -187,7 +198,7 @@ fn wake(waker: Option<Waker>) {
     }
 }
 
-/// The server's side: reads what the client sent, writes within the host's credit.
+/// The enclave's side of the bytes that the host carries: reads what came, writes within the host's credit.
 #[derive(Debug)]
 pub(crate) struct ConnectionStream {
     conn: ConnId,
@@ -233,9 +244,8 @@ impl AsyncRead for ConnectionStream {
             return Poll::Ready(Ok(()));
         }
         let mut inner = self.handle.lock();
-        let before = buf.filled().len();
-        let used = if inner.is_paused() { 0 } else { inner.read_into(buf)? };
-        let has_read = buf.filled().len() > before;
+        let used = inner.read_into(buf);
+        let has_read = used > 0;
         let is_over = inner.ended && inner.received.is_empty();
         if !has_read && !is_over {
             inner.reader = Some(cx.waker().clone());
@@ -265,7 +275,6 @@ impl AsyncWrite for ConnectionStream {
             return Poll::Pending;
         }
         drop(inner);
-        self.handle.backlog.remove(count);
         let message = FromEnclave::Data { conn: self.conn, bytes: buf[..count].to_vec() };
         if self.outbound.send(message).is_err() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
@@ -331,53 +340,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_read_while_too_many_requests_are_answered() {
+    async fn the_first_byte_is_looked_at_and_left() {
         let (handle, mut stream, _sent, _ends) = connection();
-        let many = Load { requests: MAX_REQUESTS_IN_FLIGHT, bytes: 0 };
-        let long = Load { requests: 1, bytes: MAX_BYTES_IN_FLIGHT };
-        for load in [many, long] {
-            handle.received(b"next".to_vec()).unwrap();
-            let answering = handle.in_flight(load);
-            let mut next = [0; 4];
-            let mut reading = Box::pin(stream.read_exact(&mut next));
-            assert!(reading.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-            drop(answering);
-            reading.await.unwrap();
-            assert_eq!(&next, b"next");
-        }
-        assert_eq!(handle.lock().in_flight, Load::default());
-        // The last words of a client that leaves are read.
-        let _answering = handle.in_flight(many);
-        handle.received(b"bye".to_vec()).unwrap();
+        let looking = tokio::spawn({
+            let handle = handle.clone();
+            async move { handle.first_byte().await }
+        });
+        tokio::task::yield_now().await;
+        handle.received(b"hi".to_vec()).unwrap();
+        assert_eq!(looking.await.unwrap(), Some(b'h'));
+        stream.read_exact(&mut [0; 1]).await.unwrap();
+        assert_eq!(handle.first_byte().await, Some(b'i'));
+        stream.read_exact(&mut [0; 1]).await.unwrap();
         handle.ended();
-        let mut rest = String::new();
-        stream.read_to_string(&mut rest).await.unwrap();
-        assert_eq!(rest, "bye");
-    }
-
-    #[tokio::test]
-    async fn a_websocket_message_that_is_too_long_ends_the_reading() {
-        let (handle, mut stream, mut sent, _ends) = connection();
-        handle.received(b"GET".to_vec()).unwrap();
-        stream.read_exact(&mut [0; 3]).await.unwrap();
-        handle.upgraded(100);
-        let ping = [0x89, 0x80, 0, 0, 0, 0];
-        handle.received([ping.as_slice(), &[0x81, 0x80 | 101]].concat()).unwrap();
-        handle.received(vec![0; 105]).unwrap();
-        let mut read = [0; 6];
-        stream.read_exact(&mut read).await.unwrap();
-        assert_eq!(read, ping);
-        let error = stream.read(&mut [0; 10]).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-        assert!(sent.try_recv().is_err(), "no more is asked for");
-    }
-
-    #[tokio::test]
-    async fn what_is_written_leaves_the_backlog() {
-        let (handle, mut stream, _sent, _ends) = connection();
-        handle.backlog().add(10);
-        stream.write_all(b"seven b").await.unwrap();
-        assert_eq!(handle.backlog().bytes(), 3);
+        assert_eq!(handle.first_byte().await, None);
     }
 
     #[test]

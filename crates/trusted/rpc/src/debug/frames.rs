@@ -140,7 +140,8 @@ impl ShownFrames {
     fn without_hidden(&self, frame: CallFrame, root: Root<'_>, depth: usize, storage: Option<Address>) -> CallFrame {
         // What a creation made is there by now.
         let storage = storage.or(frame.to);
-        let CallFrame { from, gas, gas_used, to, input, output, error, revert_reason, calls, logs, value, typ, .. } = frame;
+        let CallFrame { from, gas, gas_used, to, input, output, error, revert_reason, calls, logs, value, typ, .. } =
+            frame;
         let logs = logs.into_iter().filter_map(|log| self.log(log)).collect();
         let calls = calls.into_iter().filter_map(|call| {
             let storage = if is_delegated(&call) { storage } else { call.to };

@@ -29,7 +29,7 @@ use crate::entropy::PlatformEntropy;
 pub(crate) use budget::Budget;
 pub(crate) use check::Present;
 pub(crate) use endpoint::{Endpoint, answer};
-pub(crate) use presented::Presented;
+pub(crate) use presented::{Carriage, Presented};
 pub(crate) use refusal::Refusal;
 pub(crate) use revocations::Revocations;
 pub(crate) use sessions::Sessions;

@@ -1,9 +1,17 @@
 //! The token that a request presents, wherever it stands.
 
-use cloister_boundary::PeerOrigin;
 use hyper::{HeaderMap, header};
 
 use super::{Auth, Refusal, Session};
+
+/// Who may see a request's head on its way here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carriage {
+    /// Nobody else, or nobody but the client's own machine.
+    Private,
+    /// Everybody on the way.
+    Exposed,
+}
 
 /// What a request's head says about its sender, and the path without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +42,9 @@ impl<'a> Presented<'a> {
         self,
         headers: &HeaderMap,
         auth: &Auth,
-        peer: PeerOrigin,
+        carriage: Carriage,
     ) -> Result<Option<Session>, Refusal> {
-        // A URL without TLS is for the same machine's eyes. The host says where a connection comes from; one that lies
-        // about it could read the URL itself.
-        if self.in_path.is_some() && !(auth.are_tokens_in_path() && peer == PeerOrigin::Loopback) {
+        if self.in_path.is_some() && !(auth.are_tokens_in_path() && carriage == Carriage::Private) {
             return Err(Refusal::PathToken);
         }
         let token = match (bearer(headers)?, self.in_path) {
@@ -82,6 +88,16 @@ mod tests {
         assert_eq!(split("/t/abc/auth/revoke"), (Some("abc"), "/auth/revoke"));
         assert_eq!(split("/t//auth"), (Some(""), "/auth"));
         assert_eq!(split("/x/t/abc"), (None, "/x/t/abc"));
+    }
+
+    #[tokio::test]
+    async fn a_token_in_the_path_is_looked_at_where_nobody_else_sees_it() {
+        let auth = crate::auth::tests::auth();
+        assert!(auth.are_tokens_in_path(), "a development network");
+        let presented = Presented::in_path("/t/abc");
+        let refusal = |carriage| presented.session(&HeaderMap::new(), &auth, carriage).err();
+        assert_eq!(refusal(Carriage::Exposed), Some(Refusal::PathToken));
+        assert_eq!(refusal(Carriage::Private), Some(Refusal::TokenInvalid));
     }
 
     #[test]
