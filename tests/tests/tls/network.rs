@@ -55,6 +55,7 @@ impl Network {
 }
 
 /// A running node; killed when it is dropped.
+#[derive(Debug)]
 pub(crate) struct TlsNode {
     child: Mutex<Child>,
     id: u32,
