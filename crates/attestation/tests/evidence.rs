@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+use std::{path::Path, slice};
 
 use alloy_primitives::{B256, FixedBytes};
 use cloister_attestation::{
@@ -26,6 +26,9 @@ struct Case {
     spki: Vec<u8>,
     now_s: u64,
 }
+
+/// What is made wrong.
+type Change = fn(&mut Case);
 
 impl Case {
     fn good() -> Self {
@@ -111,7 +114,7 @@ fn evidence_of_both_versions_is_taken() {
 
 #[test]
 fn every_claim_that_is_not_what_is_expected_is_refused_for_it() {
-    let wrong: [(&str, fn(&mut Case)); 13] = [
+    let wrong: [(&str, Change); 13] = [
         ("role", |case| case.claims.role = Role::Peer),
         ("role", |case| case.policy.role = Role::Peer),
         ("chain-id", |case| case.claims.chain_id = 8),
@@ -288,8 +291,8 @@ fn a_certificate_carries_evidence_and_collateral() {
         AttestedCertificate::parse(&certificate(extensions).0).map_or_else(|refusal| refusal.reason(), |_| "taken")
     };
     assert_eq!(refused(&[]), "no-evidence");
-    assert_eq!(refused(&[endorsed.clone()]), "no-evidence");
-    assert_eq!(refused(&[quoted.clone()]), "no-collateral");
+    assert_eq!(refused(slice::from_ref(&endorsed)), "no-evidence");
+    assert_eq!(refused(slice::from_ref(&quoted)), "no-collateral");
     assert_eq!(refused(&[quoted.clone(), endorsed.clone(), quoted.clone()]), "certificate-malformed");
     let cut = |(oid, content): &(&'static [u64], Vec<u8>)| (*oid, content[..content.len() - 1].to_vec());
     let tagged = |(oid, content): &(&'static [u64], Vec<u8>)| {

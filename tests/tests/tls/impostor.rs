@@ -51,13 +51,14 @@ impl Impostor {
         let key = KeyPair::generate().expect("a key");
         let certificate = certificate(kind, &manifest, &key, node);
         let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("TLS 1.3")
             .with_no_client_auth()
             .with_single_cert(vec![certificate], private)
             .expect("a key of the certificate");
-        let config = Arc::new(ServerConfig { alpn_protocols: vec![b"http/1.1".to_vec()], ..config });
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let config = Arc::new(config);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("an address");
         thread::spawn(move || {

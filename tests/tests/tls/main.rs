@@ -66,7 +66,7 @@ fn unmodified_tools_reach_the_enclave_and_the_host_sees_records_only() {
         for way in connection {
             network::assert_records_only(way);
         }
-        for needle in ["eth_", "jsonrpc", "HTTP/1.1", SITE, &hex::encode(own), "Bearer"] {
+        for needle in ["eth_", "jsonrpc", "POST /", "200 OK", SITE, &hex::encode(own), "Bearer"] {
             let seen =
                 |way: &Vec<u8>| way.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle.as_bytes()));
             assert!(!connection.iter().any(seen), "{needle} on the wire");

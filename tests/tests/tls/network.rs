@@ -1,7 +1,7 @@
 //! A consortium's network of one node, in two processes, as `cloister node` starts it.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -55,6 +55,7 @@ impl Network {
 }
 
 /// A running node; killed when it is dropped.
+#[derive(Debug)]
 pub(crate) struct TlsNode {
     child: Mutex<Child>,
     id: u32,
@@ -94,19 +95,13 @@ impl TlsNode {
         command.args(arguments).stdout(Stdio::piped()).stderr(File::create(&log).expect("a log file"));
         let mut child = command.spawn().expect("the node starts");
         let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
-        loop {
-            let mut line = String::new();
-            if output.read_line(&mut line).expect("it can be read") == 0 {
-                let status = child.wait().expect("it ends");
-                return Err(StartFailure { status, output: std::fs::read_to_string(&log).unwrap_or_default() });
-            }
-            if let Some(address) = line.trim().strip_prefix("Listening on ") {
-                let address = address.parse().expect("an address");
-                let manifest = folder.path().join("network.json").display().to_string();
-                let id = child.id();
-                return Ok(Self { child: Mutex::new(child), id, address, log, manifest, folder, _output: output });
-            }
-        }
+        let Some(address) = announced(&mut output) else {
+            let status = child.wait().expect("it ends");
+            return Err(StartFailure { status, output: std::fs::read_to_string(&log).unwrap_or_default() });
+        };
+        let manifest = folder.path().join("network.json").display().to_string();
+        let id = child.id();
+        Ok(Self { child: Mutex::new(child), id, address, log, manifest, folder, _output: output })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -149,6 +144,19 @@ impl Drop for TlsNode {
         if let Ok(mut child) = self.child.lock() {
             let _ = child.kill();
             let _ = child.wait();
+        }
+    }
+}
+
+/// Where a node says that it listens; `None` if it ends before.
+fn announced(output: &mut impl BufRead) -> Option<SocketAddr> {
+    loop {
+        let mut line = String::new();
+        if output.read_line(&mut line).expect("it can be read") == 0 {
+            return None;
+        }
+        if let Some(address) = line.trim().strip_prefix("Listening on ") {
+            return Some(address.parse().expect("an address"));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cloister_attestation::Attester;
 use cloister_boundary::{Detail, FromEnclave, HaltCode};
 use cloister_core::Ledger;
 use cloister_rpc::CoreHandle;
@@ -14,7 +15,6 @@ use crate::{
     server::ServerLimits,
     tls::{Renewal, Subject, Tls},
 };
-use cloister_attestation::Attester;
 
 /// Why this enclave is not fit for the network.
 pub(crate) type Unfit = (HaltCode, &'static str);

@@ -2,7 +2,7 @@
 
 use cloister_attestation::{TcbStatus, VIRTUAL_ROOT_DER};
 use cloister_primitives::MeasuredDigest;
-use rcgen::{CertificateParams, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{Issuer, KeyPair, PKCS_ECDSA_P256_SHA256};
 
 use crate::VirtualError;
 use crate::collateral::{authority, root_name};
@@ -13,6 +13,8 @@ const ROOT_KEY: &[u8] = include_bytes!("root.pk8");
 const COLLATERAL_S: u64 = 30 * 24 * 60 * 60;
 /// Clocks differ: collateral is from so long ago.
 const SKEW_S: u64 = 60 * 60;
+/// No root of ours ends before the next century.
+const FOREVER_S: u64 = u32::MAX as u64;
 /// Bit 28 of a trust domain's attributes, `SEPT_VE_DISABLE`, without which verifiers take none.
 const TD_ATTRIBUTES: [u8; 8] = [0, 0, 0, 0x10, 0, 0, 0, 0];
 
@@ -80,8 +82,7 @@ impl Root {
     /// [`VirtualError`].
     pub fn foreign() -> Result<Self, VirtualError> {
         let key = KeyPair::generate()?;
-        let certificate_der =
-            authority(root_name(), 0, i64::MAX.unsigned_abs() >> 28)?.self_signed(&key)?.der().to_vec();
+        let certificate_der = authority(root_name(), 0, FOREVER_S)?.self_signed(&key)?.der().to_vec();
         Ok(Self::Foreign(Box::new(ForeignRoot { key, certificate_der })))
     }
 
@@ -93,14 +94,12 @@ impl Root {
     }
 
     pub(crate) fn issuer(&self) -> Result<Issuer<'static, KeyPair>, VirtualError> {
-        let key = match self {
-            Self::Virtual => KeyPair::from_pkcs8_der_and_sign_algo(&ROOT_KEY.into(), &PKCS_ECDSA_P256_SHA256)?,
-            Self::Foreign(root) => {
-                KeyPair::from_pkcs8_der_and_sign_algo(&root.key.serialized_der().into(), &PKCS_ECDSA_P256_SHA256)?
-            }
+        let pkcs8 = match self {
+            Self::Virtual => ROOT_KEY,
+            Self::Foreign(root) => root.key.serialized_der(),
         };
-        let params: CertificateParams = authority(root_name(), 0, u64::from(u32::MAX))?;
-        Ok(Issuer::new(params, key))
+        let key = KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8.into(), &PKCS_ECDSA_P256_SHA256)?;
+        Ok(Issuer::new(authority(root_name(), 0, FOREVER_S)?, key))
     }
 }
 

@@ -187,14 +187,22 @@ impl Client {
             }
             match self.sent.recv().await {
                 Some(FromEnclave::Data { bytes, .. }) => {
-                    client.read_tls(&mut &bytes[..]).unwrap();
-                    client.process_new_packets()?;
+                    take(&mut client, &bytes)?;
                 }
                 Some(FromEnclave::Close { .. }) | None => return Err(rustls::Error::HandshakeNotComplete),
                 Some(_) => {}
             }
         }
     }
+}
+
+/// Takes what was answered, a piece at a time.
+fn take(client: &mut ClientConnection, mut bytes: &[u8]) -> Result<(), rustls::Error> {
+    while !bytes.is_empty() {
+        client.read_tls(&mut bytes).unwrap();
+        client.process_new_packets()?;
+    }
+    Ok(())
 }
 
 async fn tls(limits: ServerLimits) -> Arc<Tls> {
@@ -216,8 +224,7 @@ async fn version_1_3_with_http_1_1_and_no_tickets() {
         }
     }
     // Tickets would follow the handshake.
-    connection.read_tls(&mut &rest[..]).unwrap();
-    connection.process_new_packets().unwrap();
+    take(&mut connection, &rest).unwrap();
     assert_eq!(connection.tls13_tickets_received(), 0);
     drop(stream);
     let refused = Client::of(&tls).shake_hands(&[b"h2"]).await.unwrap_err();
