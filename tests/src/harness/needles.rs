@@ -45,6 +45,8 @@ pub struct Found {
     pub hits: Vec<String>,
     /// Whether the same search finds them where they must be: in the enclave's memory.
     pub control: bool,
+    /// Bytes that host and enclave said to each other.
+    pub crossed: u64,
     /// Words found in the host's memory that clients sent in plain text, as long as connections do not end in the enclave.
     pub on_the_wire: usize,
 }
@@ -219,7 +221,11 @@ fn look_around(node: &Node, [datadir, record]: [&Path; 2], inside: &Patterns, se
     found.on_the_wire = on_the_wire;
     for folder in [datadir, record] {
         let hit = &mut |name: &str, file: &Path| hits.push(format!("{name}, in {}", file.display()));
-        found.bytes += search_files(folder, inside, hit);
+        let searched = search_files(folder, inside, hit);
+        found.bytes += searched;
+        if folder == record {
+            found.crossed = searched;
+        }
     }
     // What passed in plain text is kept nowhere, either.
     search_files(datadir, sent, &mut |name, file| hits.push(format!("{name}, in {}", file.display())));
