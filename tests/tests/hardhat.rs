@@ -174,6 +174,11 @@ fn hardhat2_on_a_confidential_chain_with_a_token() {
 }
 
 #[test]
+fn hardhat2_on_a_confidential_chain_with_a_token_in_the_path() {
+    hardhat2_on_a_confidential_chain(Way::Path);
+}
+
+#[test]
 fn hardhat2_on_a_confidential_chain_by_a_gateway() {
     hardhat2_on_a_confidential_chain(Way::Gateway);
 }
@@ -192,6 +197,11 @@ fn hardhat3_on_a_confidential_chain(way: Way) {
 #[test]
 fn hardhat3_on_a_confidential_chain_with_a_token() {
     hardhat3_on_a_confidential_chain(Way::Header);
+}
+
+#[test]
+fn hardhat3_on_a_confidential_chain_with_a_token_in_the_path() {
+    hardhat3_on_a_confidential_chain(Way::Path);
 }
 
 #[test]

@@ -154,6 +154,7 @@ fn no_needle_is_found_around_the_enclave() {
             "needles": found.needles,
             "needlesHit": found.hits.len(),
             "bytesSearched": found.bytes,
+            "bytesBetweenHostAndEnclave": found.crossed,
             "wordsOnTheWireInTheHostsMemory": found.on_the_wire,
         }),
     );
@@ -162,5 +163,6 @@ fn no_needle_is_found_around_the_enclave() {
         found.on_the_wire > 0,
         "{PLAIN_TEXT_CONNECTIONS}: no longer; take it off the list, so that it is looked for"
     );
+    assert!(found.crossed > 0, "nothing was kept of what host and enclave said");
     assert!(found.control, "the search finds nothing where everything is: in the enclave's own memory");
 }

@@ -480,3 +480,37 @@ fn foundry_on_a_confidential_chain_with_a_token_in_the_path() {
 fn foundry_on_a_confidential_chain_by_a_gateway() {
     foundry_on_a_confidential_chain(Way::Gateway);
 }
+
+/// A script that deploys contracts of its own and uses them. Scripts ask over a connection of their own that takes no headers, so a
+/// token stands in the path or a gateway in between; and what the deterministic deployer creates is left out, since its code
+/// is nobody's to see.
+fn scripts_on_a_confidential_chain(way: Way) {
+    let reach = Reach::by(way);
+    let workspace = Workspace::contracts();
+    let script = workspace.path().join("examples/script/Deploy.s.sol");
+    let text = std::fs::read_to_string(&script).expect("the script");
+    std::fs::write(&script, text.replace("{salt: bytes32(uint256(1))}", "")).expect("a file of the workspace");
+    let arguments =
+        ["script", "examples/script/Deploy.s.sol", "--rpc-url", &reach.url, "--private-key", KEYS[0], "--broadcast"];
+    // Gas is measured at Ethereum's prices, and costs more here.
+    let said = workspace.foundry("forge").succeed([&arguments[..], &["--gas-estimate-multiplier", "300"]].concat());
+    assert!(said.stdout.contains("ONCHAIN EXECUTION COMPLETE & SUCCESSFUL"), "{}", said.stdout);
+    let nonce = call_as(
+        reach.node.address(),
+        &token(&sign_in(reach.node.address(), &signer(0), None)),
+        "eth_getTransactionCount",
+        &json!([lower(0), "latest"]),
+    );
+    assert_eq!(nonce, Ok(json!("0x7")));
+    assert_eq!(reach.node.rpc().expect("eth_getLogs", json!([{ "fromBlock": "0x0" }])), json!([]));
+}
+
+#[test]
+fn scripts_on_a_confidential_chain_with_a_token_in_the_path() {
+    scripts_on_a_confidential_chain(Way::Path);
+}
+
+#[test]
+fn scripts_on_a_confidential_chain_by_a_gateway() {
+    scripts_on_a_confidential_chain(Way::Gateway);
+}

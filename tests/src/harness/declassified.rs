@@ -19,3 +19,22 @@ pub fn markdown() -> String {
     }
     page
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_item_has_a_row_of_its_own_with_a_reason() {
+        let names: BTreeSet<_> = Declassified::ALL.iter().map(|item| item.name()).collect();
+        assert_eq!(names.len(), Declassified::ALL.len());
+        let page = markdown();
+        assert_eq!(page.lines().filter(|line| line.starts_with("| `")).count(), names.len());
+        for item in Declassified::ALL {
+            assert!(item.what().ends_with('.') && item.reason().ends_with('.'), "{}", item.name());
+            assert!(!item.what().contains('|') && !item.reason().contains('|'), "{}", item.name());
+        }
+    }
+}

@@ -20,6 +20,7 @@ use crate::node::{CHAIN_ID, Node, NodeOptions, Target, binary, children_of, even
 use crate::repository;
 use crate::rpc::quantity;
 use crate::sign_in::{sign_in, token};
+use crate::tools::Workspace;
 use crate::transactions::{Account, raw, signer};
 
 /// Bytes read at one time.
@@ -44,6 +45,8 @@ pub struct Found {
     pub hits: Vec<String>,
     /// Whether the same search finds them where they must be: in the enclave's memory.
     pub control: bool,
+    /// Bytes that host and enclave said to each other.
+    pub crossed: u64,
     /// Words found in the host's memory that clients sent in plain text, as long as connections do not end in the enclave.
     pub on_the_wire: usize,
 }
@@ -155,6 +158,7 @@ pub fn two_processes(seed: u64, bytes: u64) -> Found {
     let mut client = Client { node: &node, account: Account::new(0), random: Random::new(seed), sealer: None };
     let contract = client.account.address().create(0);
     client.send(TxKind::Create, code::deploying(&code::secretive()), Way::Open);
+    let workspace = Workspace::of_suite("js");
     let (mut inside, mut sent) = (Patterns::new(), Patterns::new());
     let mut found = Found::default();
     while found.bytes < bytes {
@@ -180,6 +184,10 @@ pub fn two_processes(seed: u64, bytes: u64) -> Found {
                     found.needles += 1;
                 }
             }
+        }
+        for key in client.send_with_known_keys(&workspace, TxKind::Call(contract)) {
+            inside.needle(key, "a key of an envelope");
+            found.needles += 1;
         }
         look_around(&node, [&datadir, &record], &inside, &sent, &mut found);
     }
@@ -213,7 +221,11 @@ fn look_around(node: &Node, [datadir, record]: [&Path; 2], inside: &Patterns, se
     found.on_the_wire = on_the_wire;
     for folder in [datadir, record] {
         let hit = &mut |name: &str, file: &Path| hits.push(format!("{name}, in {}", file.display()));
-        found.bytes += search_files(folder, inside, hit);
+        let searched = search_files(folder, inside, hit);
+        found.bytes += searched;
+        if folder == record {
+            found.crossed = searched;
+        }
     }
     // What passed in plain text is kept nowhere, either.
     search_files(datadir, sent, &mut |name, file| hits.push(format!("{name}, in {}", file.display())));
@@ -290,9 +302,26 @@ impl Client<'_> {
 
     /// Sends it and waits for its block.
     fn send(&mut self, to: TxKind, input: Bytes, way: Way) {
-        let rpc = self.node.rpc();
-        let head = || quantity(&rpc.expect("eth_blockNumber", json!([])));
-        let before = head();
+        let raw = self.signed(to, input);
+        let raw = if way == Way::Open { raw } else { self.seal(&raw) };
+        self.post(&raw);
+    }
+
+    /// Sends a word in an envelope whose keys are known: that of the envelope, and that of its context.
+    fn send_with_known_keys(&mut self, workspace: &Workspace, to: TxKind) -> Vec<B256> {
+        let mut word = self.word();
+        word.0[31] &= !1;
+        let raw = self.signed(to, word.to_vec().into());
+        let keys = self.node.rpc().expect("cloister_sealingKeys", json!([])).to_string();
+        let program = workspace.tool("node").with("SEAL_PACKAGE", repository().join("crates/client/typescript"));
+        let said = program.succeed(["seal-needle.mjs", &keys, &raw.to_string()]).json();
+        self.post(&said["envelope"].as_str().and_then(|envelope| envelope.parse().ok()).expect("an envelope"));
+        let keys: Vec<B256> = serde_json::from_value(said["keys"].clone()).expect("keys");
+        assert_eq!(keys.len(), 2, "of the envelope and of its context");
+        keys
+    }
+
+    fn signed(&mut self, to: TxKind, input: Bytes) -> Bytes {
         let transaction = TxEip1559 {
             chain_id: CHAIN_ID,
             nonce: self.account.nonce,
@@ -303,10 +332,14 @@ impl Client<'_> {
             ..TxEip1559::default()
         };
         self.account.nonce += 1;
-        let mut raw = raw(self.account.sign(transaction));
-        if way != Way::Open {
-            raw = self.seal(&raw);
-        }
+        raw(self.account.sign(transaction))
+    }
+
+    /// Waits for its block.
+    fn post(&self, raw: &Bytes) {
+        let rpc = self.node.rpc();
+        let head = || quantity(&rpc.expect("eth_blockNumber", json!([])));
+        let before = head();
         rpc.expect("eth_sendRawTransaction", json!([raw]));
         eventually("a block", PATIENCE, || (head() > before).then_some(()));
     }

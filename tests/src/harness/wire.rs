@@ -155,3 +155,35 @@ pub(super) fn compare(first: &[Crossing], second: &[Crossing]) -> Result<Vec<Dec
     }
     Ok(moved)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(lens: &[usize]) -> Vec<Crossing> {
+        let mut wire = Wire::default();
+        for len in lens {
+            wire.answered("eth_call", &"7".repeat(*len));
+        }
+        wire.into_crossings()
+    }
+
+    #[test]
+    fn lengths_say_their_class_and_more_is_a_difference() {
+        assert_eq!(compare(&answered(&[10, 700]), &answered(&[900, 20])), Ok(vec![]));
+        assert_eq!(compare(&answered(&[10]), &answered(&[1_500])), Ok(vec![Declassified::AnswerSize]));
+        let mut exact = answered(&[10]);
+        exact[0].length -= 1;
+        assert_eq!(compare(&answered(&[10]), &exact).map_err(|difference| difference.observer), Err(Observer::Network));
+        assert!(compare(&answered(&[10]), &answered(&[10, 10])).is_err(), "one more");
+    }
+
+    #[test]
+    fn notifications_are_as_long_as_their_class() {
+        let mut wire = Wire::default();
+        wire.notified(r#"{"jsonrpc":"2.0"}"#);
+        wire.notified(&"7".repeat(1_000));
+        let [short, long] = <[_; 2]>::try_from(wire.into_crossings()).expect("two of them");
+        assert_eq!((short.class, &short), (1_024, &long));
+    }
+}

@@ -221,23 +221,30 @@ impl<S: AsyncWrite + Unpin> PaddedStream<S> {
 
     fn poll_write_head(&mut self, cx: &mut Context<'_>, seen: usize, buf: &[u8]) -> Poll<io::Result<usize>> {
         // What comes behind the head belongs to frames already.
-        let end = (1..=buf.len()).find(|end| match_after(seen, &buf[..*end]) == END_OF_HEAD.len());
-        let count = ready!(Pin::new(&mut self.inner).poll_write(cx, &buf[..end.unwrap_or(buf.len())]))?;
-        self.phase = match match_after(seen, &buf[..count]) {
-            matched if matched == END_OF_HEAD.len() => Phase::Frames(FramePadder::default()),
-            matched => Phase::Upgrading(matched),
+        let (_, end) = scan(seen, buf);
+        let count = ready!(Pin::new(&mut self.inner).poll_write(cx, &buf[..end]))?;
+        self.phase = match scan(seen, &buf[..count]) {
+            (matched, _) if matched == END_OF_HEAD.len() => Phase::Frames(FramePadder::default()),
+            (matched, _) => Phase::Upgrading(matched),
         };
         Poll::Ready(Ok(count))
     }
 }
 
-/// How much of [`END_OF_HEAD`] is seen behind these bytes.
-fn match_after(seen: usize, bytes: &[u8]) -> usize {
-    bytes.iter().fold(seen, |matched, byte| match *byte {
-        byte if END_OF_HEAD.get(matched) == Some(&byte) => matched + 1,
-        b'\r' => 1,
-        _ => 0,
-    })
+/// How much of [`END_OF_HEAD`] is seen with these bytes, up to all of it; and how many of them that took.
+fn scan(seen: usize, bytes: &[u8]) -> (usize, usize) {
+    let mut matched = seen;
+    for (index, byte) in bytes.iter().enumerate() {
+        matched = match *byte {
+            byte if END_OF_HEAD.get(matched) == Some(&byte) => matched + 1,
+            b'\r' => 1,
+            _ => 0,
+        };
+        if matched == END_OF_HEAD.len() {
+            return (matched, index + 1);
+        }
+    }
+    (matched, bytes.len())
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for PaddedStream<S> {
