@@ -97,7 +97,10 @@ mod tests {
             ..TxEip1559::default()
         };
         let signed = Account::from_hex(KEY).unwrap().sign_transaction(transaction);
-        assert_eq!(signed.to_string(), "0x02f864827a690501078252089411111111111111111111111111111111111111110980c080a0f4e585d25c3ecf619259129770cf655e8a7106350f05d07476e9f9d9ddffc386a0719adbbbba1afd6e90de72ec0a7b4d6a76591c4bbebdd4a1fefd6a9fcce02088");
+        assert_eq!(
+            signed.to_string(),
+            "0x02f864827a690501078252089411111111111111111111111111111111111111110980c080a0f4e585d25c3ecf619259129770cf655e8a7106350f05d07476e9f9d9ddffc386a0719adbbbba1afd6e90de72ec0a7b4d6a76591c4bbebdd4a1fefd6a9fcce02088"
+        );
     }
 
     #[test]

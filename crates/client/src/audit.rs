@@ -121,7 +121,6 @@ impl Auditor {
 
     async fn read<T: DeserializeOwned>(&self, method: &str, params: &Value) -> Result<T, ClientError> {
         let answer = self.call(method, params).await?;
-        serde_json::from_value(answer)
-            .map_err(|_| ClientError::NotANode { authority: self.url.authority().to_owned() })
+        serde_json::from_value(answer).map_err(|_| ClientError::NotANode { authority: self.url.authority().to_owned() })
     }
 }

@@ -20,8 +20,8 @@ mod sealing;
 mod sign_in;
 
 pub use account::Account;
+pub use cloister_crypto::sha256;
 pub use error::ClientError;
 pub use http::NodeUrl;
-pub use cloister_crypto::sha256;
 pub use sealing::{Sealer, SealingKeys, send_raw_transaction};
 pub use sign_in::{Session, Site, sign_in};

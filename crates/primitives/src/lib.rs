@@ -30,8 +30,8 @@ pub use error::{Code, Rejected};
 pub use forks::{ForkSchedule, HardforkName, UnknownHardfork};
 pub use genesis::{
     ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError, GenesisWarning,
-    MAX_GENESIS_ACCOUNTS, MAX_GENESIS_BYTES, MAX_GENESIS_CODE_BYTES, MAX_GENESIS_EXTRA_DATA_BYTES,
-    MAX_GENESIS_MEMBERS, MAX_GENESIS_WARNINGS, SignIn, Site, mark_imported,
+    MAX_GENESIS_ACCOUNTS, MAX_GENESIS_BYTES, MAX_GENESIS_CODE_BYTES, MAX_GENESIS_EXTRA_DATA_BYTES, MAX_GENESIS_MEMBERS,
+    MAX_GENESIS_WARNINGS, SignIn, Site, mark_imported,
 };
 pub use ids::{Height, Seq};
 pub use predeploys::{

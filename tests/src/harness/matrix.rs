@@ -151,14 +151,10 @@ const METHODS: &[(&str, Class, Params)] = &[
     ("eth_pendingTransactions", Class::Own, |_| json!([])),
     ("eth_sendRawTransaction", Class::Own, |scene| json!([scene.raw])),
     ("eth_sendRawTransactionSync", Class::Transaction, |scene| json!([scene.raw, 1])),
-    (
-        "eth_simulateV1",
-        Class::Own,
-        |scene| {
-            let call = json!({ "from": scene.account, "to": scene.account });
-            json!([{ "blockStateCalls": [{ "calls": [call] }] }, "latest"])
-        },
-    ),
+    ("eth_simulateV1", Class::Own, |scene| {
+        let call = json!({ "from": scene.account, "to": scene.account });
+        json!([{ "blockStateCalls": [{ "calls": [call] }] }, "latest"])
+    }),
     ("eth_subscribe", Class::Handle, |_| json!(["newHeads"])),
     ("eth_syncing", Class::Same, |_| json!([])),
     ("eth_unsubscribe", Class::Handle, |_| json!(["0x1"])),

@@ -11,10 +11,10 @@ use cloister_tests::tools::{test_artifact, test_artifact_path};
 use cloister_tests::transactions::signer;
 use serde_json::{Value, json};
 
-use crate::chain::{ALICE, AUDITOR as AUDIT, BOB, CAROL, Chain, Change, PUBLIC, balance_of, forwarded, forwarder, input};
-use crate::node::{
-    ALICE as ALICE_NODE, AUDITOR as AUDITOR_NODE, BOB as BOB_NODE, CAROL as CAROL_NODE, Ledger, path,
+use crate::chain::{
+    ALICE, AUDITOR as AUDIT, BOB, CAROL, Chain, Change, PUBLIC, balance_of, forwarded, forwarder, input,
 };
+use crate::node::{ALICE as ALICE_NODE, AUDITOR as AUDITOR_NODE, BOB as BOB_NODE, CAROL as CAROL_NODE, Ledger, path};
 use crate::{token, transfer};
 
 fn audited_rules() -> Change {
@@ -92,9 +92,8 @@ fn what_was_not_granted_is_not_used() {
     let first = chain.head().header.number + 3;
     let until = chain.head().header.timestamp + 20;
     chain.rule(token, &Change { audits: vec![(CAROL, [first, first + 9, until])], ..audited_rules() });
-    let says = |chain: &mut Chain, who: Address, about: [u64; 3]| {
-        chain.send(who, VISIBILITY_ADDRESS, use_audit(token, about))
-    };
+    let says =
+        |chain: &mut Chain, who: Address, about: [u64; 3]| chain.send(who, VISIBILITY_ADDRESS, use_audit(token, about));
     assert!(says(&mut chain, CAROL, [first, first + 9, 1]));
     let logs = chain.head().receipts[0].logs().to_vec();
     // To the contract's owner, the auditor, and, without a name, all members.
@@ -115,10 +114,9 @@ fn most_members_together_open_the_past_and_nobody_else_does() {
     let mut chain = Chain::with_members(&[ALICE, BOB, CAROL]);
     let token = token(&mut chain);
     // Its rules never spoke of audits.
-    let rules = Change::default().named("transfer(address,uint256)", &[], &[PUBLIC]).event(
-        "Transfer(address,address,uint256)",
-        &[],
-    );
+    let rules = Change::default()
+        .named("transfer(address,uint256)", &[], &[PUBLIC])
+        .event("Transfer(address,address,uint256)", &[]);
     chain.rule(token, &rules);
     let past = runs(&mut chain, token);
     let opened = |chain: &Chain| chain.sees_log(&chain.auditor(CAROL, token), past);
@@ -157,7 +155,10 @@ fn most_members_together_open_the_past_and_nobody_else_does() {
     let access = chain.access(&chain.state.view(Height(past)).expect("it is kept"));
     for resource in [Resource::Proof(token), Resource::Storage(token), Resource::Account(BOB)] {
         assert!(access.view(&everything(&chain), resource).is_visible(), "{resource:?}");
-        assert!(!access.view(&chain.auditor(BOB, Address::ZERO), resource).is_visible() || resource == Resource::Account(BOB));
+        assert!(
+            !access.view(&chain.auditor(BOB, Address::ZERO), resource).is_visible()
+                || resource == Resource::Account(BOB)
+        );
     }
     let late = chain.access(&chain.view());
     assert!(!late.view(&everything(&chain), Resource::Proof(token)).is_visible(), "only up to that block");
@@ -255,7 +256,7 @@ fn an_audit_is_answered_once_the_ledger_says_that_it_will_be_used() {
     assert_eq!(logs.as_array().map(Vec::len), Some(1), "{logs}");
     let hash = logs[0]["transactionHash"].clone();
     let seen = ask(&ledger, "eth_getTransactionByHash", json!([hash]));
-    assert_eq!((&seen["to"], &seen["nonce"]), (&json!(format!("{coin:#x}")), &Value::Null), "{seen}");
+    assert_eq!((&seen["to"], &seen["nonce"]), (&json!(format!("{coin:#x}")), &json!("0x0")), "{seen}");
     let traced = ask(&ledger, "debug_traceTransaction", json!([hash, { "tracer": "callTracer" }]));
     assert_eq!((&traced["input"], &traced["gasUsed"]), (&json!(transfer(bob, 5)), &json!("0x0")), "{traced}");
     let proof = ledger.call(CAROL_NODE, "cloister_audit", &asked(coin, "eth_getProof", json!([coin, [], at])));
@@ -266,7 +267,10 @@ fn an_audit_is_answered_once_the_ledger_says_that_it_will_be_used() {
     let owner = list(&ledger, ALICE_NODE);
     let auditor = ledger.address(CAROL_NODE);
     assert!(owner.contains(&format!("granted: {auditor} audits {coin}, blocks {first} to {last}")), "{owner}");
-    assert!(owner.contains(&format!("used: {auditor} asks about {coin}, blocks {first} to {last}, reads 4")), "{owner}");
+    assert!(
+        owner.contains(&format!("used: {auditor} asks about {coin}, blocks {first} to {last}, reads 4")),
+        "{owner}"
+    );
     let member = list(&ledger, BOB_NODE);
     assert!(member.contains("so far 2 uses") && !member.contains(&auditor.to_string()), "{member}");
     assert_eq!(list(&ledger, AUDITOR_NODE), "");

@@ -55,8 +55,12 @@ struct LogJson {
 pub(crate) async fn read_entries(url: &NodeUrl, token: Option<&str>) -> Result<Vec<Entry>, Failure> {
     let head: U64 = parse(url.call(token, "eth_blockNumber", &json!([])).await?)?;
     let head = head.to::<u64>();
-    let topics =
-        [AuditGranted::SIGNATURE_HASH, AuditApproved::SIGNATURE_HASH, AuditUsed::SIGNATURE_HASH, AuditGrantUsed::SIGNATURE_HASH];
+    let topics = [
+        AuditGranted::SIGNATURE_HASH,
+        AuditApproved::SIGNATURE_HASH,
+        AuditUsed::SIGNATURE_HASH,
+        AuditGrantUsed::SIGNATURE_HASH,
+    ];
     let mut entries = Vec::new();
     let mut first = 0;
     while first <= head {
@@ -150,7 +154,9 @@ impl Entry {
             Said::Used { contract, auditor, blocks, reads } => {
                 ("used", json!({ "contract": contract, "auditor": auditor, "blocks": blocks, "reads": reads }))
             }
-            Said::Counted { count } => ("counted", json!({ "uses": hex::encode_prefixed(count.to_be_bytes_trimmed_vec()) })),
+            Said::Counted { count } => {
+                ("counted", json!({ "uses": hex::encode_prefixed(count.to_be_bytes_trimmed_vec()) }))
+            }
         };
         fields["kind"] = kind.into();
         fields["block"] = self.block.into();

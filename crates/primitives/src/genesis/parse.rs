@@ -7,11 +7,11 @@ use alloy_hardforks::{EthereumHardfork, ForkCondition, mainnet::MAINNET_PARIS_BL
 use alloy_primitives::{Address, U256};
 
 use super::json::{self, Field, Object, Warnings};
-use super::{members, sign_in};
 use super::{
     ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError,
     MAX_GENESIS_ACCOUNTS, MAX_GENESIS_CODE_BYTES, MAX_GENESIS_EXTRA_DATA_BYTES,
 };
+use super::{members, sign_in};
 use crate::forks::ForkSchedule;
 
 /// Keys of `config` that activate a fork at a block. Two keys may belong to one fork.

@@ -15,7 +15,7 @@ mod layout;
 mod rule;
 mod table;
 
+pub use audit::{Audit, AuditUse};
 pub use cache::RuleCache;
 pub use rule::{EventRule, FunctionKey, FunctionRule, MAX_TERMS, Operand, Rule, Term};
-pub use audit::{Audit, AuditUse};
 pub use table::{EventRules, Policy, RuleTable};

@@ -5,11 +5,11 @@ mod json;
 mod tests;
 
 use alloy_eips::BlockId;
+use cloister_core::SeenState;
 use cloister_execution::{
     BlockOverrides, Checks, MAX_SIMULATED_BLOCKS, Parent, SimulatedBlock, SimulatedCalls, Simulation, SimulationBase,
     StateOverrides, Transfers,
 };
-use cloister_core::SeenState;
 use cloister_primitives::Code;
 use jsonrpsee::core::RegisterMethodError;
 use serde::Deserialize;
@@ -162,8 +162,7 @@ async fn simulate(call: MethodCall) -> RpcResult<Vec<SimulatedBlockJson>> {
             guard: &guard,
             gas_cap: context.limits.call_gas,
         };
-        let mut simulated =
-            context.executor.simulate(base, &simulation).map_err(|error| errors::execution(&error))?;
+        let mut simulated = context.executor.simulate(base, &simulation).map_err(|error| errors::execution(&error))?;
         if is_confidential {
             leave_out_logs(&mut simulated, &state);
         }

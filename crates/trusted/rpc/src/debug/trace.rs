@@ -9,7 +9,8 @@ use alloy_rlp::Decodable as _;
 use cloister_access::Caller;
 use cloister_core::{Ledger, SeenBlock, SeenState};
 use cloister_execution::{
-    Admission, BlockOverrides, CallEnv, CallRequest, ExecutionError, Executor, Replay, StateOverrides, TraceRequest, Tracer,
+    Admission, BlockOverrides, CallEnv, CallRequest, ExecutionError, Executor, Replay, StateOverrides, TraceRequest,
+    Tracer,
     tracing::{GethTrace, mux::MuxFrame},
 };
 use cloister_primitives::{Code, Height, Rejected, Transaction};
@@ -148,13 +149,7 @@ struct Traces {
 }
 
 impl Traces {
-    fn new(
-        call: &MethodCall,
-        block: SeenBlock,
-        state: SeenState,
-        tracer: Tracer,
-        frames: Option<ShownFrames>,
-    ) -> Self {
+    fn new(call: &MethodCall, block: SeenBlock, state: SeenState, tracer: Tracer, frames: Option<ShownFrames>) -> Self {
         let context = &call.context;
         Self {
             executor: context.executor.clone(),
@@ -232,7 +227,8 @@ impl Traces {
         indices: &[u32],
         mut told: impl FnMut(usize, &GethTrace) -> Result<(), ExecutionError>,
     ) -> Result<(), ExecutionError> {
-        let Some((last, transactions)) = indices.last().and_then(|last| Some((*last, self.block.traced(*last)?))) else {
+        let Some((last, transactions)) = indices.last().and_then(|last| Some((*last, self.block.traced(*last)?)))
+        else {
             return Ok(());
         };
         let view = self.state.replay_view(&self.block, last).ok_or(Rejected::new(Code::ResourceUnavailable))?;

@@ -83,7 +83,8 @@ impl Chain {
             gas_cap: 50_000_000,
         };
         let simulated = self.executor.simulate(base, &simulation).map_err(|error| errors::execution(&error))?;
-        let shown: Vec<_> = simulated.into_iter().map(|block| SimulatedBlockJson::new(block, bodies, Size::Encoded)).collect();
+        let shown: Vec<_> =
+            simulated.into_iter().map(|block| SimulatedBlockJson::new(block, bodies, Size::Encoded)).collect();
         Ok(serde_json::to_value(shown).unwrap())
     }
 }
