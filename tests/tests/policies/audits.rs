@@ -256,7 +256,7 @@ fn an_audit_is_answered_once_the_ledger_says_that_it_will_be_used() {
     assert_eq!(logs.as_array().map(Vec::len), Some(1), "{logs}");
     let hash = logs[0]["transactionHash"].clone();
     let seen = ask(&ledger, "eth_getTransactionByHash", json!([hash]));
-    assert_eq!((&seen["to"], &seen["nonce"]), (&json!(format!("{coin:#x}")), &Value::Null), "{seen}");
+    assert_eq!((&seen["to"], &seen["nonce"]), (&json!(format!("{coin:#x}")), &json!("0x0")), "{seen}");
     let traced = ask(&ledger, "debug_traceTransaction", json!([hash, { "tracer": "callTracer" }]));
     assert_eq!((&traced["input"], &traced["gasUsed"]), (&json!(transfer(bob, 5)), &json!("0x0")), "{traced}");
     let proof = ledger.call(CAROL_NODE, "cloister_audit", &asked(coin, "eth_getProof", json!([coin, [], at])));

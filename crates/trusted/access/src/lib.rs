@@ -71,8 +71,6 @@ pub enum Resource<'a> {
     ProxySlot(Address),
     /// A Merkle proof, whose sibling hashes say something about every account.
     Proof(Address),
-    /// Everything that the ledger says of a block and the state after it.
-    Ledger,
     /// The outcome of executing a call without a transaction.
     Call {
         /// The account the call is made as.
@@ -264,9 +262,7 @@ const fn protection_of(resource: Resource<'_>) -> Protection {
         Resource::Storage(_) | Resource::ProxySlot(_) => Protection::StorageHiding,
         Resource::Call { .. } => Protection::QueryGuard,
         Resource::Pool { .. } => Protection::PoolHiding,
-        Resource::Proof(_) | Resource::Ledger | Resource::Trace(_) | Resource::Development => {
-            Protection::WithheldMethods
-        }
+        Resource::Proof(_) | Resource::Trace(_) | Resource::Development => Protection::WithheldMethods,
     }
 }
 
@@ -290,7 +286,7 @@ fn concerning(caller: &Caller, resource: Resource<'_>, asked: Option<Height>) ->
         Resource::Call { from, .. } => if_controlled(from),
         Resource::Pool { sender } => if_controlled(sender),
         // What a proof's neighbours hash to concerns everybody.
-        Resource::Storage(_) | Resource::Proof(_) | Resource::Ledger => when(audits_all),
+        Resource::Storage(_) | Resource::Proof(_) => when(audits_all),
         // Of what runs on the way to a result, frames that concern others are left out.
         Resource::Trace(facts) => when(participation(caller, facts) == Visibility::Full || traces(caller, facts)),
         Resource::Development => Visibility::Absent,

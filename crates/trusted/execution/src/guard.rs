@@ -3,6 +3,7 @@
 use core::fmt;
 use std::sync::Arc;
 
+use alloy_eips::eip4788;
 use alloy_primitives::{Address, U256};
 use cloister_state::StateView;
 
@@ -126,6 +127,9 @@ pub struct FrameFacts<'a> {
     /// Calldata, or initcode for a creation.
     pub input: &'a [u8],
 }
+
+/// Who makes system calls (EIP-4788 and later). Nobody has its key.
+pub const SYSTEM_ADDRESS: Address = eip4788::SYSTEM_ADDRESS;
 
 /// Precompiles compute from what they are given and nothing else.
 #[must_use]

@@ -67,7 +67,9 @@ pub use database::{BlockDatabase, BlockHashes, CallDatabase, NoBlockHashes, View
 pub use error::ExecutionError;
 pub use evm::{CloisterEvm, CloisterEvmFactory, Detail, EvmContext};
 pub use genesis::{genesis_block, genesis_delta};
-pub use guard::{AccountFact, Admission, BlockRules, FrameFacts, FrameGuard, FrameKind, Inquiry, Open, is_precompile};
+pub use guard::{
+    AccountFact, Admission, BlockRules, FrameFacts, FrameGuard, FrameKind, Inquiry, Open, SYSTEM_ADDRESS, is_precompile,
+};
 pub use inspect::{Observed, Replay};
 pub use overrides::{AccountOverride, BlockOverrides, StateOverrides};
 pub use precompiles::Precompiles;

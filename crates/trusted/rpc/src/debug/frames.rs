@@ -101,6 +101,22 @@ struct Root<'a> {
     input: &'a [u8],
 }
 
+/// Where a frame stands.
+#[derive(Clone, Copy)]
+struct Place {
+    depth: usize,
+    /// Whose storage it works on; `None` for a creation.
+    storage: Option<Address>,
+    /// Whether it is shown because its reader could ask for it, and not just because it is his own.
+    is_read: bool,
+}
+
+impl Place {
+    const fn top(storage: Option<Address>) -> Self {
+        Self { depth: 0, storage, is_read: false }
+    }
+}
+
 impl ShownFrames {
     /// By the rules of this state, and those of today; `None` where everything is shown.
     pub(super) fn of(state: SeenState) -> Option<Self> {
@@ -119,10 +135,11 @@ impl ShownFrames {
         let root = Root { origin, recipient: transaction.to(), input: transaction.input() };
         let GethTrace::CallTracer(top) = trace else { return Some(trace) };
         let is_own = caller.controls(origin);
-        if !is_own && !self.shows(&top, root, 0, transaction.to()) {
+        let is_read = self.shows(&top, root, Place::top(transaction.to()));
+        if !is_own && !is_read {
             return None;
         }
-        let mut top = self.without_hidden(top, root, 0, transaction.to());
+        let mut top = self.without_hidden(top, root, Place { is_read, ..Place::top(transaction.to()) });
         if !is_own {
             (top.gas, top.gas_used) = (U256::ZERO, U256::ZERO);
         }
@@ -133,21 +150,23 @@ impl ShownFrames {
     pub(super) fn of_call(&self, trace: GethTrace, request: &CallRequest) -> GethTrace {
         let GethTrace::CallTracer(top) = trace else { return trace };
         let root = Root { origin: request.from.unwrap_or_default(), recipient: request.to, input: &request.input };
-        GethTrace::CallTracer(self.without_hidden(top, root, 0, request.to))
+        let is_read = self.shows(&top, root, Place::top(request.to));
+        GethTrace::CallTracer(self.without_hidden(top, root, Place { is_read, ..Place::top(request.to) }))
     }
 
     /// A frame that is shown, without those in it that are not.
-    fn without_hidden(&self, frame: CallFrame, root: Root<'_>, depth: usize, storage: Option<Address>) -> CallFrame {
-        // What a creation made is there by now.
-        let storage = storage.or(frame.to);
+    fn without_hidden(&self, frame: CallFrame, root: Root<'_>, place: Place) -> CallFrame {
         let CallFrame { from, gas, gas_used, to, input, output, error, revert_reason, calls, logs, value, typ, .. } =
             frame;
         let logs = logs.into_iter().filter_map(|log| self.log(log)).collect();
         let calls = calls.into_iter().filter_map(|call| {
-            let storage = if is_delegated(&call) { storage } else { call.to };
-            let is_shown = self.shows(&call, root, depth + 1, storage);
+            let storage = if is_delegated(&call) { place.storage } else { call.to };
+            // What a contract does within itself is shown to who may ask it, and not to everybody whom it runs for.
+            let is_within = storage == place.storage;
+            let inner = Place { depth: place.depth + 1, storage, is_read: true };
+            let is_shown = (place.is_read || !is_within) && self.shows(&call, root, inner);
             is_shown.then(|| {
-                let shown = self.without_hidden(call, root, depth + 1, storage);
+                let shown = self.without_hidden(call, root, inner);
                 CallFrame { gas: U256::ZERO, gas_used: U256::ZERO, ..shown }
             })
         });
@@ -171,7 +190,7 @@ impl ShownFrames {
 
     /// Whether a frame is shown, given that the one that started it is. Creations within a transaction are not, nor is who
     /// got what a contract left when it ended.
-    fn shows(&self, frame: &CallFrame, root: Root<'_>, depth: usize, storage: Option<Address>) -> bool {
+    fn shows(&self, frame: &CallFrame, root: Root<'_>, place: Place) -> bool {
         let kind = match frame.typ.as_str() {
             "CALL" => FrameKind::Call,
             "STATICCALL" => FrameKind::StaticCall,
@@ -179,17 +198,17 @@ impl ShownFrames {
             "CALLCODE" => FrameKind::CallCode,
             _ => return false,
         };
-        if storage.is_none() {
+        if place.storage.is_none() {
             return false;
         }
         self.shown.shows(&FrameFacts {
             kind,
-            depth,
+            depth: place.depth,
             caller: frame.from,
             origin: root.origin,
             recipient: root.recipient,
             transaction_input: root.input,
-            storage_address: storage,
+            storage_address: place.storage,
             code_address: frame.to,
             value: frame.value.unwrap_or_default(),
             is_static: kind == FrameKind::StaticCall,
