@@ -7,11 +7,12 @@ mod network;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use alloy_primitives::{Address, U256, hex};
+use alloy::consensus::TxEip1559;
+use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
 use cloister_tests::gateway::{Gateway, Wire};
 use cloister_tests::node::{CHAIN_ID, Node, NodeOptions, Target, children_of, file_limit, run_cloister, signal};
 use cloister_tests::tools::{Tool, Workspace, native};
-use cloister_tests::transactions::{Account, KEYS, signer};
+use cloister_tests::transactions::{Account, KEYS, eip1559, raw, signer};
 use cloister_tests::websocket::WebSocket;
 use serde_json::json;
 
@@ -76,6 +77,38 @@ fn unmodified_tools_reach_the_enclave_and_the_host_sees_records_only() {
     let enclave = *children_of(node.id()).first().expect("the host has started an enclave");
     let name = std::fs::read_to_string(format!("/proc/{enclave}/comm")).expect("its name");
     assert!("cloister-enclave".starts_with(name.trim()), "{name}");
+}
+
+#[test]
+fn what_clients_send_and_are_answered_is_nowhere_in_the_hosts_memory() {
+    let network = Network::confidential();
+    let node = TlsNode::start(&network, &[]);
+    let gateway = Gateway::start(&node.url(), &trusting(&node.manifest(), &[]));
+    let mut account = Account::new(0);
+    let secrets: Vec<B256> =
+        (0..8_u8).map(|number| keccak256([b"a secret of this test", &[number][..]].concat())).collect();
+    for secret in &secrets {
+        let transfer = eip1559(TO, 1);
+        let input = Bytes::copy_from_slice(secret.as_slice());
+        let signed = account.sign(TxEip1559 { nonce: account.nonce, gas_limit: 30_000, input, ..transfer });
+        account.nonce += 1;
+        let hash = gateway.rpc.expect("eth_sendRawTransaction", json!([raw(signed)]));
+        let answer = gateway.rpc.expect("eth_getTransactionByHash", json!([hash]));
+        assert_eq!(answer["input"], json!(secret), "the sender is answered");
+    }
+    let needles: Vec<Vec<u8>> =
+        secrets.iter().flat_map(|secret| [secret.to_vec(), hex::encode(secret).into_bytes()]).collect();
+    // Its own command line is there: the search finds what is.
+    let control = node.manifest().into_bytes();
+    let mut found = 0;
+    let bytes = network::search_memory(node.id(), &mut |region| {
+        let holds = |needle: &[u8]| region.windows(needle.len()).any(|window| window == needle);
+        found += usize::from(holds(&control));
+        for needle in &needles {
+            assert!(!holds(needle), "what a client sent is in the host's memory");
+        }
+    });
+    assert!(found > 0 && bytes > 1 << 20, "{found} found in {bytes} bytes");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A consortium's network of one node, in two processes, as `cloister node` starts it.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -159,6 +159,41 @@ fn announced(output: &mut impl BufRead) -> Option<SocketAddr> {
             return Some(address.parse().expect("an address"));
         }
     }
+}
+
+/// Shows all memory of a process that can be read, in pieces that overlap; how many bytes that is.
+pub(crate) fn search_memory(process: u32, look: &mut impl FnMut(&[u8])) -> u64 {
+    const PIECE: usize = 1 << 20;
+    const OVERLAP: usize = 1 << 10;
+    let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).expect("what a child has mapped");
+    let mut memory = File::open(format!("/proc/{process}/mem")).expect("the memory of a child");
+    let mut total = 0;
+    for line in maps.lines().filter(|line| !line.contains("[v")) {
+        let mut fields = line.split_whitespace();
+        let (range, rights) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+        let bounds = range.split_once('-').map(|(start, end)| [start, end].map(|text| u64::from_str_radix(text, 16)));
+        let Some([Ok(start), Ok(end)]) = bounds.filter(|_| rights.starts_with("rw")) else { continue };
+        let mut piece = Vec::new();
+        if memory.seek(SeekFrom::Start(start)).is_err() {
+            continue;
+        }
+        let mut rest = (&mut memory).take(end - start);
+        loop {
+            let kept = piece.len().min(OVERLAP);
+            piece.drain(..piece.len() - kept);
+            // A region may go away, or not let itself be read.
+            let read = (&mut rest).take(PIECE as u64).read_to_end(&mut piece).unwrap_or(0);
+            if read == 0 {
+                break;
+            }
+            total += read as u64;
+            // Most of it was never written to.
+            if piece.iter().any(|byte| *byte != 0) {
+                look(&piece);
+            }
+        }
+    }
+    total
 }
 
 /// Whether bytes are records of TLS from the first to the last (RFC 8446, 5.1); the last may be cut off.

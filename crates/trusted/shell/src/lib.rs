@@ -36,6 +36,8 @@ mod stream;
 mod tls;
 mod workers;
 
+use std::time::Duration;
+
 pub use cloister_access::Caller;
 use cloister_boundary::{Detail, FromEnclave, HaltCode, PROTOCOL_VERSION, ToEnclave, link::EnclaveLink};
 use cloister_rpc::{RpcContext, RpcLimits, Served};
@@ -96,6 +98,9 @@ impl Default for ShellConfig {
     }
 }
 
+/// Time for the last word to reach the host.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
 /// Runs the enclave on its end of the link until it halts; returns why.
 ///
 /// # Panics
@@ -135,7 +140,10 @@ pub async fn run(link: EnclaveLink, config: ShellConfig) -> HaltCode {
             () = enclave.outbound.closed() => break,
         }
     }
-    writer.await.ok().flatten().unwrap_or(HaltCode::ShutDown)
+    let code = writer.await.ok().flatten().unwrap_or(HaltCode::ShutDown);
+    // It is on its way to the host, who hangs up when he has it. A process that ends before may take it along.
+    let _ = tokio::time::timeout(LAST_WORD, async { while recv.recv().await.is_ok() {} }).await;
+    code
 }
 
 struct Enclave {

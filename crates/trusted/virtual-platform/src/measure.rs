@@ -34,3 +34,18 @@ pub fn measure_file(program: &Path) -> io::Result<MeasuredDigest> {
 pub fn measure_running() -> io::Result<MeasuredDigest> {
     measure_file(Path::new("/proc/self/exe")).or_else(|_| measure_file(&std::env::current_exe()?))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_measured_by_its_bytes() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/root.pk8");
+        let expected: [u8; 48] = Sha384::digest(include_bytes!("root.pk8")).into();
+        assert_eq!(measure_file(&file).unwrap().0, expected);
+        assert_eq!(measure_running().unwrap(), measure_file(&std::env::current_exe().unwrap()).unwrap());
+        assert!(measure_file(Path::new("/nowhere")).is_err());
+    }
+}

