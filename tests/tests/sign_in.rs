@@ -4,6 +4,7 @@ use std::io::BufReader;
 use std::net::SocketAddr;
 use std::process::Command;
 
+use cloister_primitives::{DETERMINISTIC_DEPLOYER_ADDRESS, MULTICALL3_ADDRESS, VISIBILITY_ADDRESS};
 use cloister_tests::confidential::{Reach, Way};
 use cloister_tests::foundry::Scene;
 use cloister_tests::node::{Node, NodeOptions, Target, binary};
@@ -481,15 +482,11 @@ fn foundry_on_a_confidential_chain_by_a_gateway() {
     foundry_on_a_confidential_chain(Way::Gateway);
 }
 
-/// A script that deploys contracts of its own and uses them. Scripts ask over a connection of their own that takes no headers, so a
-/// token stands in the path or a gateway in between; and what the deterministic deployer creates is left out, since its code
-/// is nobody's to see.
+/// A script that deploys contracts of its own, one of them through the deterministic deployer, and uses them. Scripts ask over a
+/// connection of their own that takes no headers: a token stands in the path, or a gateway in between.
 fn scripts_on_a_confidential_chain(way: Way) {
     let reach = Reach::by(way);
     let workspace = Workspace::contracts();
-    let script = workspace.path().join("examples/script/Deploy.s.sol");
-    let text = std::fs::read_to_string(&script).expect("the script");
-    std::fs::write(&script, text.replace("{salt: bytes32(uint256(1))}", "")).expect("a file of the workspace");
     let arguments =
         ["script", "examples/script/Deploy.s.sol", "--rpc-url", &reach.url, "--private-key", KEYS[0], "--broadcast"];
     // Gas is measured at Ethereum's prices, and costs more here.
@@ -502,7 +499,12 @@ fn scripts_on_a_confidential_chain(way: Way) {
         &json!([lower(0), "latest"]),
     );
     assert_eq!(nonce, Ok(json!("0x7")));
-    assert_eq!(reach.node.rpc().expect("eth_getLogs", json!([{ "fromBlock": "0x0" }])), json!([]));
+    let stranger = reach.node.rpc();
+    assert_eq!(stranger.expect("eth_getLogs", json!([{ "fromBlock": "0x0" }])), json!([]));
+    for published in [DETERMINISTIC_DEPLOYER_ADDRESS, MULTICALL3_ADDRESS, VISIBILITY_ADDRESS] {
+        assert_ne!(stranger.expect("eth_getCode", json!([published, "latest"])), "0x");
+        assert_eq!(stranger.expect("eth_getTransactionCount", json!([published, "latest"])), "0x0");
+    }
 }
 
 #[test]

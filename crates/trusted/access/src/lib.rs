@@ -136,6 +136,8 @@ pub struct Access {
     policy: Policy,
     development: Development,
     tables: Tables,
+    /// Accounts with published code.
+    published: Option<Arc<[Address]>>,
 }
 
 /// Whether the development namespaces exist on this network.
@@ -152,14 +154,15 @@ impl Access {
     /// Rules of a chain whose confidentiality is off.
     #[must_use]
     pub const fn open(development: Development) -> Self {
-        Self { policy: Policy::Open, development, tables: Tables::None }
+        Self { policy: Policy::Open, development, tables: Tables::None, published: None }
     }
 
     /// Rules of a chain whose confidentiality is on. It has no development methods: they would show, or change,
     /// everything.
     #[must_use]
     pub const fn confidential() -> Self {
-        Self { policy: Policy::Confidential, development: Development::Refused, tables: Tables::None }
+        let development = Development::Refused;
+        Self { policy: Policy::Confidential, development, tables: Tables::None, published: None }
     }
 
     /// The same, with contracts' own rules, which all must allow what is shown: those of today first, and those of the
@@ -167,6 +170,14 @@ impl Access {
     #[must_use]
     pub fn with_rules(mut self, tables: Option<Vec<Arc<RuleTable>>>, asked: Height) -> Self {
         self.tables = tables.map_or(Tables::Unreadable, |tables| Tables::All(tables, asked));
+        self
+    }
+
+    /// The same, with accounts whose code everybody may see: genesis has put there what is published, and is at the same
+    /// address on other chains. Tools look for it before they use it.
+    #[must_use]
+    pub fn with_published_code(mut self, accounts: Arc<[Address]>) -> Self {
+        self.published = Some(accounts);
         self
     }
 
@@ -226,6 +237,10 @@ impl Access {
         }
     }
 
+    fn is_published(&self, account: Address) -> bool {
+        self.published.as_ref().is_some_and(|published| published.contains(&account))
+    }
+
     /// Decides how `resource` is shown to `caller`.
     #[must_use]
     pub fn view(&self, caller: &Caller, resource: Resource<'_>) -> Visibility {
@@ -235,6 +250,7 @@ impl Access {
                 _ => Visibility::Absent,
             },
             (Policy::Open, _) => Visibility::Full,
+            (Policy::Confidential, Resource::Code(account)) if self.is_published(account) => Visibility::Full,
             (Policy::Confidential, resource) if !protection_of(resource).holds() => Visibility::Full,
             (Policy::Confidential, resource) => match facts::by_rules(&self.tables, caller, resource) {
                 Some(visibility) => visibility,
@@ -412,6 +428,16 @@ mod tests {
         }
         for resource in [Resource::Header, Resource::ProxySlot(BOB)] {
             assert_eq!(access.view(&Caller::Anonymous, resource), Visibility::Full);
+        }
+    }
+
+    #[test]
+    fn published_code_is_shown_to_everybody_and_nothing_else_of_its_account() {
+        let access = Access::confidential().with_published_code([BOB].into());
+        let sees = |resource| access.view(&Caller::Anonymous, resource).is_visible();
+        assert!(sees(Resource::Code(BOB)));
+        for resource in [Resource::Code(CAROL), Resource::Account(BOB), Resource::Storage(BOB)] {
+            assert!(!sees(resource), "{resource:?}");
         }
     }
 

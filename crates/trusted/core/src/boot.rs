@@ -6,10 +6,14 @@
 
 use std::sync::Arc;
 
+use alloy_primitives::{Address, Bytes};
 use cloister_access::{Access, Development, RulesInForce};
 use cloister_boundary::{FromEnclave, HaltCode, ReadId, StartInfo, StoredSnapshot, ToEnclave};
 use cloister_execution::{Executor, Open};
-use cloister_primitives::{Confidentiality, Height};
+use cloister_primitives::{
+    ChainSpec, Confidentiality, DETERMINISTIC_DEPLOYER_ADDRESS, DETERMINISTIC_DEPLOYER_CODE, Height,
+    MULTICALL3_ADDRESS, MULTICALL3_CODE, VISIBILITY_ADDRESS, VISIBILITY_CODE,
+};
 
 use crate::{
     BlockRecord, CoreOptions, Fatal, Ledger, Opened,
@@ -22,6 +26,18 @@ use crate::{
 
 /// Blocks asked for at a time.
 const BLOCKS_PER_READ: u64 = 64;
+
+/// Accounts to which genesis gives the code that everybody knows them by. Where it comes there later, that is its sender's to tell.
+fn published_code(spec: &ChainSpec) -> Arc<[Address]> {
+    let known = [
+        (DETERMINISTIC_DEPLOYER_ADDRESS, &DETERMINISTIC_DEPLOYER_CODE),
+        (MULTICALL3_ADDRESS, &MULTICALL3_CODE),
+        (VISIBILITY_ADDRESS, &VISIBILITY_CODE),
+    ];
+    let alloc = &spec.genesis().alloc;
+    let is_given = |address: &Address, code: &Bytes| alloc.get(address).is_some_and(|account| account.code == *code);
+    known.into_iter().filter(|known| is_given(&known.0, known.1)).map(|(address, _)| address).collect()
+}
 
 /// A restart in progress.
 pub(crate) struct Boot {
@@ -56,7 +72,7 @@ impl Boot {
             origin.state.clone(),
             match origin.spec.confidentiality() {
                 Confidentiality::Off => Access::open(development),
-                Confidentiality::On => Access::confidential(),
+                Confidentiality::On => Access::confidential().with_published_code(published_code(&origin.spec)),
             },
             options.resident,
         );
