@@ -194,15 +194,15 @@ impl Access {
         }
     }
 
-    /// What decides about the frames that a trace which [`Resource::Trace`] lets `caller` have shows; `None` where it
-    /// shows all of them.
+    /// What decides about the frames that a trace which [`Resource::Trace`] lets `caller` have shows, of the block that is
+    /// `asked` about; `None` where it shows all of them.
     #[must_use]
-    pub fn shown(&self, caller: &Caller) -> Option<Shown> {
+    pub fn shown(&self, caller: &Caller, asked: Height) -> Option<Shown> {
         if !self.is_confidential() || !Protection::TraceFrames.holds() {
             return None;
         }
         let (tables, asker) = self.asker(caller);
-        Some(Shown::new(tables, asker))
+        Some(Shown::new(tables, Asker { asked, ..asker }))
     }
 
     fn asker(&self, caller: &Caller) -> (Vec<Arc<RuleTable>>, Asker) {

@@ -54,7 +54,8 @@ pub(crate) struct Boot {
     snapshot: Option<SnapshotReplay>,
     read: ReadId,
     waiting: bool,
-    notes: Vec<u8>,
+    /// As the host kept them.
+    notes: Option<Vec<u8>>,
 }
 
 impl Boot {
@@ -79,8 +80,7 @@ impl Boot {
         let snapshot =
             info.snapshots.last().map(|snapshot| SnapshotReplay::new(origin.keys.clone(), *snapshot, options.history));
         Ok(Self {
-            // A log of another chain is told of by its first block.
-            notes: if info.log.last.is_some() { notes::open(&origin.keys, info.meta)? } else { Vec::new() },
+            notes: info.meta,
             executor: Arc::new(executor(&ledger)),
             replay: Replay::new(origin.keys.clone(), origin.genesis.block.header.parent_hash),
             last: info.log.last,
@@ -206,12 +206,14 @@ impl Boot {
             ledger: self.ledger.clone(),
             snapshots: self.snapshots.clone(),
         };
+        // The blocks come first: they tell whether all of it is another chain's.
+        let notes = notes::open(&self.origin.keys, self.notes.take())?;
         self.ledger.opened();
         let running = Running::start(parts, fresh, step)?;
         step.out.push(crate::CoreEffect::Opened(Opened {
             ledger: self.ledger.clone(),
             executor: self.executor.clone(),
-            notes: core::mem::take(&mut self.notes),
+            notes,
         }));
         step.host(FromEnclave::Ready {
             chain_id: self.origin.spec.chain_id(),

@@ -550,16 +550,17 @@ impl SeenState {
         self.sees(Resource::Trace(facts)).then_some(&self.view)
     }
 
-    /// What decides which frames of traces are shown; `None` where all of them are.
+    /// What decides which frames are shown of traces of a block, by the rules of this state and those of today; `None`
+    /// where all of them are.
     #[must_use]
-    pub fn shown(&self) -> Option<Shown> {
-        self.access.shown(&self.caller)
+    pub fn shown(&self, height: Height) -> Option<Shown> {
+        self.access.shown(&self.caller, height)
     }
 
-    /// Whether a log of the block before this state is shown.
+    /// Whether a log of the block at a height is shown.
     #[must_use]
-    pub fn shows_log(&self, log: &Log) -> bool {
+    pub fn shows_log(&self, log: &Log, height: Height) -> bool {
         let (address, topics, data) = (log.address, log.topics(), &log.data.data);
-        self.sees(Resource::Log { address, topics, data, height: self.height() })
+        self.sees(Resource::Log { address, topics, data, height })
     }
 }

@@ -117,7 +117,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodErro
     registry.method(
         MethodInfo::new(
             "cloister_audit",
-            "contract, method, params -> answer",
+            "contract, method, params -> answer of the method",
             "Another method's answer to who audits a contract, or everything at address zero; the use of the audit has to \
              stand on the ledger.",
         ),

@@ -117,7 +117,7 @@ fn admit(call: &MethodCall, simulation: &mut Simulation) -> RpcResult<()> {
 fn leave_out_logs(simulated: &mut [SimulatedBlock], state: &SeenState) {
     for block in simulated {
         for (call, first) in block.calls.iter_mut().zip((0..).step_by(LOG_NUMBERS_PER_CALL)) {
-            call.logs.retain(|logged| state.shows_log(&logged.log));
+            call.logs.retain(|logged| state.shows_log(&logged.log, state.height()));
             for (logged, index) in call.logs.iter_mut().zip(first..) {
                 logged.index = index;
             }

@@ -12,7 +12,7 @@ use cloister_execution::{
     CallRequest, FrameFacts, FrameKind, Tracer,
     tracing::{CallFrame, CallLogFrame, GethTrace},
 };
-use cloister_primitives::{Protection, RecoveredTransaction};
+use cloister_primitives::{Height, Protection, RecoveredTransaction};
 use jsonrpsee::types::ErrorObjectOwned;
 
 use super::options::TraceOptions;
@@ -88,8 +88,9 @@ impl Answers {
 
 /// What of traces one caller is shown.
 pub(super) struct ShownFrames {
-    /// The state whose rules decide.
+    /// The state whose rules decide: those that the transactions were executed by.
     state: SeenState,
+    height: Height,
     shown: Shown,
 }
 
@@ -118,9 +119,9 @@ impl Place {
 }
 
 impl ShownFrames {
-    /// By the rules of this state, and those of today; `None` where everything is shown.
-    pub(super) fn of(state: SeenState) -> Option<Self> {
-        state.shown().map(|shown| Self { state, shown })
+    /// Of the block at a height, by the rules of this state and those of today; `None` where everything is shown.
+    pub(super) fn of(state: &SeenState, height: Height) -> Option<Self> {
+        state.shown(height).map(|shown| Self { state: state.clone(), height, shown })
     }
 
     /// What is shown of a transaction's trace. To who did not send it nothing, unless he may ask for its first frame; and
@@ -225,7 +226,7 @@ impl ShownFrames {
             data.clone().unwrap_or_default(),
         );
         let shown = CallLogFrame { address, topics, data, ..CallLogFrame::default() };
-        self.state.shows_log(&emitted).then_some(shown)
+        self.state.shows_log(&emitted, self.height).then_some(shown)
     }
 }
 

@@ -119,7 +119,7 @@ pub(crate) async fn call(call: MethodCall) -> RpcResult<Answer> {
         state_overrides: options.state_overrides.map(|arg| arg.0).unwrap_or_default(),
         block_overrides: options.block_overrides.map(|arg| arg.0).unwrap_or_default(),
     };
-    let frames = ShownFrames::of(state.clone());
+    let frames = ShownFrames::of(&state, state.height());
     let traces = Traces::new(&call, block, state, tracer, frames);
     traces.run(&call.context, answers, move |traces, output| traces.write_call(&traced, output)).await
 }
@@ -168,11 +168,7 @@ impl Traces {
     async fn prepare(call: &MethodCall, block: SeenBlock, tracer: Tracer) -> RpcResult<Self> {
         let parent = block.height().parent().ok_or_else(|| errors::server_error("genesis is not traceable"))?;
         let state = call.state_at(parent).await?;
-        // What is shown follows the rules after the block, and those of today.
-        let frames = match call.context.ledger.is_confidential() {
-            true => ShownFrames::of(call.state_at(block.height()).await?),
-            false => None,
-        };
+        let frames = ShownFrames::of(&state, block.height());
         Ok(Self::new(call, block, state, tracer, frames))
     }
 

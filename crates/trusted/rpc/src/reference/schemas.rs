@@ -117,6 +117,8 @@ schemas! {
     SignedQuery = r#"{"type":"object"}"#;
     /// The parameters of another method.
     Params = r#"{"type":"array"}"#;
+    /// What the method that is named answers.
+    Answered = r#"{"oneOf":[{"type":"object"},{"type":"array"},{"type":"string"},{"type":"null"}]}"#;
     /// Nothing.
     Null = r#"{"type":"null"}"#;
 }
@@ -207,6 +209,7 @@ const WORDS: &[(&str, Schema)] = &[
     ("contract", Schema::Address),
     ("method", Schema::Text),
     ("params", Schema::Params),
+    ("answer of the method", Schema::Answered),
     ("payload", Schema::Object),
     ("document", Schema::Object),
     ("modules", Schema::Object),
