@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eyre::{Result, WrapErr, bail, ensure};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// Longest response accepted, in bytes.
 const MAX_RESPONSE_BYTES: usize = 256 << 20;
@@ -24,13 +25,27 @@ pub struct Endpoint {
     path: String,
     /// Tokens of sessions, taken in turns by connections; the first one also by who is none of them.
     tokens: Arc<[String]>,
+    tls: Option<Tls>,
 }
+
+/// How TLS is spoken, and whose certificates are taken.
+#[derive(Clone, Debug)]
+struct Tls(Arc<ClientConfig>);
+
+impl PartialEq for Tls {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Tls {}
 
 impl Endpoint {
     /// The endpoint at `127.0.0.1:port`.
     #[must_use]
     pub fn local(port: u16) -> Self {
-        Self { address: SocketAddr::from(([127, 0, 0, 1], port)), path: "/".to_owned(), tokens: Arc::default() }
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        Self { address, path: "/".to_owned(), tokens: Arc::default(), tls: None }
     }
 
     /// Parses `http://host:port[/path]`.
@@ -49,7 +64,7 @@ impl Endpoint {
             .wrap_err_with(|| format!("'{authority}' is not a host:port pair"))?
             .find(|candidate| candidate.ip().is_loopback());
         match address {
-            Some(address) => Ok(Self { address, path: path.to_owned(), tokens: Arc::default() }),
+            Some(address) => Ok(Self { address, path: path.to_owned(), tokens: Arc::default(), tls: None }),
             None => bail!("'{authority}' is not a loopback address; only this machine is driven"),
         }
     }
@@ -58,6 +73,12 @@ impl Endpoint {
     #[must_use]
     pub fn with_tokens(&self, tokens: Vec<String>) -> Self {
         Self { tokens: tokens.into(), ..self.clone() }
+    }
+
+    /// The same endpoint over TLS.
+    #[must_use]
+    pub fn over_tls(&self, config: ClientConfig) -> Self {
+        Self { tls: Some(Tls(Arc::new(config))), ..self.clone() }
     }
 
     /// How many sessions there are.
@@ -99,6 +120,13 @@ impl Endpoint {
         let stream = self.open()?;
         stream.set_read_timeout(Some(IO_TIMEOUT))?;
         stream.set_write_timeout(Some(IO_TIMEOUT))?;
+        let stream = match &self.tls {
+            None => Stream::Clear(stream),
+            Some(Tls(config)) => {
+                let connection = ClientConnection::new(config.clone(), self.address.ip().into())?;
+                Stream::Tls(Box::new(StreamOwned::new(connection, stream)))
+            }
+        };
         let authorization =
             self.tokens.first().map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
         let head = format!(
@@ -117,14 +145,47 @@ impl Endpoint {
 
 impl std::fmt::Display for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}{}", self.address, self.path)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.address, self.path)
+    }
+}
+
+/// What bytes go over.
+#[derive(Debug)]
+enum Stream {
+    Clear(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Read for Stream {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.read(buf),
+            Self::Tls(stream) => stream.read(buf),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.write(buf),
+            Self::Tls(stream) => stream.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Clear(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
     }
 }
 
 /// One keep-alive connection.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     head: Vec<u8>,
     request: Vec<u8>,
     received: Vec<u8>,

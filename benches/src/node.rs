@@ -40,6 +40,20 @@ impl Node {
     /// When the program cannot be started, ends, or does not answer within two minutes; the end of
     /// its log is in the message.
     pub fn start(program: &Path, arguments: &[String], port: u16, log: &Path) -> Result<Self> {
+        Self::reached(program, arguments, port, log, Ok)
+    }
+
+    /// The same for a node that answers in another way than plain HTTP, once it has said in which.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn reached(
+        program: &Path,
+        arguments: &[String],
+        port: u16,
+        log: &Path,
+        way: impl Fn(Endpoint) -> Result<Endpoint>,
+    ) -> Result<Self> {
         let output = File::create(log).wrap_err_with(|| format!("cannot write {}", log.display()))?;
         let start = Instant::now();
         let child = Command::new(program)
@@ -59,7 +73,10 @@ impl Node {
             started_in: Duration::ZERO,
         };
         loop {
-            if Client::connect(&node.endpoint).is_ok_and(|mut client| client.chain_id().is_ok()) {
+            if let Ok(endpoint) = way(Endpoint::local(port))
+                && Client::connect(&endpoint).is_ok_and(|mut client| client.chain_id().is_ok())
+            {
+                node.endpoint = endpoint;
                 node.started_in = start.elapsed();
                 return Ok(node);
             }

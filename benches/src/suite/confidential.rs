@@ -3,13 +3,14 @@
 //! **Method.** The same load runs in turns on a chain that keeps nothing to itself, on a confidential one, on one whose token
 //! has rules, and on the confidential one in sealed envelopes; each round's figures are of the same minute. Senders on a
 //! confidential chain read their receipts in sessions, sixteen accounts each, with the token in a header of every request, so
-//! that both sides do the same. Connections are plain HTTP: what TLS costs is not in here.
+//! that both sides do the same. Connections are plain HTTP but for one chain, whose clients speak TLS with the enclave and have
+//! looked at its evidence.
 
 use std::path::Path;
 use std::time::Duration;
 
 use alloy_primitives::{Bytes, TxKind, U256, hex};
-use cloister_client::{Node as Peer, NodeUrl, SealingKeys, Site, send_raw_transaction, sign_in};
+use cloister_client::{Manifest, Node as Peer, NodeUrl, SealingKeys, Site, client_config, send_raw_transaction, sign_in};
 use cloister_primitives::envelope::SealingSuite;
 use eyre::{Result, ensure, eyre};
 use tempfile::TempDir;
@@ -33,7 +34,15 @@ pub(super) struct ConfidentialFigures {
     open_us: Vec<f64>,
     confidential_us: Vec<f64>,
     ruled_us: Vec<f64>,
+    attested_us: Vec<f64>,
     sealed_us: Vec<f64>,
+}
+
+/// How clients are connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Connected {
+    InTheClear,
+    OverTls,
 }
 
 /// How transfers are sent.
@@ -57,19 +66,22 @@ pub(super) fn measure(
 ) -> Result<ConfidentialFigures> {
     let program = programs.cloister.as_deref().map_err(|e| eyre!("{e:#}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    progress("three chains: open, confidential, with rules on the token");
-    let start = |secrecy| Chain::start(program, &programs.logs, secrecy, scale, &runtime);
-    let [mut open, mut confidential, mut ruled] =
-        [start(Secrecy::Open)?, start(Secrecy::Confidential)?, start(Secrecy::Ruled)?];
+    progress("four chains: open, confidential, with rules on the token, over TLS");
+    let start = |secrecy, connected| Chain::start(program, &programs.logs, secrecy, connected, scale, &runtime);
+    let mut open = start(Secrecy::Open, Connected::InTheClear)?;
+    let mut confidential = start(Secrecy::Confidential, Connected::InTheClear)?;
+    let mut ruled = start(Secrecy::Ruled, Connected::InTheClear)?;
+    let mut attested = start(Secrecy::Confidential, Connected::OverTls)?;
     let mut figures = ConfidentialFigures::default();
     for round in 1..=scale.rounds {
         progress(&format!("round {round}: transfers on each, and sealed"));
         figures.open_us.push(open.load(scale, Way::Plain, &runtime)?);
         figures.confidential_us.push(confidential.load(scale, Way::Plain, &runtime)?);
         figures.ruled_us.push(ruled.load(scale, Way::Plain, &runtime)?);
+        figures.attested_us.push(attested.load(scale, Way::Plain, &runtime)?);
         figures.sealed_us.push(confidential.load(scale, Way::Sealed, &runtime)?);
     }
-    for chain in [open, confidential, ruled] {
+    for chain in [open, confidential, ruled, attested] {
         chain.node.stop()?;
     }
     Ok(figures)
@@ -80,6 +92,7 @@ impl Chain {
         program: &Path,
         logs: &Path,
         chain: Secrecy,
+        connected: Connected,
         scale: &Scale,
         runtime: &tokio::runtime::Runtime,
     ) -> Result<Self> {
@@ -91,9 +104,23 @@ impl Chain {
         if chain != Secrecy::Open {
             arguments.push("--confidential".to_owned());
         }
-        let node =
-            Node::start(program, &arguments, port, &logs.join(format!("cloister-{chain:?}.log").to_lowercase()))?;
-        let peer = Peer::new(NodeUrl::parse(&format!("http://127.0.0.1:{port}"))?, None)?;
+        let manifest = datadir.path().join("manifest.json");
+        if connected == Connected::OverTls {
+            arguments.extend(["--tls", "on", "--manifest-out"].map(String::from));
+            arguments.push(manifest.display().to_string());
+        }
+        let log = logs.join(format!("cloister-{chain:?}-{connected:?}.log").to_lowercase());
+        let node = Node::reached(program, &arguments, port, &log, |endpoint| match connected {
+            Connected::InTheClear => Ok(endpoint),
+            Connected::OverTls => Ok(endpoint.over_tls(client_config(&Manifest::parse(&std::fs::read(&manifest)?)?)?)),
+        })?;
+        let peer = match connected {
+            Connected::InTheClear => Peer::new(NodeUrl::parse(&format!("http://127.0.0.1:{port}"))?, None)?,
+            Connected::OverTls => {
+                let manifest = Manifest::parse(&std::fs::read(&manifest)?)?;
+                Peer::new(NodeUrl::parse(&format!("https://127.0.0.1:{port}"))?, Some(&manifest))?
+            }
+        };
         let transactions = 2 * scale.rounds * transfers(scale);
         let max_fee = if chain == Secrecy::Open { 1_000_000_000_000 } else { 0 };
         // What fills slots takes more gas than a transaction may have where prices are flat.
@@ -163,12 +190,19 @@ async fn seal(peer: &Peer, fees: Fees, lanes: &mut [Vec<Signed>]) -> Result<()> 
 pub(super) fn report(figures: Option<ConfidentialFigures>, floor: Option<FloorCost>, summary: &mut Summary) {
     let figures = figures.unwrap_or_default();
     let floor_us = floor.map_or(f64::NAN, |floor| floor.total_us());
-    let [open, confidential, ruled, sealed] =
-        [&figures.open_us, &figures.confidential_us, &figures.ruled_us, &figures.sealed_us].map(|us| median(us));
+    let all = [
+        &figures.open_us,
+        &figures.confidential_us,
+        &figures.ruled_us,
+        &figures.attested_us,
+        &figures.sealed_us,
+    ];
+    let [open, confidential, ruled, attested, sealed] = all.map(|us| median(us));
     for (what, us) in [
         ("on an open chain", open),
         ("on a confidential chain, signed in", confidential),
         ("of a token with rules, signed in", ruled),
+        ("on a confidential chain, signed in, over TLS", attested),
         ("sealed in a context, signed in", sealed),
     ] {
         summary.add(format!("CPU per committed ERC-20 transfer, {what}"), us, "us", Goal::None);
@@ -185,6 +219,7 @@ pub(super) fn report(figures: Option<ConfidentialFigures>, floor: Option<FloorCo
         "x",
         Goal::AtMost(1.25),
     );
+    summary.add("CPU per transfer, with TLS and sign-in / confidentiality off", attested / open, "x", Goal::AtMost(1.4));
     summary.add("CPU per sealed transfer above the floor", sealed - floor_us, "us", Goal::AtMost(60.0));
     summary.add("CPU per transfer, sealed / in the clear, confidential", sealed / confidential, "x", Goal::None);
 }

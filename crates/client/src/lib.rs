@@ -31,4 +31,5 @@ pub use error::ClientError;
 pub use node::Node;
 pub use sealing::{Sealer, SealingKeys, send_raw_transaction};
 pub use sign_in::{Session, Site, sign_in};
+pub use transport::client_config;
 pub use url::NodeUrl;

@@ -5,7 +5,7 @@ use core::task::{Context, Poll};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cloister_attestation::{AttestedCertificate, Policy, Refusal, Verified, verify};
+use cloister_attestation::{AttestedCertificate, Manifest, Policy, Refusal, Verified, verify};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -83,24 +83,29 @@ impl Trust {
         Self { policy: Arc::new(policy), provider: Arc::new(aws_lc_rs::default_provider()) }
     }
 
+    fn verifier(&self) -> Arc<ByEvidence> {
+        let (policy, provider) = (self.policy.clone(), self.provider.clone());
+        Arc::new(ByEvidence { policy, provider, verified: Mutex::default() })
+    }
+
+    fn config(&self, verifier: Arc<ByEvidence>) -> Result<ClientConfig, rustls::Error> {
+        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.resumption = Resumption::disabled();
+        Ok(config)
+    }
+
     /// Shakes hands with an enclave.
     pub(crate) async fn connect(&self, stream: TcpStream, authority: &str) -> Result<Transport, ClientError> {
         let failed =
             |error: &dyn ToString| ClientError::NoTls { authority: authority.to_owned(), reason: error.to_string() };
         // One for each connection: what was verified is then this connection's.
-        let verifier = Arc::new(ByEvidence {
-            policy: self.policy.clone(),
-            provider: self.provider.clone(),
-            verified: Mutex::default(),
-        });
-        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
-            .with_protocol_versions(&[&TLS13])
-            .map_err(|error| failed(&error))?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier.clone())
-            .with_no_client_auth();
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        config.resumption = Resumption::disabled();
+        let verifier = self.verifier();
+        let config = self.config(verifier.clone()).map_err(|error| failed(&error))?;
         let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host).trim_matches(['[', ']']).to_owned();
         let name = ServerName::try_from(host).map_err(|error| failed(&error))?;
         match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
@@ -115,6 +120,15 @@ impl Trust {
             },
         }
     }
+}
+
+/// TLS with a network's enclaves for those who bring their own sockets: the evidence is looked at in each handshake.
+///
+/// # Errors
+/// When the cryptographic provider does not speak TLS 1.3.
+pub fn client_config(manifest: &Manifest) -> Result<ClientConfig, rustls::Error> {
+    let trust = Trust::new(manifest.policy());
+    trust.config(trust.verifier())
 }
 
 /// The verifier's own reason, if it was what ended the handshake.
