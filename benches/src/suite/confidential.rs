@@ -10,7 +10,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use alloy_primitives::{Bytes, TxKind, U256, hex};
-use cloister_client::{Manifest, Node as Peer, NodeUrl, SealingKeys, Site, client_config, send_raw_transaction, sign_in};
+use cloister_client::{
+    Manifest, Node as Peer, NodeUrl, SealingKeys, Site, client_config, send_raw_transaction, sign_in,
+};
 use cloister_primitives::envelope::SealingSuite;
 use eyre::{Result, ensure, eyre};
 use tempfile::TempDir;
@@ -190,13 +192,7 @@ async fn seal(peer: &Peer, fees: Fees, lanes: &mut [Vec<Signed>]) -> Result<()> 
 pub(super) fn report(figures: Option<ConfidentialFigures>, floor: Option<FloorCost>, summary: &mut Summary) {
     let figures = figures.unwrap_or_default();
     let floor_us = floor.map_or(f64::NAN, |floor| floor.total_us());
-    let all = [
-        &figures.open_us,
-        &figures.confidential_us,
-        &figures.ruled_us,
-        &figures.attested_us,
-        &figures.sealed_us,
-    ];
+    let all = [&figures.open_us, &figures.confidential_us, &figures.ruled_us, &figures.attested_us, &figures.sealed_us];
     let [open, confidential, ruled, attested, sealed] = all.map(|us| median(us));
     for (what, us) in [
         ("on an open chain", open),
@@ -219,7 +215,12 @@ pub(super) fn report(figures: Option<ConfidentialFigures>, floor: Option<FloorCo
         "x",
         Goal::AtMost(1.25),
     );
-    summary.add("CPU per transfer, with TLS and sign-in / confidentiality off", attested / open, "x", Goal::AtMost(1.4));
+    summary.add(
+        "CPU per transfer, with TLS and sign-in / confidentiality off",
+        attested / open,
+        "x",
+        Goal::AtMost(1.4),
+    );
     summary.add("CPU per sealed transfer above the floor", sealed - floor_us, "us", Goal::AtMost(60.0));
     summary.add("CPU per transfer, sealed / in the clear, confidential", sealed / confidential, "x", Goal::None);
 }
