@@ -1,5 +1,5 @@
-//! What the harness has found and is not put right yet: named, with a reason, and left out of what is looked for until it is.
+//! What the harness finds and does not take for a leak: named, with a reason.
 
-/// As long as connections do not end in the enclave, what clients send and are answered in plain text passes through the host, and
-/// stays in its memory for a while. Needles that were sent are counted, and not taken for hits.
+/// Without TLS, as on development networks, what clients send and are answered passes through the host, and stays in its memory for
+/// a while. Needles that were sent are counted, and not taken for hits; that TLS leaves none of them there is a test of its own.
 pub const PLAIN_TEXT_CONNECTIONS: &str = "plain-text-connections-pass-through-the-host";
