@@ -55,7 +55,7 @@ fn public_networks() {
 fn examples() {
     let folder = repository().join("genesis");
     let expected = [
-        ("consortium.json", b256!("5ea3bc1c21cf8dda4cf1a9376e1fc741a7c29d6066aeb68a2f2b2cbd09878d1c")),
+        ("consortium.json", b256!("9ab9b4d69f7c526e2d096ee816c392dcf8adbb2582f415db33d9db54871eea0c")),
         ("development.json", b256!("34496de64509fb7bf854d9c41dab3a1c34d14720c28649a3dbf2a53068309e1d")),
     ];
     let mut files: Vec<_> = std::fs::read_dir(&folder)

@@ -86,7 +86,7 @@ mod tests {
         trust.node("https://node.example").unwrap();
         let manifest = manifest_of(&read_genesis(&example).unwrap()).unwrap();
         assert_eq!(manifest.chain_id, 2_026_001);
-        let hash = "0x5ea3bc1c21cf8dda4cf1a9376e1fc741a7c29d6066aeb68a2f2b2cbd09878d1c";
+        let hash = "0x9ab9b4d69f7c526e2d096ee816c392dcf8adbb2582f415db33d9db54871eea0c";
         assert_eq!(manifest.genesis_hash.to_string(), hash);
         let refused = TrustArgs { manifest: Some(example), genesis: None }.node("https://node.example").unwrap_err();
         assert!(refused.message().contains("consortium.json: the manifest cannot be read"), "{}", refused.message());
