@@ -482,7 +482,7 @@ fn websocket_messages_are_of_size_classes(target: Target) {
     // Longer than a frame whose length takes two bytes, and than one write.
     let block = ask("eth_getBlockByNumber", json!(["latest", false]));
     socket.send(format!("[{}]", vec![block.as_str(); 100].join(",")).as_bytes()).expect("it is sent");
-    assert_eq!(lengths(&mut socket, 1), [256 << 10]);
+    assert_eq!(lengths(&mut socket, 1), [192 << 10]);
     let mut account = Account::new(0);
     for _ in 0..3 {
         send(node.rpc(), &transfer(&mut account, Address::ZERO, 1));

@@ -421,11 +421,11 @@ mod tests {
         let nobody = |to| access.view(&Caller::Anonymous, Resource::Call { from: Address::ZERO, to });
         assert_eq!([nobody(Some(BOB)), nobody(None)], [Visibility::Full, Visibility::Absent]);
         let facts = TransactionFacts { sender: ALICE, recipient: None, height: Height(1) };
-        for resource in
-            [Resource::Storage(ALICE), Resource::Proof(ALICE), Resource::Trace(facts), Resource::Development]
-        {
+        for resource in [Resource::Storage(ALICE), Resource::Proof(ALICE), Resource::Development] {
             assert_eq!(access.view(&alice, resource), Visibility::Absent);
         }
+        let traced = [&alice, &bob, &Caller::Anonymous].map(|caller| access.view(caller, Resource::Trace(facts)));
+        assert_eq!(traced, [Visibility::Full, Visibility::Absent, Visibility::Absent]);
         for resource in [Resource::Header, Resource::ProxySlot(BOB)] {
             assert_eq!(access.view(&Caller::Anonymous, resource), Visibility::Full);
         }

@@ -241,7 +241,7 @@ mod tests {
             nonce: [0xbb; 12],
         };
         let bytes = header.encode();
-        assert_eq!(hex::encode(&bytes[..8]), "0001000301020304");
+        assert_eq!(hex::encode(&bytes[..8]), "0002000301020304");
         assert_eq!(bytes[8..24], [0xaa; 16]);
         assert_eq!(bytes[24..], [0xbb; 12]);
         assert_eq!(bytes.len(), 36);

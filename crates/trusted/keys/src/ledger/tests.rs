@@ -42,10 +42,14 @@ fn blobs_are_those_of_the_documentation() {
     let chunk = keys.seal_chunk(NONCE, &chunk_at(5, 7), b"hello").unwrap();
     let meta = keys.seal_meta(NONCE, &META, b"hello").unwrap();
     let section = keys.seal_log_section(NONCE, &section_at(5), b"hello").unwrap();
-    assert_eq!(digest(section.as_bytes()), "6b700a65dbf4428f0b86131d2340e23319d35be169021627f11f9edae2946eee");
-    assert_eq!(digest(block.as_bytes()), "7b03424925acfb173ea81621cb889d6be068abad09fb3c7b1cb35c852f37f8c5");
-    assert_eq!(digest(chunk.as_bytes()), "0b20026501ea6ba330d43e2f5e586abd115eed728d830cf0af9ee484a3785ce8");
-    assert_eq!(digest(meta.as_bytes()), "5dd38755e7c15271c21c2691ec8d2624843aed55700124932c543f66dca41054");
+    let digests = [section.as_bytes(), block.as_bytes(), chunk.as_bytes(), meta.as_bytes()].map(digest);
+    let documented = [
+        "303168930d188a8f4d7244dcf84ff7166f3f4843ca84f6bf8fa2630261d36f36",
+        "50ad1f9373fee21ba7a100cd8848905ddb467e1d8680e50907bb23e4c5a2ca10",
+        "d5003b47c8565da5f1fe27134d0e4cfbc2f8724540299d2f15860de42ebb3b20",
+        "1a777d8c9471414d3a13928f295197113d9b78724fc1b29c945a156140004614",
+    ];
+    assert_eq!(digests, documented);
 }
 
 #[test]
@@ -219,8 +223,8 @@ fn malformed_blobs_are_named() {
     assert_eq!(parse(&good[..1075]), Err(OpenError::Truncated { found: 1075, expected: 1076 }));
     assert_eq!(parse(&[&good[..], &[0]].concat()), Err(OpenError::TooLong { found: 1077, expected: 1076 }));
     let mut bytes = good.clone();
-    bytes[1] = 2;
-    assert_eq!(parse(&bytes), Err(OpenError::UnknownVersion(2)));
+    bytes[1] = 3;
+    assert_eq!(parse(&bytes), Err(OpenError::UnknownVersion(3)));
     let mut bytes = good;
     bytes[2] = 0xff;
     assert_eq!(parse(&bytes), Err(OpenError::TooLong { found: 1076, expected: crate::MAX_SEALED_BYTES }));
@@ -290,7 +294,7 @@ proptest! {
         let mut bytes = bytes;
         if looks_right {
             bytes.resize(1024 + OVERHEAD, 0);
-            bytes[..8].copy_from_slice(&[0, 1, 0, 0, 0, 0, 0, 2]);
+            bytes[..8].copy_from_slice(&[0, 2, 0, 0, 0, 0, 0, 2]);
         }
         let opened = reopen(&keys, bytes);
         prop_assert!(opened.is_err());
