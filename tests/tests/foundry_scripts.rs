@@ -22,12 +22,16 @@ fn script(scene: &Scene, arguments: &[&str]) -> Output {
     scene.tool("forge").run([&["script", SCRIPT, "--rpc-url", &scene.url, "--broadcast"], arguments].concat())
 }
 
+/// What the script has written about its transactions, once it has.
+fn written(scene: &Scene) -> Option<Value> {
+    let path = scene.workspace.path().join(format!("broadcast/Deploy.s.sol/{CHAIN_ID}/run-latest.json"));
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
 /// What the script wrote about its transactions: each is in a block and succeeded. Answers them as the node shows them.
 fn sent_by(scene: &Scene, output: &Output) -> Vec<Value> {
     assert!(output.status.success(), "{}\n{}", output.stdout, output.stderr);
-    let path = scene.workspace.path().join(format!("broadcast/Deploy.s.sol/{CHAIN_ID}/run-latest.json"));
-    let run: Value =
-        serde_json::from_slice(&std::fs::read(path).expect("forge script writes what it sent")).expect("JSON");
+    let run = written(scene).expect("forge script writes what it sent");
     let receipts = run["receipts"].as_array().expect("receipts");
     assert_eq!(receipts.len(), STEPS);
     let shown = |receipt: &Value| {
@@ -89,6 +93,12 @@ fn a_script_that_was_given_up_is_resumed_and_sends_nothing_twice() {
     let interrupted = scene.tool("forge").start(arguments);
     let waiting = || scene.cast(&["tx-pool", "status"]).json()["pending"].clone();
     eventually("all being sent", Duration::from_secs(60), || (waiting() == json!("0x7")).then_some(()));
+    // It writes down what it has sent a moment after it has.
+    eventually("it being written down", Duration::from_secs(60), || {
+        let run = written(&scene)?;
+        let noted = run["transactions"].as_array()?.iter().filter(|transaction| transaction["hash"].is_string());
+        (noted.count() == STEPS).then_some(())
+    });
     drop(interrupted);
     scene.node.rpc().expect("evm_mine", json!([]));
     let resumed = script(&scene, &["--private-key", KEYS[0], "--resume"]);
