@@ -1,46 +1,19 @@
 // A page in Chromium whose wallet talks to the node: what MetaMask does, from adding the network to replacing a transaction.
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:http";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { openPage, walletPage } from "./chromium.mjs";
 import { artifact, chainId, rawResult, rpcUrl, withoutMining, wsUrl } from "./common.mjs";
 
 const owner = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
 const stranger = "0x00000000000000000000000000000000000a11ce";
 const network = { chainId: `0x${chainId.toString(16)}`, chainName: "Cloister", rpcUrls: [rpcUrl] };
-const profile = mkdtempSync(join(tmpdir(), "cloister-browser-"));
-const flags = [
-  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-];
 
-const ethersFile = join(dirname(createRequire(import.meta.url).resolve("ethers")), "../dist/ethers.min.js");
-const files = { "/": ["page.html", "text/html"], "/wallet.js": ["wallet.js", "text/javascript"], "/ethers.js": [ethersFile, "text/javascript"] };
-const server = createServer((request, response) => {
-  const [path, type] = files[request.url] ?? [];
-  response.writeHead(path ? 200 : 404, { "content-type": type ?? "text/plain" });
-  response.end(path && readFileSync(path));
-});
-
-let browser, page, origin;
+let opened, page, origin;
 before(async () => {
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  // Another host and another port than the node's: another origin.
-  origin = `http://localhost:${server.address().port}`;
-  browser = await chromium.launchPersistentContext(profile, { executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: flags, headless: true });
-  page = browser.pages()[0] ?? (await browser.newPage());
-  page.on("console", (message) => process.stderr.write(`page: ${message.text()}\n`));
-  await page.goto(origin);
-  await page.waitForFunction(() => document.title === "ready");
+  opened = await openPage(walletPage);
+  ({ page, origin } = opened);
 });
-after(async () => {
-  await browser?.close();
-  server.close();
-  rmSync(profile, { recursive: true, force: true });
-});
+after(() => opened?.close());
 
 /** Runs in the page. Quantities come back as text: a page's bigint cannot cross. */
 const inPage = (work, argument) => page.evaluate(work, argument);

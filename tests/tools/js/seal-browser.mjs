@@ -1,45 +1,30 @@
 // The same package in Chromium: a page signs and seals, and sends from another origin.
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, existsSync } from "node:fs";
-import { createServer } from "node:http";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { dirname, join, normalize } from "node:path";
+import { readFileSync, existsSync } from "node:fs";
+import { join, normalize } from "node:path";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { ethersFile, openPage } from "./chromium.mjs";
 import { keys, raw, rawResult, rpcUrl } from "./common.mjs";
 import { browserFiles } from "./seal-package.mjs";
 
-const profile = mkdtempSync(join(tmpdir(), "cloister-seal-"));
 const { folders, imports } = browserFiles();
-const ethersFile = join(dirname(createRequire(import.meta.url).resolve("ethers")), "../dist/ethers.min.js");
 const page_ = `<!doctype html><script type="importmap">${JSON.stringify({ imports: { ...imports, ethers: "/ethers.js" } })}</script>
 <script type="module">import * as ethers from "ethers"; import * as seal from "@cloister/seal"; Object.assign(window, { ethers, seal }); document.title = "ready";</script>`;
 
-const server = createServer((request, response) => {
+function serve(request, response) {
   const folder = Object.keys(folders).find((prefix) => request.url.startsWith(prefix));
   const file = request.url === "/ethers.js" ? ethersFile : folder && join(folders[folder], normalize(request.url.slice(folder.length)));
   const body = request.url === "/" ? page_ : file && existsSync(file) ? readFileSync(file) : undefined;
   response.writeHead(body ? 200 : 404, { "content-type": request.url === "/" ? "text/html" : "text/javascript" });
   response.end(body);
-});
+}
 
-let browser, page;
+let opened, page;
 before(async () => {
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
-  browser = await chromium.launchPersistentContext(profile, { executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args, headless: true });
-  page = browser.pages()[0] ?? (await browser.newPage());
-  page.on("console", (message) => process.stderr.write(`page: ${message.text()}\n`));
-  page.on("pageerror", (error) => process.stderr.write(`page: ${error}\n`));
-  await page.goto(`http://localhost:${server.address().port}`);
-  await page.waitForFunction(() => document.title === "ready");
+  opened = await openPage(serve);
+  ({ page } = opened);
 });
-after(async () => {
-  await browser?.close();
-  server.close();
-  rmSync(profile, { recursive: true, force: true });
-});
+after(() => opened?.close());
 
 for (const suite of ["x25519", "x-wing"]) {
   test(`a page seals with ${suite} and gets its receipt`, async () => {

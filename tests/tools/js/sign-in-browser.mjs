@@ -1,41 +1,19 @@
 // A page in Chromium signs in with its wallet to a confidential chain and uses it; and what a page is told by a gateway on the
 // machine of whoever looks at it.
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:http";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { openPage, walletPage } from "./chromium.mjs";
 import { artifact, chainId } from "./common.mjs";
 
 const { PUBLIC_URL, GATEWAY_URL, OPEN_GATEWAY_URL, PAGE_PORT } = process.env;
 const owner = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
-const profile = mkdtempSync(join(tmpdir(), "cloister-sign-in-"));
-const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-const ethersFile = join(dirname(createRequire(import.meta.url).resolve("ethers")), "../dist/ethers.min.js");
-const files = { "/": ["page.html", "text/html"], "/wallet.js": ["wallet.js", "text/javascript"], "/ethers.js": [ethersFile, "text/javascript"] };
-const server = createServer((request, response) => {
-  const [path, type] = files[request.url] ?? [];
-  response.writeHead(path ? 200 : 404, { "content-type": type ?? "text/plain" });
-  response.end(path && readFileSync(path));
-});
 
-let browser, page, token;
+let opened, page, token;
 before(async () => {
-  await new Promise((resolve) => server.listen(Number(PAGE_PORT), "127.0.0.1", resolve));
-  browser = await chromium.launchPersistentContext(profile, { executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: flags, headless: true });
-  page = browser.pages()[0] ?? (await browser.newPage());
-  page.on("pageerror", (error) => process.stderr.write(`page: ${error}\n`));
-  await page.goto(`http://localhost:${PAGE_PORT}`);
-  await page.waitForFunction(() => document.title === "ready");
+  opened = await openPage(walletPage, Number(PAGE_PORT));
+  ({ page } = opened);
 });
-after(async () => {
-  await browser?.close();
-  server.close();
-  rmSync(profile, { recursive: true, force: true });
-});
+after(() => opened?.close());
 
 test("the wallet signs the message, the page gets a token", async () => {
   const answer = await page.evaluate(async ({ url, chainId }) => {
