@@ -97,9 +97,10 @@ fn a_full_disk_refuses_writes_loses_nothing_and_recovers_when_space_returns() {
             let refused = fill(&store);
             assert!(refused > height, "run {run}, turn {turn}: nothing fitted");
             height = refused;
+            // RocksDB may free a little by itself (a flush gives back its log): what then fits is
+            // stored, and the disk is full again.
             for _ in 0..3 {
-                let again = store.append(&[block(height)]);
-                assert!(matches!(again, Err(StoreError::NoSpace { .. })), "{again:?}");
+                height = fill(&store);
             }
             assert_holds(&store, height);
 
