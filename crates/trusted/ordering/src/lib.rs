@@ -13,7 +13,9 @@
 //!
 //! **Not here.** Execution, the pool, clocks (time comes in with each step), I/O.
 
+pub mod raft;
 mod refusing;
+mod schedule;
 mod solo;
 
 pub use refusing::Refusing;

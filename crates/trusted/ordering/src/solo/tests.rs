@@ -1,4 +1,6 @@
 use super::*;
+use crate::Empty;
+use crate::schedule::DEPTH;
 
 fn step(engine: &mut Solo, input: Input) -> Vec<Effect> {
     let mut out = Vec::new();

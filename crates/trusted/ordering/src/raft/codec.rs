@@ -1,0 +1,477 @@
+//! The engine's own words for messages and records, in RLP: protobuf never sees a peer's bytes.
+//!
+//! Everything is bounded and checked here, so that what reaches the engine below is a message it could have
+//! made itself.
+
+use alloy_primitives::Bytes;
+use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
+use protobuf::Message as _;
+use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, HardState};
+use raft::eraftpb::{Message, MessageType, Snapshot};
+
+use super::types::{BlockRef, Members, NodeId, Standing};
+
+/// Version of messages and records.
+const VERSION: u8 = 1;
+/// Longest message from a peer.
+pub const MAX_MESSAGE_BYTES: usize = 64 << 10;
+/// Most entries of one message.
+pub(super) const MAX_ENTRIES: usize = 512;
+/// Most nodes that one change names, or that take part.
+const MAX_NODES: usize = 256;
+/// Longest context of a message: the name of a read.
+const MAX_CONTEXT_BYTES: usize = 64;
+
+/// Why bytes are no message or record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// Not RLP of the expected shape.
+    #[error("malformed: {0}")]
+    Malformed(#[from] alloy_rlp::Error),
+    /// Another program's version.
+    #[error("version {0}, this program speaks version {VERSION}")]
+    Version(u8),
+    /// A kind of message or entry that peers do not send each other.
+    #[error("a kind that nobody sends")]
+    Kind,
+    /// More entries, nodes or bytes than allowed.
+    #[error("too long")]
+    TooLong,
+    /// From, or to, somebody else.
+    #[error("not from the peer it came from, or not to this node")]
+    Misdirected,
+}
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+pub struct LogEntry {
+    /// Its index.
+    pub index: u64,
+    /// The term of the leader that made it.
+    pub term: u64,
+    kind: u8,
+    data: Bytes,
+}
+
+const KIND_EMPTY: u8 = 0;
+const KIND_BLOCK: u8 = 1;
+const KIND_MEMBERS: u8 = 2;
+
+/// A change of who takes part, as an entry carries it: numbers of nodes, and what becomes of them.
+#[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+struct Change {
+    /// How the joint configuration is left: the engine's own number.
+    transition: u8,
+    nodes: Vec<ChangedNode>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+struct ChangedNode {
+    node: u64,
+    standing: u8,
+}
+
+impl LogEntry {
+    /// The block that the entry adds to the chain, if it adds one.
+    #[must_use]
+    pub fn block(&self) -> Option<BlockRef> {
+        (self.kind == KIND_BLOCK).then(|| block_of(&self.data)).flatten()
+    }
+
+    pub(super) fn of(entry: &Entry) -> Result<Self, CodecError> {
+        let (kind, data) = match entry.get_entry_type() {
+            EntryType::EntryNormal if entry.data.is_empty() => (KIND_EMPTY, Bytes::new()),
+            EntryType::EntryNormal => (KIND_BLOCK, entry.data.to_vec().into()),
+            EntryType::EntryConfChangeV2 => (KIND_MEMBERS, change_bytes(&entry.data)?),
+            EntryType::EntryConfChange => return Err(CodecError::Kind),
+        };
+        Ok(Self { index: entry.index, term: entry.term, kind, data })
+    }
+
+    pub(super) fn to_entry(&self) -> Result<Entry, CodecError> {
+        let mut entry = Entry { index: self.index, term: self.term, ..Entry::default() };
+        match self.kind {
+            KIND_EMPTY if self.data.is_empty() => {}
+            KIND_BLOCK => {
+                block_of(&self.data).ok_or(CodecError::Kind)?;
+                entry.data = self.data.to_vec().into();
+            }
+            KIND_MEMBERS => {
+                entry.set_entry_type(EntryType::EntryConfChangeV2);
+                entry.data = change_from(&self.data)?.into();
+            }
+            _ => return Err(CodecError::Kind),
+        }
+        Ok(entry)
+    }
+}
+
+/// The block that an entry's data names.
+pub(super) fn block_of(mut data: &[u8]) -> Option<BlockRef> {
+    let block = BlockRef::decode(&mut data).ok()?;
+    data.is_empty().then_some(block)
+}
+
+fn change_bytes(protobuf: &[u8]) -> Result<Bytes, CodecError> {
+    let mut change = ConfChangeV2::default();
+    change.merge_from_bytes(protobuf).map_err(|_| CodecError::Kind)?;
+    let nodes = change.get_changes().iter().map(|single| {
+        let standing = match single.get_change_type() {
+            ConfChangeType::AddNode => 0,
+            ConfChangeType::AddLearnerNode => 1,
+            ConfChangeType::RemoveNode => 2,
+        };
+        ChangedNode { node: single.node_id, standing }
+    });
+    let transition = match change.get_transition() {
+        raft::eraftpb::ConfChangeTransition::Auto => 0,
+        raft::eraftpb::ConfChangeTransition::Implicit => 1,
+        raft::eraftpb::ConfChangeTransition::Explicit => 2,
+    };
+    Ok(alloy_rlp::encode(Change { transition, nodes: nodes.collect() }).into())
+}
+
+fn change_from(mut data: &[u8]) -> Result<Vec<u8>, CodecError> {
+    let change = Change::decode(&mut data)?;
+    if !data.is_empty() || change.nodes.len() > MAX_NODES {
+        return Err(CodecError::TooLong);
+    }
+    let mut out = ConfChangeV2::default();
+    out.set_transition(match change.transition {
+        0 => raft::eraftpb::ConfChangeTransition::Auto,
+        1 => raft::eraftpb::ConfChangeTransition::Implicit,
+        2 => raft::eraftpb::ConfChangeTransition::Explicit,
+        _ => return Err(CodecError::Kind),
+    });
+    for changed in change.nodes {
+        let standing = match changed.standing {
+            0 => Standing::Voter,
+            1 => Standing::Learner,
+            2 => Standing::Gone,
+            _ => return Err(CodecError::Kind),
+        };
+        let node = NodeId::new(changed.node).ok_or(CodecError::Kind)?;
+        out.mut_changes().push(single_change(node, standing));
+    }
+    out.write_to_bytes().map_err(|_| CodecError::Kind)
+}
+
+fn single_change(node: NodeId, standing: Standing) -> ConfChangeSingle {
+    let mut single = ConfChangeSingle { node_id: node.get(), ..ConfChangeSingle::default() };
+    single.set_change_type(match standing {
+        Standing::Voter => ConfChangeType::AddNode,
+        Standing::Learner => ConfChangeType::AddLearnerNode,
+        Standing::Gone => ConfChangeType::RemoveNode,
+    });
+    single
+}
+
+/// The engine's form of a change of who takes part.
+pub(super) fn change_of(nodes: &[(NodeId, Standing)]) -> Result<ConfChangeV2, CodecError> {
+    if nodes.len() > MAX_NODES {
+        return Err(CodecError::TooLong);
+    }
+    let mut change = ConfChangeV2::default();
+    change.mut_changes().extend(nodes.iter().map(|(node, standing)| single_change(*node, *standing)));
+    Ok(change)
+}
+
+pub(super) fn members_of(state: &ConfState) -> Members {
+    Members {
+        voters: state.voters.clone(),
+        learners: state.learners.clone(),
+        outgoing: state.voters_outgoing.clone(),
+        learners_next: state.learners_next.clone(),
+        auto_leave: state.auto_leave,
+    }
+}
+
+pub(super) fn conf_state_of(members: &Members) -> ConfState {
+    ConfState {
+        voters: members.voters.clone(),
+        learners: members.learners.clone(),
+        voters_outgoing: members.outgoing.clone(),
+        learners_next: members.learners_next.clone(),
+        auto_leave: members.auto_leave,
+        ..ConfState::default()
+    }
+}
+
+/// Where a log begins: everything up to here is in the state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+#[rlp(trailing)]
+pub struct Base {
+    /// Index of the last entry before the log.
+    pub index: u64,
+    /// Its term.
+    pub term: u64,
+    /// Who takes part there.
+    pub members: Members,
+    /// The last block up to there; the genesis block if there is none.
+    pub block: Option<BlockRef>,
+}
+
+/// What a node must not forget of its votes (Raft figure 2, persistent state).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+pub struct Vote {
+    /// The newest term it knows.
+    pub term: u64,
+    /// For whom it voted in it; zero for nobody.
+    pub vote: u64,
+}
+
+/// What one write makes durable. Entries replace those of the same index, and all above.
+#[derive(Clone, Debug, Default, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+pub struct LogRecord {
+    version: u8,
+    /// New entries, in order.
+    pub entries: Vec<LogEntry>,
+    /// The new vote, or none.
+    pub votes: Vec<Vote>,
+    /// The new beginning of the log, or none.
+    pub bases: Vec<Base>,
+}
+
+impl LogRecord {
+    pub(super) fn new(entries: Vec<LogEntry>, vote: Option<Vote>, base: Option<Base>) -> Self {
+        Self { version: VERSION, entries, votes: vote.into_iter().collect(), bases: base.into_iter().collect() }
+    }
+
+    /// Whether there is nothing to store.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.votes.is_empty() && self.bases.is_empty()
+    }
+
+    /// The bytes to seal and store.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        alloy_rlp::encode(self)
+    }
+
+    /// Reads stored bytes.
+    ///
+    /// # Errors
+    /// [`CodecError`] where they are no record of this version.
+    pub fn decode(mut bytes: &[u8]) -> Result<Self, CodecError> {
+        let record = <Self as Decodable>::decode(&mut bytes)?;
+        match record.version {
+            VERSION if bytes.is_empty() => Ok(record),
+            VERSION => Err(CodecError::TooLong),
+            other => Err(CodecError::Version(other)),
+        }
+    }
+}
+
+/// A log as it was stored: records of one node, put together in the order they were written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredLog {
+    pub(super) base: Base,
+    pub(super) entries: Vec<LogEntry>,
+    pub(super) vote: Vote,
+}
+
+impl StoredLog {
+    /// An empty log of a new network with these members.
+    #[must_use]
+    pub fn new(members: Members) -> Self {
+        Self { base: Base { members, ..Base::default() }, ..Self::default() }
+    }
+
+    /// Takes the next record.
+    pub fn absorb(&mut self, record: LogRecord) {
+        if let Some(base) = record.bases.into_iter().next_back() {
+            self.entries.retain(|entry| entry.index > base.index);
+            self.base = base;
+        }
+        for entry in record.entries {
+            self.entries.retain(|old| old.index < entry.index);
+            self.entries.push(entry);
+        }
+        if let Some(vote) = record.votes.into_iter().next_back() {
+            self.vote = vote;
+        }
+    }
+
+    /// The blocks above the beginning of the log, oldest first: they are applied again, and nobody sees them
+    /// until the network has confirmed them.
+    pub fn blocks(&self) -> impl Iterator<Item = BlockRef> {
+        self.entries.iter().filter_map(LogEntry::block)
+    }
+
+    /// Where the log begins.
+    #[must_use]
+    pub const fn base(&self) -> &Base {
+        &self.base
+    }
+
+    pub(super) fn hard_state(&self) -> HardState {
+        let commit = self.base.index;
+        HardState { term: self.vote.term.max(self.base.term), vote: self.vote.vote, commit, ..HardState::default() }
+    }
+}
+
+/// A message between two engines.
+#[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+#[rlp(trailing)]
+struct Wire {
+    version: u8,
+    kind: u8,
+    from: u64,
+    to: u64,
+    term: u64,
+    log_term: u64,
+    index: u64,
+    commit: u64,
+    commit_term: u64,
+    reject: bool,
+    reject_hint: u64,
+    request_snapshot: u64,
+    context: Bytes,
+    entries: Vec<LogEntry>,
+    snapshot: Option<Base>,
+}
+
+/// The kinds of messages that engines send each other; their place is their number.
+const KINDS: [MessageType; 12] = [
+    MessageType::MsgAppend,
+    MessageType::MsgAppendResponse,
+    MessageType::MsgRequestVote,
+    MessageType::MsgRequestVoteResponse,
+    MessageType::MsgSnapshot,
+    MessageType::MsgHeartbeat,
+    MessageType::MsgHeartbeatResponse,
+    MessageType::MsgTimeoutNow,
+    MessageType::MsgReadIndex,
+    MessageType::MsgReadIndexResp,
+    MessageType::MsgRequestPreVote,
+    MessageType::MsgRequestPreVoteResponse,
+];
+
+pub(super) fn encode_message(message: &Message) -> Result<Vec<u8>, CodecError> {
+    let kind = KINDS.iter().position(|kind| *kind == message.get_msg_type()).ok_or(CodecError::Kind)?;
+    // A question for the newest height travels as an entry in the engine below; here its name is enough.
+    let (entries, context) = match message.get_msg_type() {
+        MessageType::MsgReadIndex | MessageType::MsgReadIndexResp => {
+            (Vec::new(), message.entries.first().map_or_else(Bytes::new, |entry| entry.data.to_vec().into()))
+        }
+        _ => {
+            let entries = message.entries.iter().map(LogEntry::of).collect::<Result<Vec<_>, _>>()?;
+            (entries, message.context.to_vec().into())
+        }
+    };
+    let snapshot = (!message.get_snapshot().is_empty()).then(|| base_of(message.get_snapshot()));
+    let wire = Wire {
+        version: VERSION,
+        kind: u8::try_from(kind).map_err(|_| CodecError::Kind)?,
+        from: message.from,
+        to: message.to,
+        term: message.term,
+        log_term: message.log_term,
+        index: message.index,
+        commit: message.commit,
+        commit_term: message.commit_term,
+        reject: message.reject,
+        reject_hint: message.reject_hint,
+        request_snapshot: message.request_snapshot,
+        context,
+        entries,
+        snapshot,
+    };
+    Ok(alloy_rlp::encode(wire))
+}
+
+pub(super) fn decode_message(mut bytes: &[u8], from: NodeId, to: NodeId) -> Result<Message, CodecError> {
+    if bytes.len() > MAX_MESSAGE_BYTES {
+        return Err(CodecError::TooLong);
+    }
+    match bytes.get(1..).and_then(|_| version_of(bytes)) {
+        Some(VERSION) => {}
+        Some(other) => return Err(CodecError::Version(other)),
+        None => return Err(CodecError::Malformed(alloy_rlp::Error::InputTooShort)),
+    }
+    let wire = Wire::decode(&mut bytes)?;
+    if !bytes.is_empty() || wire.entries.len() > MAX_ENTRIES || wire.context.len() > MAX_CONTEXT_BYTES {
+        return Err(CodecError::TooLong);
+    }
+    if wire.from != from.get() || wire.to != to.get() {
+        return Err(CodecError::Misdirected);
+    }
+    let kind = *KINDS.get(usize::from(wire.kind)).ok_or(CodecError::Kind)?;
+    // Without a term the engine below would take it for its own.
+    if wire.term == 0 && kind != MessageType::MsgReadIndex {
+        return Err(CodecError::Kind);
+    }
+    if wire.snapshot.is_some() != (kind == MessageType::MsgSnapshot) {
+        return Err(CodecError::Kind);
+    }
+    if !wire.entries.is_empty() && kind != MessageType::MsgAppend {
+        return Err(CodecError::Kind);
+    }
+    let consecutive = wire.entries.iter().enumerate().all(|(offset, entry)| {
+        Some(entry.index) == wire.index.checked_add(offset as u64 + 1) && entry.term <= wire.term
+    });
+    if !consecutive {
+        return Err(CodecError::Kind);
+    }
+    message_of(kind, wire)
+}
+
+/// The version is the first item of the list, so that another version's list is recognised whatever follows.
+fn version_of(mut bytes: &[u8]) -> Option<u8> {
+    let header = alloy_rlp::Header::decode(&mut bytes).ok()?;
+    (header.list && !bytes.is_empty()).then(|| u8::decode(&mut bytes).ok()).flatten()
+}
+
+fn message_of(kind: MessageType, wire: Wire) -> Result<Message, CodecError> {
+    let mut message = Message {
+        from: wire.from,
+        to: wire.to,
+        term: wire.term,
+        log_term: wire.log_term,
+        index: wire.index,
+        commit: wire.commit,
+        commit_term: wire.commit_term,
+        reject: wire.reject,
+        reject_hint: wire.reject_hint,
+        request_snapshot: wire.request_snapshot,
+        ..Message::default()
+    };
+    message.set_msg_type(kind);
+    if matches!(kind, MessageType::MsgReadIndex | MessageType::MsgReadIndexResp) {
+        message.mut_entries().push(Entry { data: wire.context.to_vec().into(), ..Entry::default() });
+    } else {
+        message.context = wire.context.to_vec().into();
+        let entries = wire.entries.iter().map(LogEntry::to_entry).collect::<Result<Vec<_>, _>>()?;
+        message.set_entries(entries.into());
+    }
+    if let Some(base) = wire.snapshot {
+        message.set_snapshot(snapshot_of(&base)?);
+    }
+    Ok(message)
+}
+
+pub(super) fn snapshot_of(base: &Base) -> Result<Snapshot, CodecError> {
+    let members = &base.members;
+    let nodes = members.voters.len() + members.learners.len() + members.outgoing.len() + members.learners_next.len();
+    if nodes > MAX_NODES || members.voters.is_empty() || base.index == 0 {
+        return Err(CodecError::Kind);
+    }
+    let mut snapshot = Snapshot::default();
+    let metadata = snapshot.mut_metadata();
+    metadata.index = base.index;
+    metadata.term = base.term;
+    metadata.set_conf_state(conf_state_of(members));
+    snapshot.data = base.block.map(alloy_rlp::encode).unwrap_or_default().into();
+    Ok(snapshot)
+}
+
+pub(super) fn base_of(snapshot: &Snapshot) -> Base {
+    let metadata = snapshot.get_metadata();
+    Base {
+        index: metadata.index,
+        term: metadata.term,
+        members: members_of(metadata.get_conf_state()),
+        block: block_of(&snapshot.data),
+    }
+}

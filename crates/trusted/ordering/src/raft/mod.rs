@@ -1,0 +1,555 @@
+//! Raft (Ongaro and Ousterhout, 2014): a majority of the nodes orders blocks; the leader builds them.
+//!
+//! An adapter around the `raft` crate, which keeps the protocol; here are its time, its messages and records, and
+//! what a log entry means for blocks.
+//!
+//! **What the log holds.** An entry names a sealed block by height and digest. The block's bytes travel beside
+//! the log and are durable in the same write as the entry. Heights of the blocks in a log are consecutive.
+//!
+//! **Leader.** It builds on the newest block of its log, up to [`DEPTH`](crate::schedule::DEPTH) blocks ahead of
+//! the last commit: built, then sealed, then an entry. **Follower.** It takes an entry once it has the bytes of its
+//! block, adopts the block, and answers once both are durable. **A deposed leader** discards what is not in its
+//! log at once, and what is in it when another leader's entries replace it.
+//!
+//! **Time.** The host's time only moves ticks. Election timeouts are a pure function of seed, node and term, so
+//! that a simulation replays; reads are confirmed by a majority (`ReadIndex`, Raft §8), never by the clock.
+//!
+//! **After a restart** all blocks above the beginning of the log are adopted again; they are committed anew when
+//! the network has confirmed them.
+
+mod codec;
+mod inbox;
+mod log;
+mod reads;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use cloister_primitives::{Height, Seq};
+use protobuf::Message as _;
+use raft::eraftpb::{ConfChangeV2, Entry, EntryType, Message, MessageType};
+use raft::{Config, RawNode, Ready, SoftState, StateRole};
+
+pub use codec::{Base, CodecError, LogEntry, LogRecord, MAX_MESSAGE_BYTES, StoredLog, Vote};
+pub use types::{BlockRef, Effect, Fault, Input, Members, NodeId, RaftStatus, ReadId, Standing};
+
+use self::codec::{base_of, block_of, change_of, encode_message, members_of};
+use self::inbox::Inbox;
+use self::log::Log;
+use self::reads::Reads;
+use crate::schedule::Schedule;
+use crate::{Pace, Slot};
+
+/// One tick of the engine below, in milliseconds.
+const TICK_MS: u64 = 50;
+/// Ticks between heartbeats.
+const HEARTBEAT_TICKS: usize = 2;
+/// Fewest ticks of silence after which a follower asks for votes; at most twice as many less one.
+const ELECTION_TICKS: usize = 10;
+/// Most ticks made up for after a pause: a node that slept must not hold an election because of it.
+const MAX_TICKS_AT_ONCE: u64 = 3;
+/// Ticks between two offers of the state to a follower that is too far behind.
+const OFFER_TICKS: u32 = 40;
+/// Committed entries between two beginnings of the log.
+const REBASE_EVERY: u64 = 256;
+/// Longest part of the log in one message, which leaves room for the rest of it.
+const MAX_APPEND_BYTES: u64 = (MAX_MESSAGE_BYTES / 2) as u64;
+
+/// Who an engine is.
+#[derive(Clone, Copy, Debug)]
+pub struct RaftOptions {
+    /// This node.
+    pub id: NodeId,
+    /// Chooses election timeouts, together with node and term; the same for all nodes.
+    pub seed: u64,
+    /// When the leader makes blocks.
+    pub pace: Pace,
+    /// Entries kept in memory below the beginning of the log: a follower that is further behind catches up with
+    /// the state instead.
+    pub kept_entries: usize,
+}
+
+/// A write that is not durable yet, and what waits for it.
+struct Write {
+    seq: Seq,
+    /// The newest batch of the engine below that the write completes.
+    number: u64,
+    /// Said once it is durable (Raft figure 2: respond after storage is updated).
+    messages: Vec<Message>,
+}
+
+/// The replicated engine of one node.
+pub struct Raft {
+    options: RaftOptions,
+    node: RawNode<Log>,
+    tick_at_ms: u64,
+    block_at_ms: Option<u64>,
+    schedule: Schedule,
+    /// Built here and not in the log, oldest first: they wait for their seals, which come in any order.
+    unsealed: VecDeque<(Slot, Option<BlockRef>)>,
+    /// Blocks of the log that are not committed, with the indexes of their entries.
+    tail: VecDeque<(u64, BlockRef)>,
+    committed: Height,
+    /// The last block that was committed, if any was.
+    newest: Option<BlockRef>,
+    /// Index of the last committed entry that was handled.
+    applied: u64,
+    writes: VecDeque<Write>,
+    next_seq: Seq,
+    inbox: Inbox,
+    reads: Reads,
+    /// Followers that were told to catch up with the state, and how many ticks ago.
+    offered: BTreeMap<u64, u32>,
+    halted: bool,
+}
+
+impl core::fmt::Debug for Raft {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Raft").field("id", &self.options.id).field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+impl Raft {
+    /// An engine that goes on from a stored log. Its blocks ([`StoredLog::blocks`]) must have been adopted.
+    ///
+    /// # Errors
+    /// [`Fault`] where the log contradicts itself.
+    pub fn new(options: RaftOptions, stored: &StoredLog) -> Result<Self, Fault> {
+        let log = Log::new(stored, options.kept_entries).map_err(|error| Fault::Engine(error.to_string()))?;
+        let base = log.base().clone();
+        let config = Config {
+            id: options.id.get(),
+            election_tick: ELECTION_TICKS,
+            heartbeat_tick: HEARTBEAT_TICKS,
+            applied: base.index,
+            max_size_per_msg: MAX_APPEND_BYTES,
+            max_inflight_msgs: 64,
+            check_quorum: true,
+            pre_vote: true,
+            max_committed_size_per_ready: MAX_APPEND_BYTES,
+            ..Config::default()
+        };
+        let node = RawNode::new(&config, log, &slog::Logger::root(slog::Discard, slog::o!()))
+            .map_err(|error| Fault::Engine(error.to_string()))?;
+        let tail = stored.entries.iter().filter_map(|entry| Some((entry.index, entry.block()?))).collect();
+        Ok(Self {
+            options,
+            node,
+            tick_at_ms: 0,
+            block_at_ms: None,
+            schedule: Schedule::new(options.pace),
+            unsealed: VecDeque::new(),
+            tail,
+            committed: base.block.map_or(Height::GENESIS, |block| block.height),
+            newest: base.block,
+            applied: base.index,
+            writes: VecDeque::new(),
+            next_seq: Seq(0),
+            inbox: Inbox::default(),
+            reads: Reads::new(options.id),
+            offered: BTreeMap::new(),
+            halted: false,
+        })
+    }
+
+    /// Where the engine stands.
+    #[must_use]
+    pub fn status(&self) -> RaftStatus {
+        RaftStatus {
+            term: self.node.raft.term,
+            leader: NodeId::new(self.node.raft.leader_id),
+            leads: self.leads(),
+            committed: self.committed,
+            built: self.built(),
+            building: self.schedule.building(),
+            last_index: self.node.raft.raft_log.last_index(),
+        }
+    }
+
+    /// Takes one input at the given time and appends what is to be done.
+    pub fn step(&mut self, now_ms: u64, input: Input, out: &mut Vec<Effect>) {
+        if self.halted {
+            return;
+        }
+        let taken = self.take(now_ms, input, out).and_then(|()| {
+            self.tick(now_ms, out);
+            self.settle(out)
+        });
+        if let Err(fault) = taken {
+            self.halted = true;
+            out.push(Effect::Halt(fault));
+            return;
+        }
+        self.build(out);
+        let deadline_ms = self.block_at_ms.map_or(self.tick_at_ms, |at_ms| at_ms.min(self.tick_at_ms));
+        out.push(Effect::Arm { deadline_ms });
+    }
+
+    fn take(&mut self, now_ms: u64, input: Input, out: &mut Vec<Effect>) -> Result<(), Fault> {
+        match input {
+            Input::Demand => self.schedule.demand(),
+            Input::Force => self.schedule.force(),
+            Input::Timer => {}
+            Input::Built(slot) => {
+                if self.schedule.finish(slot) {
+                    self.unsealed.push_back((slot, None));
+                    out.push(Effect::Seal(slot));
+                }
+            }
+            Input::Nothing(slot) => {
+                self.schedule.finish(slot);
+            }
+            Input::Sealed(slot, block) => self.on_sealed(slot, block, out),
+            Input::Persisted(seq) => self.on_persisted(seq, out),
+            Input::Peer(from, bytes) => return self.on_peer(from, &bytes, out),
+            Input::Received(block) => {
+                self.inbox.received(block, known_to(&self.node));
+                return self.hear(out);
+            }
+            Input::CaughtUp(block) => {
+                self.inbox.caught_up(block, known_to(&self.node));
+                return self.hear(out);
+            }
+            Input::Reconfigure(nodes) => self.reconfigure(&nodes),
+            Input::Read(read) => self.reads.ask(read, &mut self.node, out),
+            Input::SetPace(pace) => {
+                self.schedule.set_pace(pace);
+                self.block_at_ms = match pace {
+                    Pace::Interval { period_ms } => Some(now_ms.saturating_add(period_ms)),
+                    Pace::Instant | Pace::Manual => None,
+                };
+            }
+        }
+        Ok(())
+    }
+
+    fn leads(&self) -> bool {
+        self.node.raft.state == StateRole::Leader
+    }
+
+    /// The newest height built or adopted.
+    fn built(&self) -> Height {
+        let of_log = self.tail.back().map_or(self.committed, |(_, block)| block.height);
+        self.unsealed.back().map_or(of_log, |(slot, _)| slot.height)
+    }
+
+    fn build(&mut self, out: &mut Vec<Effect>) {
+        // What waits for its bytes may be blocks that the leader's next one has to stand on.
+        if self.leads()
+            && let Some((slot, empty)) = self.schedule.start(self.committed, self.built())
+        {
+            out.push(Effect::Build { slot, empty });
+        }
+    }
+
+    fn tick(&mut self, now_ms: u64, out: &mut Vec<Effect>) {
+        if let (Some(at_ms), Pace::Interval { period_ms }) = (self.block_at_ms, self.schedule.pace())
+            && now_ms >= at_ms
+        {
+            self.schedule.owe();
+            self.block_at_ms = Some(now_ms.saturating_add(period_ms));
+        }
+        if self.tick_at_ms == 0 {
+            self.tick_at_ms = now_ms.saturating_add(TICK_MS);
+        }
+        let mut ticks = 0;
+        while now_ms >= self.tick_at_ms && ticks < MAX_TICKS_AT_ONCE {
+            self.fix_election_timeout();
+            self.node.tick();
+            self.inbox.tick(known_to(&self.node), out);
+            self.reads.tick(&mut self.node, out);
+            self.offer_states_again();
+            self.tick_at_ms = self.tick_at_ms.saturating_add(TICK_MS);
+            ticks += 1;
+        }
+        if now_ms >= self.tick_at_ms {
+            self.tick_at_ms = now_ms.saturating_add(TICK_MS);
+        }
+    }
+
+    /// A follower that needs the state may never have heard where it is; being told twice costs it nothing.
+    fn offer_states_again(&mut self) {
+        let waits = |progress: &raft::Progress| progress.state == raft::ProgressState::Snapshot;
+        let waiting: Vec<u64> =
+            self.node.raft.prs().iter().filter(|(_, progress)| waits(progress)).map(|(id, _)| *id).collect();
+        self.offered.retain(|id, _| waiting.contains(id));
+        for id in waiting {
+            let ticks = self.offered.entry(id).or_default();
+            *ticks += 1;
+            if *ticks >= OFFER_TICKS {
+                *ticks = 0;
+                self.node.report_snapshot(id, raft::SnapshotStatus::Failure);
+            }
+        }
+    }
+
+    /// The engine below draws its timeouts from the process' own generator; they are replaced before each use.
+    fn fix_election_timeout(&mut self) {
+        let raft = &mut self.node.raft;
+        let drawn = split_mix(self.options.seed ^ split_mix(self.options.id.get() ^ split_mix(raft.term)));
+        let spread = drawn % ELECTION_TICKS as u64;
+        raft.set_randomized_election_timeout(ELECTION_TICKS + usize::try_from(spread).unwrap_or_default());
+    }
+
+    /// Makes sealed blocks entries of the log, in order, if this node still leads.
+    fn on_sealed(&mut self, slot: Slot, block: BlockRef, out: &mut Vec<Effect>) {
+        if slot.height != block.height {
+            return;
+        }
+        if let Some((_, sealed)) = self.unsealed.iter_mut().find(|(unsealed, _)| *unsealed == slot) {
+            *sealed = Some(block);
+        }
+        while let Some(&(_, Some(block))) = self.unsealed.front() {
+            if !self.leads() || self.node.propose(Vec::new(), alloy_rlp::encode(block)).is_err() {
+                self.discard_unproposed(out);
+                return;
+            }
+            self.unsealed.pop_front();
+            self.tail.push_back((self.node.raft.raft_log.last_index(), block));
+        }
+    }
+
+    /// What is built and not in the log is lost when this node does not lead.
+    fn discard_unproposed(&mut self, out: &mut Vec<Effect>) {
+        let building = self.schedule.abandon();
+        let from = self.unsealed.front().map(|(slot, _)| *slot).or(building);
+        self.unsealed.clear();
+        if let Some(slot) = from {
+            out.push(Effect::Discard { from: slot.height });
+        }
+    }
+
+    fn reconfigure(&mut self, nodes: &[(NodeId, Standing)]) {
+        // A change while another is under way is dropped by the engine below; who wants it asks again.
+        if self.leads()
+            && let Ok(change) = change_of(nodes)
+        {
+            let _ = self.node.propose_conf_change(Vec::new(), change);
+        }
+    }
+
+    fn on_peer(&mut self, from: NodeId, bytes: &[u8], out: &mut Vec<Effect>) -> Result<(), Fault> {
+        // What is no message is the peer's fault, and the channel's to deal with; here it changes nothing.
+        if let Ok(message) = codec::decode_message(bytes, from, self.options.id) {
+            self.inbox.push(message, known_to(&self.node), out);
+            return self.hear(out);
+        }
+        Ok(())
+    }
+
+    /// Gives the engine below what it can take: messages whose blocks are here.
+    fn hear(&mut self, out: &mut Vec<Effect>) -> Result<(), Fault> {
+        while let Some(message) = self.inbox.pop() {
+            self.check(&message)?;
+            // An error is an answer from a node that is no member, or a read without a leader.
+            let _ = self.node.step(message);
+            self.settle(out)?;
+        }
+        Ok(())
+    }
+
+    /// Finds what the engine below would panic at: a network that counts on entries this node does not have.
+    fn check(&self, message: &Message) -> Result<(), Fault> {
+        let log = &self.node.raft.raft_log;
+        let last = log.last_index();
+        if message.term < self.node.raft.term {
+            return Ok(());
+        }
+        match message.get_msg_type() {
+            MessageType::MsgHeartbeat if message.commit > last => {
+                Err(Fault::LogLost { committed: message.commit, last })
+            }
+            MessageType::MsgAppend => {
+                let committed = |entry: &&Entry| (log.first_index()..=log.committed).contains(&entry.index);
+                let replaced =
+                    message.entries.iter().filter(committed).find(|entry| !log.match_term(entry.index, entry.term));
+                replaced.map_or(Ok(()), |entry| Err(Fault::BrokenChain { index: entry.index }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn on_persisted(&mut self, seq: Seq, out: &mut Vec<Effect>) {
+        while let Some(write) = self.writes.pop_front_if(|write| write.seq <= seq) {
+            self.node.on_persist_ready(write.number);
+            send(write.messages, out);
+        }
+    }
+
+    /// Does what the engine below wants, until it wants nothing more.
+    fn settle(&mut self, out: &mut Vec<Effect>) -> Result<(), Fault> {
+        while self.node.has_ready() {
+            let mut ready = self.node.ready();
+            if let Some(state) = ready.ss() {
+                self.on_role(state, out);
+            }
+            send(ready.take_messages(), out);
+            for answer in ready.take_read_states() {
+                self.reads.answered(&answer);
+            }
+            let commits = ready.take_committed_entries();
+            let (record, messages) = self.on_ready(&mut ready, out)?;
+            let number = ready.number();
+            self.node.advance_append_async(ready);
+            self.persist(number, record, messages, out);
+            self.commit(&commits, out)?;
+        }
+        self.reads.release(self.applied, self.committed, out);
+        Ok(())
+    }
+
+    fn on_role(&mut self, state: &SoftState, out: &mut Vec<Effect>) {
+        if state.raft_state != StateRole::Leader {
+            self.discard_unproposed(out);
+        }
+        out.push(Effect::Leader(NodeId::new(state.leader_id)));
+    }
+
+    /// Takes new entries, votes and snapshots over into the log. Returns what must be durable, and what may be
+    /// said only then.
+    fn on_ready(&mut self, ready: &mut Ready, out: &mut Vec<Effect>) -> Result<(LogRecord, Vec<Message>), Fault> {
+        let mut base = None;
+        if !ready.snapshot().is_empty() {
+            let restored = base_of(ready.snapshot());
+            self.restored(&restored, out);
+            self.node.mut_store().restore(restored.clone());
+            base = Some(restored);
+        }
+        let entries = ready.take_entries();
+        self.appended(&entries, out);
+        self.node.mut_store().append(&entries);
+        let stored = entries.iter().map(LogEntry::of).collect::<Result<Vec<_>, _>>();
+        let vote = ready.hs().map(|state| Vote { term: state.term, vote: state.vote });
+        if let Some(state) = ready.hs() {
+            self.node.mut_store().set_hard_state(state.clone());
+        }
+        let record = if ready.must_sync() {
+            LogRecord::new(stored.map_err(|error| Fault::Engine(error.to_string()))?, vote, base)
+        } else {
+            LogRecord::default()
+        };
+        Ok((record, ready.take_persisted_messages()))
+    }
+
+    fn persist(&mut self, number: u64, record: LogRecord, messages: Vec<Message>, out: &mut Vec<Effect>) {
+        if !record.is_empty() {
+            let seq = self.next_seq;
+            self.next_seq = seq.next();
+            self.writes.push_back(Write { seq, number, messages });
+            out.push(Effect::Persist { seq, record });
+        } else if let Some(last) = self.writes.back_mut() {
+            // Batches become durable in order, so this one is when the one before it is.
+            last.number = number;
+            last.messages.extend(messages);
+        } else {
+            self.node.on_persist_ready(number);
+            send(messages, out);
+        }
+    }
+
+    /// The log now begins behind what this node had.
+    fn restored(&mut self, base: &Base, out: &mut Vec<Effect>) {
+        self.tail.clear();
+        self.applied = base.index;
+        self.newest = base.block;
+        self.committed = base.block.map_or(Height::GENESIS, |block| block.height);
+        self.inbox.forget();
+        out.extend(base.block.map(Effect::Restore));
+        out.push(Effect::Members(base.members.clone()));
+    }
+
+    /// New entries: those of another leader replace what is not committed, and bring blocks to adopt.
+    fn appended(&mut self, entries: &[Entry], out: &mut Vec<Effect>) {
+        let Some(first) = entries.first() else {
+            return;
+        };
+        let mut lost = None;
+        let mut own = entries.iter().filter_map(|entry| Some((entry.index, block_of(&entry.data)?)));
+        let kept: Vec<_> = self.tail.iter().copied().filter(|(index, _)| *index >= first.index).collect();
+        let same = kept.iter().take_while(|entry| own.next() == Some(**entry)).count();
+        for _ in same..kept.len() {
+            lost = self.tail.pop_back().map(|(_, block)| block.height);
+        }
+        if let Some(from) = lost {
+            out.push(Effect::Discard { from });
+        }
+        let blocks = entries.iter().filter_map(|entry| Some((entry.index, block_of(&entry.data)?)));
+        for (index, block) in blocks.skip(same) {
+            self.tail.push_back((index, block));
+            self.inbox.used(block);
+            out.push(Effect::Adopt(block));
+        }
+    }
+
+    fn commit(&mut self, entries: &[Entry], out: &mut Vec<Effect>) -> Result<(), Fault> {
+        for entry in entries {
+            let broken = Fault::BrokenChain { index: entry.index };
+            match entry.get_entry_type() {
+                EntryType::EntryNormal if entry.data.is_empty() => {}
+                EntryType::EntryNormal => {
+                    let (index, block) = self.tail.pop_front().ok_or(broken.clone())?;
+                    if index != entry.index || block.height != self.committed.next() {
+                        return Err(broken);
+                    }
+                    self.committed = block.height;
+                    self.newest = Some(block);
+                    out.push(Effect::Commit(block.height));
+                }
+                EntryType::EntryConfChangeV2 => self.change_members(entry, out)?,
+                EntryType::EntryConfChange => return Err(broken),
+            }
+            self.applied = entry.index;
+        }
+        if let Some(last) = entries.last() {
+            self.node.advance_apply_to(last.index);
+            self.rebase(last, out);
+        }
+        Ok(())
+    }
+
+    fn change_members(&mut self, entry: &Entry, out: &mut Vec<Effect>) -> Result<(), Fault> {
+        let mut change = ConfChangeV2::default();
+        change.merge_from_bytes(&entry.data).map_err(|error| Fault::Engine(error.to_string()))?;
+        let state = self.node.apply_conf_change(&change).map_err(|error| Fault::Engine(error.to_string()))?;
+        out.push(Effect::Members(members_of(&state)));
+        Ok(())
+    }
+
+    /// From time to time the log begins anew, so that it does not grow without end.
+    fn rebase(&mut self, last: &Entry, out: &mut Vec<Effect>) {
+        if last.index < self.node.store().base().index + REBASE_EVERY {
+            return;
+        }
+        let members = members_of(&self.node.raft.prs().conf().to_conf_state());
+        let base = Base { index: last.index, term: last.term, members, block: self.newest };
+        self.node.mut_store().rebase(base.clone());
+        let seq = self.next_seq;
+        self.next_seq = seq.next();
+        out.push(Effect::Persist { seq, record: LogRecord::new(Vec::new(), None, Some(base)) });
+    }
+}
+
+/// Whether an entry is in the log of a node already, and its block with it.
+fn known_to(node: &RawNode<Log>) -> impl Fn(&Entry) -> bool + '_ {
+    let log = &node.raft.raft_log;
+    |entry| entry.index <= log.committed || log.match_term(entry.index, entry.term)
+}
+
+fn send(messages: Vec<Message>, out: &mut Vec<Effect>) {
+    for message in messages {
+        // What has no word of ours is nothing that a peer would take.
+        if let (Some(to), Ok(bytes)) = (NodeId::new(message.to), encode_message(&message)) {
+            out.push(Effect::Send { to, message: bytes });
+        }
+    }
+}
+
+/// SplitMix64 (Steele, Lea and Flood 2014): a well-mixed function of its argument.
+const fn split_mix(value: u64) -> u64 {
+    let mut mixed = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}

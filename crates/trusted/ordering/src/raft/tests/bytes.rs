@@ -1,0 +1,104 @@
+use alloy_primitives::B256;
+use cloister_primitives::Height;
+use raft::eraftpb::{Entry, Message, MessageType};
+
+use super::super::codec::{decode_message, encode_message};
+use super::super::{Base, BlockRef, CodecError, LogEntry, LogRecord, MAX_MESSAGE_BYTES, Members, StoredLog, Vote};
+use super::super::{Standing, split_mix};
+use super::network::id;
+use crate::raft::codec::change_of;
+
+fn entry(index: u64, term: u64) -> Entry {
+    let block = BlockRef { height: Height(index), digest: B256::repeat_byte(7) };
+    Entry { index, term, data: alloy_rlp::encode(block).into(), ..Entry::default() }
+}
+
+fn append() -> Message {
+    let mut message = Message { from: 1, to: 2, term: 9, log_term: 8, index: 4, commit: 3, ..Message::default() };
+    message.set_msg_type(MessageType::MsgAppend);
+    message.set_entries(vec![entry(5, 8), entry(6, 9)].into());
+    message
+}
+
+#[test]
+fn messages_come_back_as_they_were() {
+    let bytes = encode_message(&append()).unwrap();
+    assert_eq!(decode_message(&bytes, id(1), id(2)), Ok(append()));
+    let mut change = Entry { index: 5, term: 9, ..Entry::default() };
+    change.set_entry_type(raft::eraftpb::EntryType::EntryConfChangeV2);
+    let nodes = [(id(4), Standing::Voter), (id(5), Standing::Learner), (id(1), Standing::Gone)];
+    change.data = protobuf::Message::write_to_bytes(&change_of(&nodes).unwrap()).unwrap().into();
+    let mut message = append();
+    message.set_entries(vec![change].into());
+    let bytes = encode_message(&message).unwrap();
+    assert_eq!(decode_message(&bytes, id(1), id(2)), Ok(message));
+}
+
+#[test]
+fn a_message_of_somebody_else_or_of_another_version_is_refused() {
+    let bytes = encode_message(&append()).unwrap();
+    assert_eq!(decode_message(&bytes, id(3), id(2)), Err(CodecError::Misdirected));
+    assert_eq!(decode_message(&bytes, id(1), id(3)), Err(CodecError::Misdirected));
+    let mut other = bytes.clone();
+    let at = other.iter().position(|byte| *byte == 1).unwrap();
+    other[at] = 2;
+    assert_eq!(decode_message(&other, id(1), id(2)), Err(CodecError::Version(2)));
+    assert_eq!(decode_message(&vec![0; MAX_MESSAGE_BYTES + 1], id(1), id(2)), Err(CodecError::TooLong));
+    let mut longer = bytes;
+    longer.push(0);
+    assert_eq!(decode_message(&longer, id(1), id(2)), Err(CodecError::TooLong));
+}
+
+#[test]
+fn entries_must_follow_each_other_and_their_message() {
+    let mut gap = append();
+    gap.mut_entries()[1].index = 7;
+    let bytes = encode_message(&gap).unwrap();
+    assert_eq!(decode_message(&bytes, id(1), id(2)), Err(CodecError::Kind));
+    let mut local = append();
+    local.term = 0;
+    let bytes = encode_message(&local).unwrap();
+    assert_eq!(decode_message(&bytes, id(1), id(2)), Err(CodecError::Kind), "the engine would take it for its own");
+}
+
+#[test]
+fn mutated_messages_are_refused_or_are_messages() {
+    let bytes = encode_message(&append()).unwrap();
+    let mut draw = 1;
+    let mut refused = 0;
+    for _ in 0..20_000 {
+        let mut mutated = bytes.clone();
+        for _ in 0..1 + draw % 4 {
+            draw = split_mix(draw);
+            let at = usize::try_from(draw % mutated.len() as u64).unwrap();
+            mutated[at] = u8::try_from(draw >> 56).unwrap();
+        }
+        match decode_message(&mutated, id(1), id(2)) {
+            Ok(message) => assert!(message.term > 0 && message.from == 1 && message.to == 2),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 10_000);
+}
+
+#[test]
+fn a_stored_log_is_what_its_records_say() {
+    let log_entry = |index, term| LogEntry::of(&entry(index, term)).unwrap();
+    let mut stored = StoredLog::new(Members::of_voters([id(1)]));
+    let vote = Vote { term: 2, vote: 1 };
+    let first = LogRecord::new(vec![log_entry(1, 1), log_entry(2, 1), log_entry(3, 1)], Some(vote), None);
+    assert_eq!(LogRecord::decode(&first.encode()), Ok(first.clone()));
+    stored.absorb(first);
+    stored.absorb(LogRecord::new(vec![log_entry(2, 2)], None, None));
+    assert_eq!(stored.entries, [log_entry(1, 1), log_entry(2, 2)], "an entry replaces all from its index on");
+    assert_eq!(stored.vote, vote);
+    let base = Base { index: 1, term: 1, members: Members::of_voters([id(1)]), block: entry_block(1) };
+    stored.absorb(LogRecord::new(Vec::new(), None, Some(base.clone())));
+    assert_eq!(stored.entries, [log_entry(2, 2)]);
+    assert_eq!(stored.base(), &base);
+    assert_eq!(stored.blocks().map(|block| block.height).collect::<Vec<_>>(), [Height(2)]);
+}
+
+fn entry_block(index: u64) -> Option<BlockRef> {
+    LogEntry::of(&entry(index, 1)).unwrap().block()
+}
