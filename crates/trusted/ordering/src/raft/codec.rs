@@ -9,6 +9,7 @@ use protobuf::Message as _;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, HardState};
 use raft::eraftpb::{Message, MessageType, Snapshot};
 
+use super::freshness::Report;
 use super::types::{BlockRef, Members, NodeId, Standing};
 
 /// Version of messages and records.
@@ -197,6 +198,15 @@ pub(super) fn conf_state_of(members: &Members) -> ConfState {
     }
 }
 
+/// The end of a log. A later term is further, whatever its index (Raft §5.4.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position {
+    /// Term of the last entry.
+    pub(super) term: u64,
+    /// Its index.
+    pub(super) index: u64,
+}
+
 /// Where a log begins: everything up to here is in the state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, RlpEncodable, RlpDecodable)]
 #[rlp(trailing)]
@@ -311,7 +321,7 @@ impl StoredLog {
     }
 }
 
-/// A message between two engines.
+/// A message between two nodes.
 #[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
 #[rlp(trailing)]
 struct Wire {
@@ -331,6 +341,44 @@ struct Wire {
     entries: Vec<LogEntry>,
     snapshot: Option<Base>,
 }
+
+impl Default for Wire {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            kind: 0,
+            from: 0,
+            to: 0,
+            term: 0,
+            log_term: 0,
+            index: 0,
+            commit: 0,
+            commit_term: 0,
+            reject: false,
+            reject_hint: 0,
+            request_snapshot: 0,
+            context: Bytes::new(),
+            entries: Vec::new(),
+            snapshot: None,
+        }
+    }
+}
+
+/// What one adapter says to another.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Words {
+    /// From engine to engine.
+    Engine(Box<Message>),
+    /// Who starts asks how far the others are.
+    Question,
+    /// The answer.
+    Report(Report),
+}
+
+/// Number of a question.
+const QUESTION: u8 = 100;
+/// Number of its answer.
+const REPORT: u8 = 101;
 
 /// The kinds of messages that engines send each other; their place is their number.
 const KINDS: [MessageType; 12] = [
@@ -362,7 +410,6 @@ pub(super) fn encode_message(message: &Message) -> Result<Vec<u8>, CodecError> {
     };
     let snapshot = (!message.get_snapshot().is_empty()).then(|| base_of(message.get_snapshot()));
     let wire = Wire {
-        version: VERSION,
         kind: u8::try_from(kind).map_err(|_| CodecError::Kind)?,
         from: message.from,
         to: message.to,
@@ -377,11 +424,30 @@ pub(super) fn encode_message(message: &Message) -> Result<Vec<u8>, CodecError> {
         context,
         entries,
         snapshot,
+        ..Wire::default()
     };
     Ok(alloy_rlp::encode(wire))
 }
 
-pub(super) fn decode_message(mut bytes: &[u8], from: NodeId, to: NodeId) -> Result<Message, CodecError> {
+pub(super) fn encode_question(from: NodeId, to: NodeId) -> Vec<u8> {
+    alloy_rlp::encode(Wire { kind: QUESTION, from: from.get(), to: to.get(), ..Wire::default() })
+}
+
+pub(super) fn encode_report(from: NodeId, to: NodeId, report: Report) -> Vec<u8> {
+    alloy_rlp::encode(Wire {
+        kind: REPORT,
+        from: from.get(),
+        to: to.get(),
+        term: report.term,
+        log_term: report.end.term,
+        index: report.end.index,
+        reject: report.is_waiting,
+        reject_hint: u64::from(report.leads),
+        ..Wire::default()
+    })
+}
+
+pub(super) fn decode_words(mut bytes: &[u8], from: NodeId, to: NodeId) -> Result<Words, CodecError> {
     if bytes.len() > MAX_MESSAGE_BYTES {
         return Err(CodecError::TooLong);
     }
@@ -397,6 +463,19 @@ pub(super) fn decode_message(mut bytes: &[u8], from: NodeId, to: NodeId) -> Resu
     if wire.from != from.get() || wire.to != to.get() {
         return Err(CodecError::Misdirected);
     }
+    match wire.kind {
+        QUESTION => Ok(Words::Question),
+        REPORT => {
+            let end = Position { term: wire.log_term, index: wire.index };
+            let leads = wire.reject_hint == 1;
+            Ok(Words::Report(Report { term: wire.term, end, is_waiting: wire.reject, leads }))
+        }
+        _ => checked(wire).map(|message| Words::Engine(Box::new(message))),
+    }
+}
+
+/// A message that the engine below could have made itself.
+fn checked(wire: Wire) -> Result<Message, CodecError> {
     let kind = *KINDS.get(usize::from(wire.kind)).ok_or(CodecError::Kind)?;
     // Without a term the engine below would take it for its own.
     if wire.term == 0 && kind != MessageType::MsgReadIndex {

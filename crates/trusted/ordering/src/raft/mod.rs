@@ -14,10 +14,13 @@
 //! **Time.** The host's time only moves ticks. Election timeouts are a pure function of seed, node and term, so
 //! that a simulation replays; reads are confirmed by a majority (`ReadIndex`, Raft §8), never by the clock.
 //!
-//! **After a restart** all blocks above the beginning of the log are adopted again; they are committed anew when
-//! the network has confirmed them.
+//! **After a restart** a node votes only once it knows how far the others are: its disk may have been rolled back.
+//! All blocks above the beginning of the log are adopted again; they are committed anew when the network has
+//! confirmed them.
 
+mod apply;
 mod codec;
+mod freshness;
 mod inbox;
 mod log;
 mod reads;
@@ -28,14 +31,14 @@ mod types;
 use std::collections::{BTreeMap, VecDeque};
 
 use cloister_primitives::{Height, Seq};
-use protobuf::Message as _;
-use raft::eraftpb::{ConfChangeV2, Entry, EntryType, Message, MessageType};
+use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{Config, RawNode, Ready, SoftState, StateRole};
 
 pub use codec::{Base, CodecError, LogEntry, LogRecord, MAX_MESSAGE_BYTES, StoredLog, Vote};
 pub use types::{BlockRef, Effect, Fault, Input, Members, NodeId, RaftStatus, ReadId, Standing};
 
-use self::codec::{base_of, block_of, change_of, encode_message, members_of};
+use self::codec::{Position, Words, base_of, change_of, encode_message, encode_question, encode_report, members_of};
+use self::freshness::{Freshness, Report};
 use self::inbox::Inbox;
 use self::log::Log;
 use self::reads::Reads;
@@ -52,8 +55,6 @@ const ELECTION_TICKS: usize = 10;
 const MAX_TICKS_AT_ONCE: u64 = 3;
 /// Ticks between two offers of the state to a follower that is too far behind.
 const OFFER_TICKS: u32 = 40;
-/// Committed entries between two beginnings of the log.
-const REBASE_EVERY: u64 = 256;
 /// Longest part of the log in one message, which leaves room for the rest of it.
 const MAX_APPEND_BYTES: u64 = (MAX_MESSAGE_BYTES / 2) as u64;
 
@@ -100,6 +101,7 @@ pub struct Raft {
     next_seq: Seq,
     inbox: Inbox,
     reads: Reads,
+    freshness: Freshness,
     /// Followers that were told to catch up with the state, and how many ticks ago.
     offered: BTreeMap<u64, u32>,
     halted: bool,
@@ -149,6 +151,7 @@ impl Raft {
             next_seq: Seq(0),
             inbox: Inbox::default(),
             reads: Reads::new(options.id),
+            freshness: Freshness::new(),
             offered: BTreeMap::new(),
             halted: false,
         })
@@ -171,6 +174,12 @@ impl Raft {
     /// Takes one input at the given time and appends what is to be done.
     pub fn step(&mut self, now_ms: u64, input: Input, out: &mut Vec<Effect>) {
         if self.halted {
+            // That it is there and knows nothing is all that others can still learn from it.
+            if let Input::Peer(from, bytes) = input
+                && codec::decode_words(&bytes, from, self.options.id) == Ok(Words::Question)
+            {
+                self.answer(from, out);
+            }
             return;
         }
         let taken = self.take(now_ms, input, out).and_then(|()| {
@@ -226,7 +235,7 @@ impl Raft {
     }
 
     fn leads(&self) -> bool {
-        self.node.raft.state == StateRole::Leader
+        !self.halted && self.node.raft.state == StateRole::Leader
     }
 
     /// The newest height built or adopted.
@@ -256,8 +265,14 @@ impl Raft {
         }
         let mut ticks = 0;
         while now_ms >= self.tick_at_ms && ticks < MAX_TICKS_AT_ONCE {
-            self.fix_election_timeout();
-            self.node.tick();
+            if self.leads() || self.freshness.may_campaign(self.end()) {
+                self.fix_election_timeout();
+                self.node.tick();
+            } else {
+                // Others may ask for its vote once it has not heard from a leader for long enough.
+                self.node.raft.election_elapsed = self.node.raft.election_elapsed.saturating_add(1);
+            }
+            self.ask_how_far(out);
             self.inbox.tick(known_to(&self.node), out);
             self.reads.tick(&mut self.node, out);
             self.offer_states_again();
@@ -331,23 +346,88 @@ impl Raft {
     }
 
     fn on_peer(&mut self, from: NodeId, bytes: &[u8], out: &mut Vec<Effect>) -> Result<(), Fault> {
-        // What is no message is the peer's fault, and the channel's to deal with; here it changes nothing.
-        if let Ok(message) = codec::decode_message(bytes, from, self.options.id) {
-            self.inbox.push(message, known_to(&self.node), out);
-            return self.hear(out);
+        match codec::decode_words(bytes, from, self.options.id) {
+            Ok(Words::Engine(message)) => {
+                self.inbox.push(*message, known_to(&self.node), out);
+                self.hear(out)
+            }
+            Ok(Words::Question) => {
+                self.answer(from, out);
+                Ok(())
+            }
+            Ok(Words::Report(report)) => {
+                self.freshness.heard(from, report);
+                Ok(())
+            }
+            // What is no message is the peer's fault, and the channel's to deal with; here it changes nothing.
+            Err(_) => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Tells who starts how far this node is.
+    fn answer(&self, to: NodeId, out: &mut Vec<Effect>) {
+        let report = Report {
+            term: self.node.raft.term,
+            end: self.end(),
+            is_waiting: self.halted || self.freshness.is_waiting(),
+            leads: self.leads(),
+        };
+        out.push(Effect::Send { to, message: encode_report(self.options.id, to, report) });
+    }
+
+    /// Where the log ends.
+    fn end(&self) -> Position {
+        let log = &self.node.raft.raft_log;
+        Position { term: log.last_term(), index: log.last_index() }
+    }
+
+    /// After a start: asks the other voters how far they are, until enough of them have said so.
+    fn ask_how_far(&mut self, out: &mut Vec<Effect>) {
+        if !self.freshness.is_waiting() {
+            return;
+        }
+        let (id, members) = (self.options.id, members_of(&self.node.raft.prs().conf().to_conf_state()));
+        if self.freshness.tick() {
+            let others = members.voters.iter().chain(&members.outgoing).filter_map(|voter| NodeId::new(*voter));
+            let others = others.filter(|other| *other != id);
+            out.extend(others.map(|to| Effect::Send { to, message: encode_question(id, to) }));
+        }
+        if let Some(known) = self.freshness.known(id, &members) {
+            let raft = &mut self.node.raft;
+            if known.term > raft.term || (known.term == raft.term && raft.vote == raft::INVALID_ID && known.term > 0) {
+                // A vote in that term may have been given and forgotten: it counts as this node's own, so nobody gets it.
+                raft.become_follower(known.term, raft::INVALID_ID);
+                raft.vote = id.get();
+            }
+            self.freshness.learnt(known.floor);
+            self.freshness.reached(self.end());
+        }
     }
 
     /// Gives the engine below what it can take: messages whose blocks are here.
     fn hear(&mut self, out: &mut Vec<Effect>) -> Result<(), Fault> {
         while let Some(message) = self.inbox.pop() {
             self.check(&message)?;
+            if !self.may_hear(&message) {
+                continue;
+            }
             // An error is an answer from a node that is no member, or a read without a leader.
             let _ = self.node.step(message);
             self.settle(out)?;
         }
         Ok(())
+    }
+
+    /// Whether a message may be answered before this node knows how far the network is.
+    fn may_hear(&self, message: &Message) -> bool {
+        match message.get_msg_type() {
+            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
+                let candidate = Position { term: message.log_term, index: message.index };
+                self.freshness.may_vote(self.end(), candidate)
+            }
+            MessageType::MsgTimeoutNow => self.freshness.may_campaign(self.end()),
+            _ => true,
+        }
     }
 
     /// Finds what the engine below would panic at: a network that counts on entries this node does not have.
@@ -396,6 +476,7 @@ impl Raft {
             self.persist(number, record, messages, out);
             self.commit(&commits, out)?;
         }
+        self.freshness.reached(self.end());
         self.reads.release(self.applied, self.committed, out);
         Ok(())
     }
@@ -447,87 +528,6 @@ impl Raft {
             self.node.on_persist_ready(number);
             send(messages, out);
         }
-    }
-
-    /// The log now begins behind what this node had.
-    fn restored(&mut self, base: &Base, out: &mut Vec<Effect>) {
-        self.tail.clear();
-        self.applied = base.index;
-        self.newest = base.block;
-        self.committed = base.block.map_or(Height::GENESIS, |block| block.height);
-        self.inbox.forget();
-        out.extend(base.block.map(Effect::Restore));
-        out.push(Effect::Members(base.members.clone()));
-    }
-
-    /// New entries: those of another leader replace what is not committed, and bring blocks to adopt.
-    fn appended(&mut self, entries: &[Entry], out: &mut Vec<Effect>) {
-        let Some(first) = entries.first() else {
-            return;
-        };
-        let mut lost = None;
-        let mut own = entries.iter().filter_map(|entry| Some((entry.index, block_of(&entry.data)?)));
-        let kept: Vec<_> = self.tail.iter().copied().filter(|(index, _)| *index >= first.index).collect();
-        let same = kept.iter().take_while(|entry| own.next() == Some(**entry)).count();
-        for _ in same..kept.len() {
-            lost = self.tail.pop_back().map(|(_, block)| block.height);
-        }
-        if let Some(from) = lost {
-            out.push(Effect::Discard { from });
-        }
-        let blocks = entries.iter().filter_map(|entry| Some((entry.index, block_of(&entry.data)?)));
-        for (index, block) in blocks.skip(same) {
-            self.tail.push_back((index, block));
-            self.inbox.used(block);
-            out.push(Effect::Adopt(block));
-        }
-    }
-
-    fn commit(&mut self, entries: &[Entry], out: &mut Vec<Effect>) -> Result<(), Fault> {
-        for entry in entries {
-            let broken = Fault::BrokenChain { index: entry.index };
-            match entry.get_entry_type() {
-                EntryType::EntryNormal if entry.data.is_empty() => {}
-                EntryType::EntryNormal => {
-                    let (index, block) = self.tail.pop_front().ok_or(broken.clone())?;
-                    if index != entry.index || block.height != self.committed.next() {
-                        return Err(broken);
-                    }
-                    self.committed = block.height;
-                    self.newest = Some(block);
-                    out.push(Effect::Commit(block.height));
-                }
-                EntryType::EntryConfChangeV2 => self.change_members(entry, out)?,
-                EntryType::EntryConfChange => return Err(broken),
-            }
-            self.applied = entry.index;
-        }
-        if let Some(last) = entries.last() {
-            self.node.advance_apply_to(last.index);
-            self.rebase(last, out);
-        }
-        Ok(())
-    }
-
-    fn change_members(&mut self, entry: &Entry, out: &mut Vec<Effect>) -> Result<(), Fault> {
-        let mut change = ConfChangeV2::default();
-        change.merge_from_bytes(&entry.data).map_err(|error| Fault::Engine(error.to_string()))?;
-        let state = self.node.apply_conf_change(&change).map_err(|error| Fault::Engine(error.to_string()))?;
-        out.push(Effect::Members(members_of(&state)));
-        Ok(())
-    }
-
-    /// From time to time the log begins anew, so that it does not grow without end.
-    fn rebase(&mut self, last: &Entry, out: &mut Vec<Effect>) {
-        if last.index < self.node.store().base().index + REBASE_EVERY {
-            return;
-        }
-        let members = members_of(&self.node.raft.prs().conf().to_conf_state());
-        let base = Base { index: last.index, term: last.term, members, block: self.newest };
-        self.node.mut_store().rebase(base.clone());
-        let seq = self.next_seq;
-        self.next_seq = seq.next();
-        out.push(Effect::Persist { seq, record: LogRecord::new(Vec::new(), None, Some(base)) });
     }
 }
 

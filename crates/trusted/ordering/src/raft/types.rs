@@ -185,7 +185,7 @@ pub enum Effect {
     },
     /// Another node leads, or none is known to.
     Leader(Option<NodeId>),
-    /// The engine has stopped for good.
+    /// The engine takes part no longer. It still tells others that start how far it was.
     Halt(Fault),
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Faults {
     pub(super) repetition: u64,
     pub(super) crash: u64,
     pub(super) partition: u64,
+    /// Crashes after which this node's disk is what it was at some earlier time; nobody's without one.
+    pub(super) rolled_back: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -34,6 +36,8 @@ enum Event {
 pub(super) struct Node {
     pub(super) engine: Option<Raft>,
     disk: StoredLog,
+    /// What a dishonest host kept of it.
+    old_disks: Vec<StoredLog>,
     /// Grows with every start, so that what was on its way for an earlier life is recognised.
     life: u64,
     writing: VecDeque<(Seq, LogRecord)>,
@@ -97,11 +101,16 @@ impl Network {
     }
 
     pub(super) fn add(&mut self, node: NodeId, members: Members) {
+        self.insert(node, members, 0);
+    }
+
+    fn insert(&mut self, node: NodeId, members: Members, life: u64) {
         let disk = StoredLog::new(members);
         let new = Node {
             engine: None,
             disk,
-            life: 0,
+            old_disks: Vec::new(),
+            life,
             writing: VecDeque::new(),
             chain: Vec::new(),
             building: None,
@@ -118,8 +127,9 @@ impl Network {
     /// The node's disk is empty, and it does not know that.
     pub(super) fn wipe(&mut self, node: NodeId) {
         self.crash(node);
-        let members = self.members.clone();
-        self.add(node, members);
+        let (members, life) = (self.members.clone(), self.nodes[&node].life);
+        self.nodes.remove(&node);
+        self.insert(node, members, life);
     }
 
     fn draw(&mut self, bound: u64) -> u64 {
@@ -148,9 +158,19 @@ impl Network {
         }
     }
 
+    /// The node's disk is as it was at some earlier time.
+    pub(super) fn roll_back(&mut self, node: NodeId) {
+        let kept = self.nodes[&node].old_disks.len() as u64;
+        if kept > 0 {
+            let chosen = usize::try_from(self.draw(kept)).unwrap();
+            let state = self.nodes.get_mut(&node).unwrap();
+            state.disk = state.old_disks[chosen].clone();
+        }
+    }
+
     pub(super) fn restart(&mut self, node: NodeId) {
         let state = &self.nodes[&node];
-        if state.engine.is_some() || state.fault.is_some() {
+        if state.engine.is_some() {
             return;
         }
         let options = RaftOptions { id: node, ..self.options };
@@ -160,7 +180,7 @@ impl Network {
         chain.extend(state.disk.blocks());
         let state = self.nodes.get_mut(&node).unwrap();
         (state.chain, state.committed) = (chain, committed);
-        state.building = None;
+        (state.building, state.fault) = (None, None);
         state.writing.clear();
         state.engine = Some(engine);
         self.input(node, Input::Timer);
@@ -277,10 +297,7 @@ impl Network {
             Effect::Members(members) => self.members = members,
             Effect::ReadAt { read, height } => state.reads.push((read, height)),
             Effect::Unconfirmed(read) => state.unconfirmed.push(read),
-            Effect::Halt(fault) => {
-                state.fault = Some(fault);
-                state.engine = None;
-            }
+            Effect::Halt(fault) => state.fault = Some(fault),
             _ => {}
         }
     }
@@ -341,9 +358,17 @@ impl Network {
     fn misfortune(&mut self) {
         let nodes: Vec<NodeId> = self.nodes.keys().copied().collect();
         let any = |network: &mut Self| nodes[usize::try_from(network.draw(nodes.len() as u64)).unwrap()];
+        if self.faults.rolled_back.is_some() && self.chance(300) {
+            for state in self.nodes.values_mut() {
+                state.old_disks.push(state.disk.clone());
+            }
+        }
         if self.chance(self.faults.crash) {
             let node = any(self);
             self.crash(node);
+            if self.faults.rolled_back == Some(node.get()) {
+                self.roll_back(node);
+            }
             let delay_ms = 50 + self.draw(3_000);
             self.after(delay_ms, Event::Restart(node));
         }

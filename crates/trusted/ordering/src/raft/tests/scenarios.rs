@@ -61,7 +61,7 @@ fn whatever_happens_there_is_one_chain_and_it_goes_on_afterwards() {
         let size = if seed % 3 == 0 { 5 } else { 3 };
         let play = || {
             let mut network = Network::new(seed, size);
-            network.faults = Faults { loss: 12, repetition: 10, crash: 4_000, partition: 1_500 };
+            network.faults = Faults { loss: 12, repetition: 10, crash: 4_000, partition: 1_500, rolled_back: None };
             network.run(12_000);
             network.heal();
             network.run(6_000);
@@ -147,15 +147,88 @@ fn reads_are_confirmed_by_a_majority_or_given_back() {
 }
 
 #[test]
-fn a_node_that_lost_its_disk_stops_and_says_so() {
+fn a_node_that_lost_its_disk_never_votes_as_if_it_had_not() {
+    let mut network = Network::new(6, 3);
+    network.run(3_000);
+    let leader = network.leader().unwrap();
+    let [wiped, other] = *network.nodes.keys().filter(|node| **node != leader).copied().collect::<Vec<_>>() else {
+        panic!("three nodes");
+    };
+    // The leader and the node that is wiped have committed what the third has not.
+    network.isolate(other);
+    network.run(1_000);
+    let decided = network.decided.len();
+    network.crash(leader);
+    network.run(100);
+    network.wipe(wiped);
+    network.cut.clear();
+    network.run(5_000);
+    assert_eq!(network.decided.len(), decided, "two nodes without the newest blocks must not go on");
+    network.restart(leader);
+    network.run(5_000);
+    assert!(network.decided.len() > decided, "with the leader's log they do");
+}
+
+#[test]
+fn a_node_whose_log_the_network_counts_on_stops_and_says_so() {
     let mut network = Network::new(6, 3);
     network.run(3_000);
     let wiped = *network.nodes.keys().find(|node| Some(**node) != network.leader()).unwrap();
     network.wipe(wiped);
     network.run(1_000);
     let fault = network.nodes[&wiped].fault.clone();
-    assert!(matches!(fault, Some(Fault::LogLost { last: 0, .. }) | None), "{fault:?}");
+    assert!(matches!(fault, Some(Fault::LogLost { last: 0, .. })), "{fault:?}");
     let before = network.decided.len();
     network.run(1_000);
     assert!(network.decided.len() > before, "the others go on");
+}
+
+#[test]
+fn all_may_stop_at_once_and_go_on() {
+    let mut network = Network::new(7, 5);
+    network.run(3_000);
+    for node in (1..=5).map(id) {
+        network.crash(node);
+    }
+    let decided = network.decided.len();
+    network.heal();
+    network.run(3_000);
+    assert!(network.decided.len() > decided);
+    for node in (1..=5).map(id) {
+        network.crash(node);
+    }
+    let decided = network.decided.len();
+    for node in (1..=4).map(id) {
+        network.restart(node);
+    }
+    network.run(3_000);
+    assert_eq!(network.decided.len(), decided, "the fifth may know better than they do");
+    network.restart(id(5));
+    network.run(3_000);
+    assert!(network.decided.len() > decided);
+}
+
+#[test]
+fn a_disk_that_is_rolled_back_loses_nothing_that_was_committed() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let (first_seed, seeds) = (number("RAFT_SEED").unwrap_or(0), number("RAFT_SEEDS").unwrap_or(40));
+    let mut stopped = 0;
+    for seed in first_seed..first_seed + seeds {
+        let size = if seed % 2 == 0 { 5 } else { 3 };
+        let mut network = Network::new(seed, size);
+        network.faults =
+            Faults { loss: 20, repetition: 20, crash: 1_500, partition: 3_000, rolled_back: Some(1 + seed % size) };
+        network.run(12_000);
+        network.heal();
+        network.run(6_000);
+        let reached = network.decided.len();
+        network.run(4_000);
+        assert!(network.decided.len() > reached, "seed {seed}: the others go on");
+        for (node, state) in &network.nodes {
+            let lost = matches!(state.fault, Some(Fault::LogLost { .. } | Fault::BrokenChain { .. }));
+            assert!(state.fault.is_none() || (lost && node.get() == 1 + seed % size), "seed {seed}: {:?}", state.fault);
+            stopped += u64::from(lost);
+        }
+    }
+    assert!(stopped > 0, "some are found out");
 }
