@@ -456,6 +456,11 @@ impl Raft {
             self.node.on_persist_ready(write.number);
             send(write.messages, out);
         }
+        // A state that was caught up with is applied once it is durable; the engine below cannot know that.
+        let log = &self.node.raft.raft_log;
+        if log.applied < self.applied && self.applied <= log.committed.min(log.persisted) {
+            self.node.advance_apply_to(self.applied);
+        }
     }
 
     /// Does what the engine below wants, until it wants nothing more.
