@@ -170,6 +170,7 @@ impl Prepared {
             genesis: self.genesis.into_bytes(),
             options,
             platform_key: self.key.to_bytes(),
+            membership: None,
         });
         config.connections.max_connections = self.max_connections as usize;
         check_open_files(u64::from(self.max_connections));

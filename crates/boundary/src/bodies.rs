@@ -4,12 +4,12 @@ use cloister_primitives::{Height, Seq};
 
 use crate::codec::{Body, FrameError};
 use crate::limits::{
-    INITIAL_WINDOW, MAX_BLOCKS_PER_READ, MAX_CHUNKS, MAX_DATA, MAX_DETAIL, MAX_FRAME, MAX_GENESIS, MAX_META,
-    MAX_OPTIONS, MAX_PLATFORM_KEY, MAX_SEALED, MAX_SNAPSHOTS,
+    INITIAL_WINDOW, MAX_BLOCKS_PER_READ, MAX_CHUNKS, MAX_CONSENSUS_RECORD, MAX_CONSENSUS_RECORDS, MAX_DATA, MAX_DETAIL,
+    MAX_FRAME, MAX_GENESIS, MAX_META, MAX_OPTIONS, MAX_PLATFORM_KEY, MAX_SEALED, MAX_SNAPSHOTS,
 };
 use crate::message::{
-    ConnId, Detail, FromEnclave, HaltCode, PeerOrigin, PublicStatus, ReadId, Record, StartInfo, StorageFault,
-    StoredLog, StoredSnapshot, ToEnclave,
+    ConnId, Detail, FromEnclave, HaltCode, Membership, PeerOrigin, PublicStatus, ReadId, Record, Side, StartInfo,
+    StorageFault, StoredLog, StoredSnapshot, ToEnclave,
 };
 use crate::wire::{Reader, Writer};
 
@@ -55,6 +55,7 @@ mod record {
     pub(super) const TRUNCATE: u8 = 4;
     pub(super) const META: u8 = 5;
     pub(super) const LOG_SECTION: u8 = 6;
+    pub(super) const CONSENSUS: u8 = 7;
 }
 
 impl Body for ToEnclave {
@@ -107,10 +108,7 @@ impl Body for ToEnclave {
             }
             Self::Open { conn, peer } => {
                 w.u64(conn.0);
-                w.u8(match peer {
-                    PeerOrigin::Loopback => 0,
-                    PeerOrigin::Remote => 1,
-                });
+                write_origin(&mut w, *peer);
                 to::OPEN
             }
             Self::Data { conn, bytes } => {
@@ -160,14 +158,7 @@ impl Body for ToEnclave {
                 bytes: r.optional_bytes("sealed log section", MAX_SEALED)?,
             },
             to::READ_FAILED => Self::ReadFailed { id: ReadId(r.u64("read id")?), fault: read_fault(&mut r)? },
-            to::OPEN => Self::Open {
-                conn: read_conn(&mut r)?,
-                peer: match r.u8("peer")? {
-                    0 => PeerOrigin::Loopback,
-                    1 => PeerOrigin::Remote,
-                    _ => return Err(FrameError::BadValue { what: "peer" }),
-                },
-            },
+            to::OPEN => Self::Open { conn: read_conn(&mut r)?, peer: read_origin(&mut r)? },
             to::DATA => Self::Data { conn: read_conn(&mut r)?, bytes: read_data(&mut r)? },
             to::CLOSED => Self::Closed { conn: read_conn(&mut r)? },
             to::CREDIT => Self::Credit { conn: read_conn(&mut r)?, bytes: read_credit(&mut r)? },
@@ -308,7 +299,15 @@ fn write_start(w: &mut Writer<'_>, info: &StartInfo) -> Result<(), FrameError> {
         w.u32(snapshot.chunks);
     }
     w.optional_bytes("meta", info.meta.as_deref(), MAX_META)?;
-    w.bytes("platform key", &info.platform_key, MAX_PLATFORM_KEY)
+    w.bytes("platform key", &info.platform_key, MAX_PLATFORM_KEY)?;
+    w.count("consensus records", info.consensus.len(), MAX_CONSENSUS_RECORDS)?;
+    for record in &info.consensus {
+        w.bytes("consensus record", record, MAX_CONSENSUS_RECORD)?;
+    }
+    w.optional_u64(info.membership.as_ref().map(|membership| membership.node));
+    info.membership
+        .as_ref()
+        .map_or(Ok(()), |membership| w.bytes("network key", &membership.network_key, MAX_PLATFORM_KEY))
 }
 
 fn read_start(r: &mut Reader<'_>) -> Result<StartInfo, FrameError> {
@@ -323,14 +322,40 @@ fn read_start(r: &mut Reader<'_>) -> Result<StartInfo, FrameError> {
     let snapshots = (0..count)
         .map(|_| Ok(StoredSnapshot { height: Height(r.u64("snapshot height")?), chunks: r.u32("snapshot chunks")? }))
         .collect::<Result<_, FrameError>>()?;
-    Ok(StartInfo {
-        now_ms,
-        genesis,
-        options,
-        log,
-        snapshots,
-        meta: r.optional_bytes("meta", MAX_META)?,
-        platform_key: r.bytes("platform key", MAX_PLATFORM_KEY)?.to_vec(),
+    let meta = r.optional_bytes("meta", MAX_META)?;
+    let platform_key = r.bytes("platform key", MAX_PLATFORM_KEY)?.to_vec();
+    let count = r.count("consensus records", MAX_CONSENSUS_RECORDS, 4)?;
+    let consensus = (0..count)
+        .map(|_| Ok(r.bytes("consensus record", MAX_CONSENSUS_RECORD)?.to_vec()))
+        .collect::<Result<_, FrameError>>()?;
+    let membership = match r.optional_u64("node")? {
+        Some(node) => Some(Membership { node, network_key: r.bytes("network key", MAX_PLATFORM_KEY)?.to_vec() }),
+        None => None,
+    };
+    Ok(StartInfo { now_ms, genesis, options, log, snapshots, meta, platform_key, consensus, membership })
+}
+
+fn write_origin(w: &mut Writer<'_>, origin: PeerOrigin) {
+    match origin {
+        PeerOrigin::Loopback => w.u8(0),
+        PeerOrigin::Remote => w.u8(1),
+        PeerOrigin::Node { node, opened_by } => {
+            w.u8(match opened_by {
+                Side::Here => 2,
+                Side::There => 3,
+            });
+            w.u64(node);
+        }
+    }
+}
+
+fn read_origin(r: &mut Reader<'_>) -> Result<PeerOrigin, FrameError> {
+    Ok(match r.u8("peer")? {
+        0 => PeerOrigin::Loopback,
+        1 => PeerOrigin::Remote,
+        2 => PeerOrigin::Node { node: r.u64("node")?, opened_by: Side::Here },
+        3 => PeerOrigin::Node { node: r.u64("node")?, opened_by: Side::There },
+        _ => return Err(FrameError::BadValue { what: "peer" }),
     })
 }
 
@@ -379,6 +404,12 @@ fn write_record(w: &mut Writer<'_>, value: &Record) -> Result<(), FrameError> {
             w.u8(record::META);
             w.bytes("meta", sealed, MAX_META)
         }
+        Record::Consensus { number, keep_from, sealed } => {
+            w.u8(record::CONSENSUS);
+            w.u64(*number);
+            w.u64(*keep_from);
+            w.bytes("consensus record", sealed, MAX_CONSENSUS_RECORD)
+        }
     }
 }
 
@@ -403,6 +434,11 @@ fn read_record(r: &mut Reader<'_>) -> Result<Record, FrameError> {
         },
         record::TRUNCATE => Record::Truncate { last: Height(r.u64("last")?) },
         record::META => Record::Meta { sealed: r.bytes("meta", MAX_META)?.to_vec() },
+        record::CONSENSUS => Record::Consensus {
+            number: r.u64("number")?,
+            keep_from: r.u64("keep from")?,
+            sealed: r.bytes("consensus record", MAX_CONSENSUS_RECORD)?.to_vec(),
+        },
         _ => return Err(FrameError::BadValue { what: "record kind" }),
     })
 }

@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use crate::message::{FromEnclave, Record, StartInfo, ToEnclave};
+use crate::message::{FromEnclave, Membership, Record, StartInfo, ToEnclave};
 
 /// Shows a byte string by its length.
 struct Size(usize);
@@ -24,6 +24,17 @@ impl fmt::Debug for StartInfo {
             .field("snapshots", &self.snapshots)
             .field("meta", &self.meta.as_ref().map(|meta| Size(meta.len())))
             .field("platform_key", &Size(self.platform_key.len()))
+            .field("consensus", &self.consensus.len())
+            .field("node", &self.membership.as_ref().map(|membership| membership.node))
+            .finish()
+    }
+}
+
+impl fmt::Debug for Membership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Membership")
+            .field("node", &self.node)
+            .field("network_key", &Size(self.network_key.len()))
             .finish()
     }
 }
@@ -44,6 +55,9 @@ impl fmt::Debug for Record {
             Self::LogSection { last, sealed } => write!(f, "LogSection({last}, {:?})", Size(sealed.len())),
             Self::Truncate { last } => write!(f, "Truncate({last})"),
             Self::Meta { sealed } => write!(f, "Meta({:?})", Size(sealed.len())),
+            Self::Consensus { number, keep_from, sealed } => {
+                write!(f, "Consensus(#{number}, from #{keep_from}, {:?})", Size(sealed.len()))
+            }
         }
     }
 }

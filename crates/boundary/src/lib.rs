@@ -81,7 +81,7 @@ pub use codec::{Decoder, FrameError, HEADER_LEN, MAGIC, Message, PROTOCOL_VERSIO
 pub use fuzz::fuzz_frame;
 pub use limits::{INITIAL_WINDOW, MAX_DATA, MAX_FRAME};
 pub use message::{
-    ConnId, Detail, FromEnclave, HaltCode, PeerOrigin, PublicStatus, ReadId, Record, StartInfo, StorageFault,
-    StoredLog, StoredSnapshot, ToEnclave,
+    ConnId, Detail, FromEnclave, HaltCode, Membership, PeerOrigin, PublicStatus, ReadId, Record, Side, StartInfo,
+    StorageFault, StoredLog, StoredSnapshot, ToEnclave,
 };
 pub use window::{ReceiveWindow, SendWindow, WindowError};

@@ -43,5 +43,11 @@ pub const MAX_READS_IN_FLIGHT: usize = 64;
 /// Longest constant text in a `Halt`.
 pub const MAX_DETAIL: usize = 256;
 
-const _: () = assert!(MAX_GENESIS + MAX_OPTIONS + MAX_META + MAX_PLATFORM_KEY + (1 << 16) < MAX_FRAME);
+/// Most records of the consensus log that are kept.
+pub const MAX_CONSENSUS_RECORDS: usize = 2_048;
+
+/// Longest record of the consensus log.
+pub const MAX_CONSENSUS_RECORD: usize = 1 << 20;
+
+const _: () = assert!(MAX_GENESIS + MAX_OPTIONS + MAX_META + 2 * MAX_PLATFORM_KEY + (1 << 16) < MAX_FRAME);
 const _: () = assert!(MAX_BLOCKS_ANSWER + MAX_SEALED + 5 * MAX_BLOCKS_PER_READ as usize + 64 < MAX_FRAME);

@@ -36,6 +36,31 @@ pub enum PeerOrigin {
     Loopback,
     /// Any other machine.
     Remote,
+    /// The host of another node of the network, as the host says; the enclave asks the peer itself for proof.
+    Node {
+        /// The number that genesis gives it.
+        node: u64,
+        /// Who opened the connection.
+        opened_by: Side,
+    },
+}
+
+/// One end of a connection between two nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// This node.
+    Here,
+    /// The other one.
+    There,
+}
+
+/// What a node of a network of several is given at its start.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// The number that genesis gives it.
+    pub node: u64,
+    /// Virtual platform only: the key that seals the network's ledger, the same for all its nodes.
+    pub network_key: Vec<u8>,
 }
 
 /// Blocks the host has stored: every height from `first` to `last`, or none.
@@ -71,6 +96,10 @@ pub struct StartInfo {
     pub snapshots: Vec<StoredSnapshot>,
     /// The newest sealed metadata record.
     pub meta: Option<Vec<u8>>,
+    /// Sealed records of the consensus log, oldest first.
+    pub consensus: Vec<Vec<u8>>,
+    /// In a network of several nodes: which of them this is.
+    pub membership: Option<Membership>,
     /// Virtual platform only: the content of the sealing key file. Empty on real hardware, where
     /// the sealing key comes from the platform and never passes the host.
     pub platform_key: Vec<u8>,
@@ -333,7 +362,7 @@ pub enum Record {
         /// The section, sealed and padded.
         sealed: Vec<u8>,
     },
-    /// Development only (`evm_revert`): forget all blocks, snapshots and log sections above `last`.
+    /// Forget all blocks, snapshots and log sections above `last`: blocks that lost their places, or `evm_revert`.
     Truncate {
         /// Newest block that stays.
         last: Height,
@@ -341,6 +370,15 @@ pub enum Record {
     /// Replace the sealed metadata.
     Meta {
         /// Sealed bytes.
+        sealed: Vec<u8>,
+    },
+    /// The next record of the consensus log.
+    Consensus {
+        /// Its number; one more than that of the record before it.
+        number: u64,
+        /// Records with lower numbers than this are forgotten.
+        keep_from: u64,
+        /// The record, sealed and padded.
         sealed: Vec<u8>,
     },
 }
@@ -351,9 +389,10 @@ impl Record {
     pub fn sealed_len(&self) -> usize {
         match self {
             Self::Block { sealed, .. } => sealed.len(),
-            Self::SnapshotChunk { sealed, .. } | Self::LogSection { sealed, .. } | Self::Meta { sealed } => {
-                sealed.len()
-            }
+            Self::SnapshotChunk { sealed, .. }
+            | Self::LogSection { sealed, .. }
+            | Self::Meta { sealed }
+            | Self::Consensus { sealed, .. } => sealed.len(),
             Self::SnapshotDone { .. } | Self::DropSnapshot { .. } | Self::Truncate { .. } => 0,
         }
     }

@@ -132,8 +132,9 @@ impl<'a> Host<'a> {
             options: Vec::new(),
             log: store.bounds(),
             snapshots: store.snapshots(),
-            meta: store.meta().map_err(|error| error.to_string())?,
+            meta: store.kept().map_err(|error| error.to_string())?.meta,
             platform_key: vec![7; 32],
+            ..StartInfo::default()
         };
         self.give(CoreMessage::Host(ToEnclave::Start(info)));
         self.run()?;
@@ -165,6 +166,7 @@ impl<'a> Host<'a> {
             }
             CoreEffect::Opened(opened) => self.opened = Some(opened),
             CoreEffect::Halt(fatal) => self.fault = Some(format!("the node halted: {fatal:?}")),
+            CoreEffect::Peer { to, .. } => self.fault = Some(format!("the node speaks to node {}", to.get())),
             CoreEffect::Warn(text) => self.fault = Some(format!("the node warned: {text}")),
             CoreEffect::WarnAt(text, height) => self.fault = Some(format!("the node warned at {height:?}: {text}")),
             CoreEffect::Event(_) | CoreEffect::Arm { .. } | CoreEffect::Disarm => {}

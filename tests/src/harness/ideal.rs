@@ -147,6 +147,8 @@ impl Oracle {
                 });
                 shown(sealed, opens)
             }
+            // A node of its own keeps no consensus log.
+            Record::Consensus { sealed, .. } => shown(sealed, false),
             Record::Meta { sealed } => {
                 let opens = Sealed::from_bytes(sealed.clone()).is_ok_and(|blob| {
                     let incarnation = blob.incarnation();

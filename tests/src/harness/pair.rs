@@ -536,6 +536,7 @@ fn host_view(told: &[FromEnclave], oracle: &Oracle) -> Vec<Seen> {
                     Record::LogSection { last, .. } => format!("log section up to {last}"),
                     Record::Truncate { last } => format!("nothing above {last} any more"),
                     Record::Meta { .. } => "metadata".to_owned(),
+                    Record::Consensus { number, .. } => format!("consensus record {number}"),
                 };
                 Seen { about: format!("persist {seq:?}: {place}"), bytes: oracle.sealed(record, first) }
             }

@@ -122,8 +122,9 @@ impl Node {
             options: Vec::new(),
             log: self.store.bounds(),
             snapshots: self.store.snapshots(),
-            meta: self.store.meta().map_err(|error| error.to_string())?,
+            meta: self.store.kept().map_err(|error| error.to_string())?.meta,
             platform_key: PLATFORM_KEY.to_vec(),
+            ..StartInfo::default()
         };
         self.give(CoreMessage::Host(ToEnclave::Start(info)));
         self.settle()?;
@@ -180,6 +181,7 @@ impl Node {
                 CoreEffect::Arm { deadline_ms } => self.deadline_ms = Some(deadline_ms),
                 CoreEffect::Disarm => self.deadline_ms = None,
                 CoreEffect::Halt(fatal) => self.fault = Some(format!("the node halted: {fatal:?}")),
+                CoreEffect::Peer { to, .. } => self.fault = Some(format!("the node speaks to node {}", to.get())),
                 CoreEffect::Warn(text) => self.fault = Some(format!("the node warned: {text}")),
                 CoreEffect::WarnAt(text, height) => {
                     self.fault = Some(format!("the node warned at {height:?}: {text}"));

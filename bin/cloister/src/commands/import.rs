@@ -111,6 +111,7 @@ impl Import {
             genesis: genesis.into_bytes(),
             options: serde_json::to_vec(&NodeOptions::default()).unwrap_or_default(),
             platform_key: key.to_bytes(),
+            membership: None,
         });
         let host = Host::without_clients(config, host_end, store);
         let handle = host.handle();

@@ -2,8 +2,8 @@
 
 use cloister_boundary::limits::{MAX_BLOCKS_PER_READ, MAX_CHUNKS};
 use cloister_boundary::{
-    ConnId, Detail, FromEnclave, HaltCode, INITIAL_WINDOW, PeerOrigin, PublicStatus, ReadId, Record, StartInfo,
-    StorageFault, StoredLog, StoredSnapshot, ToEnclave,
+    ConnId, Detail, FromEnclave, HaltCode, INITIAL_WINDOW, Membership, PeerOrigin, PublicStatus, ReadId, Record, Side,
+    StartInfo, StorageFault, StoredLog, StoredSnapshot, ToEnclave,
 };
 use cloister_primitives::{Height, Seq};
 use proptest::prelude::*;
@@ -46,17 +46,32 @@ fn start() -> impl Strategy<Value = StartInfo> {
         prop::option::of(height()),
         prop::collection::vec(snapshot, 0..5),
         prop::option::of(blob()),
-        blob(),
+        (blob(), prop::collection::vec(blob(), 0..5), prop::option::of((any::<u64>(), blob()))),
     )
-        .prop_map(|(now_ms, genesis, options, first, last, snapshots, meta, platform_key)| StartInfo {
-            now_ms,
-            genesis,
-            options,
-            log: StoredLog { first, last },
-            snapshots,
-            meta,
-            platform_key,
-        })
+        .prop_map(
+            |(now_ms, genesis, options, first, last, snapshots, meta, (platform_key, consensus, membership))| {
+                StartInfo {
+                    now_ms,
+                    genesis,
+                    options,
+                    log: StoredLog { first, last },
+                    snapshots,
+                    meta,
+                    platform_key,
+                    consensus,
+                    membership: membership.map(|(node, network_key)| Membership { node, network_key }),
+                }
+            },
+        )
+}
+
+fn origin() -> impl Strategy<Value = PeerOrigin> {
+    prop_oneof![
+        Just(PeerOrigin::Loopback),
+        Just(PeerOrigin::Remote),
+        (any::<u64>(), prop::sample::select(vec![Side::Here, Side::There]))
+            .prop_map(|(node, opened_by)| PeerOrigin::Node { node, opened_by }),
+    ]
 }
 
 /// Any message of the host.
@@ -72,8 +87,7 @@ pub(crate) fn to_enclave() -> impl Strategy<Value = ToEnclave> {
         (read(), prop::option::of(blob())).prop_map(|(id, bytes)| ToEnclave::Chunk { id, bytes }),
         (read(), prop::option::of(blob())).prop_map(|(id, bytes)| ToEnclave::LogSection { id, bytes }),
         (read(), fault()).prop_map(|(id, fault)| ToEnclave::ReadFailed { id, fault }),
-        (conn(), prop::sample::select(vec![PeerOrigin::Loopback, PeerOrigin::Remote]))
-            .prop_map(|(conn, peer)| ToEnclave::Open { conn, peer }),
+        (conn(), origin()).prop_map(|(conn, peer)| ToEnclave::Open { conn, peer }),
         (conn(), data()).prop_map(|(conn, bytes)| ToEnclave::Data { conn, bytes }),
         conn().prop_map(|conn| ToEnclave::Closed { conn }),
         (conn(), 1..=INITIAL_WINDOW).prop_map(|(conn, bytes)| ToEnclave::Credit { conn, bytes }),
@@ -91,6 +105,11 @@ fn record() -> impl Strategy<Value = Record> {
         (height(), blob()).prop_map(|(last, sealed)| Record::LogSection { last, sealed }),
         height().prop_map(|last| Record::Truncate { last }),
         blob().prop_map(|sealed| Record::Meta { sealed }),
+        (any::<u64>(), any::<u64>(), blob()).prop_map(|(number, keep_from, sealed)| Record::Consensus {
+            number,
+            keep_from,
+            sealed
+        }),
     ]
 }
 

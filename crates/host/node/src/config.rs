@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use cloister_boundary::Membership;
+
 /// What the enclave is started with, besides what the store holds.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct StartConfig {
@@ -12,6 +14,8 @@ pub struct StartConfig {
     /// Virtual platform: the sealing key ([`SealingKey::to_bytes`](crate::SealingKey::to_bytes)).
     /// Empty on real hardware.
     pub platform_key: Vec<u8>,
+    /// In a network of several nodes: which of them this is.
+    pub membership: Option<Membership>,
 }
 
 impl core::fmt::Debug for StartConfig {

@@ -232,14 +232,17 @@ impl Dispatch {
         let mut snapshots = store.snapshots();
         // The store keeps no more either; the newest are the ones of use.
         snapshots.drain(..snapshots.len().saturating_sub(MAX_SNAPSHOTS));
+        let kept = store.kept()?;
         let info = StartInfo {
             now_ms: clock.now_ms(),
             genesis: start.genesis,
             options: start.options,
             log: store.bounds(),
             snapshots,
-            meta: store.meta()?,
+            meta: kept.meta,
+            consensus: kept.consensus,
             platform_key: start.platform_key,
+            membership: start.membership,
         };
         send.send(ToEnclave::Start(info)).await.map_err(HostError::Link)?;
         let store_task =

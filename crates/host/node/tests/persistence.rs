@@ -13,7 +13,7 @@ use cloister_boundary::link::EnclaveLink;
 use cloister_boundary::{FromEnclave, HaltCode, ReadId, Record, StorageFault, StoredLog, StoredSnapshot, ToEnclave};
 use cloister_node::{HostError, Violation};
 use cloister_primitives::{Height, Seq};
-use cloister_storage::{BlobStore, ChainIdentity, MemoryStore, Store, StoreError, StoreOptions};
+use cloister_storage::{BlobStore, ChainIdentity, Kept, MemoryStore, Store, StoreError, StoreOptions};
 use common::{config, greet, halt, host_with, next, ready};
 
 /// A store whose disk can be slow or full.
@@ -63,8 +63,8 @@ impl BlobStore for Shaky {
         self.inner.snapshots()
     }
 
-    fn meta(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.meta()
+    fn kept(&self) -> Result<Kept, StoreError> {
+        self.inner.kept()
     }
 
     fn chain(&self) -> Option<ChainIdentity> {
@@ -130,7 +130,7 @@ async fn after_a_full_disk_nothing_is_stored_until_the_failed_record_comes_again
     send(&link, [block(7), meta]).await;
     expect_failed(&mut link, 7..=8, StorageFault::NoSpace).await;
     assert_eq!(store.bounds().last, Some(Height(3)));
-    assert_eq!(store.meta(), Ok(None));
+    assert_eq!(store.kept().map(|kept| kept.meta), Ok(None));
 
     send(&link, (4..=9).map(block)).await;
     expect_stored(&mut link, 4..=9).await;
@@ -171,7 +171,7 @@ async fn a_record_that_does_not_fit_spares_those_before_it() {
     expect_stored(&mut link, 1..=2).await;
     expect_failed(&mut link, 3..=4, StorageFault::Refused).await;
     assert_eq!(store.bounds().last, Some(Height(2)));
-    assert_eq!(store.meta(), Ok(None));
+    assert_eq!(store.kept().map(|kept| kept.meta), Ok(None));
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ impl Index {
                 self.truncate(last);
                 Ok(())
             }
-            Record::Meta { .. } => Ok(()),
+            Record::Meta { .. } | Record::Consensus { .. } => Ok(()),
         }
     }
 

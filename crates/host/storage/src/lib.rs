@@ -48,6 +48,15 @@ impl core::fmt::Display for ChainIdentity {
     }
 }
 
+/// What is stored beside the chain, sealed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The newest metadata record.
+    pub meta: Option<Vec<u8>>,
+    /// Records of the consensus log, oldest first.
+    pub consensus: Vec<Vec<u8>>,
+}
+
 /// A place for sealed records. Reads may run on other threads while one thread appends.
 pub trait BlobStore: Send + Sync {
     /// Stores all records, in order and atomically; they are durable when this returns. A
@@ -86,11 +95,11 @@ pub trait BlobStore: Send + Sync {
     /// Complete snapshots, by ascending height.
     fn snapshots(&self) -> Vec<StoredSnapshot>;
 
-    /// The newest sealed metadata record.
+    /// What is kept beside the chain.
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn meta(&self) -> Result<Option<Vec<u8>>, StoreError>;
+    fn kept(&self) -> Result<Kept, StoreError>;
 
     /// The chain this store belongs to; `None` while it is new.
     fn chain(&self) -> Option<ChainIdentity>;

@@ -9,7 +9,7 @@ use cloister_boundary::{Record, StoredLog, StoredSnapshot};
 use cloister_primitives::Height;
 
 use crate::index::Index;
-use crate::{BlobStore, ChainIdentity, StoreError};
+use crate::{BlobStore, ChainIdentity, Kept, StoreError};
 
 /// Records in memory. "Durable" means: until the process ends.
 #[derive(Debug, Default)]
@@ -24,6 +24,7 @@ struct Content {
     chunks: BTreeMap<(Height, u32), Vec<u8>>,
     log_sections: BTreeMap<Height, Vec<u8>>,
     meta: Option<Vec<u8>>,
+    consensus: BTreeMap<u64, Vec<u8>>,
     chain: Option<ChainIdentity>,
 }
 
@@ -62,6 +63,10 @@ impl Content {
                 self.chunks.retain(|(height, _), _| height <= last);
             }
             Record::Meta { sealed } => self.meta = Some(sealed.clone()),
+            Record::Consensus { number, keep_from, sealed } => {
+                self.consensus.retain(|number, _| number >= keep_from);
+                self.consensus.insert(*number, sealed.clone());
+            }
         }
     }
 }
@@ -96,8 +101,9 @@ impl BlobStore for MemoryStore {
         self.content().index.snapshots()
     }
 
-    fn meta(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.content().meta.clone())
+    fn kept(&self) -> Result<Kept, StoreError> {
+        let content = self.content();
+        Ok(Kept { meta: content.meta.clone(), consensus: content.consensus.values().cloned().collect() })
     }
 
     fn chain(&self) -> Option<ChainIdentity> {

@@ -17,7 +17,7 @@ use crate::error::StoreError;
 use crate::index::{Index, Reconciled};
 use crate::memory::gather;
 use crate::schema::Database;
-use crate::{BlobStore, ChainIdentity};
+use crate::{BlobStore, ChainIdentity, Kept};
 
 const LOCK_FILE: &str = "node.lock";
 
@@ -224,8 +224,8 @@ impl BlobStore for Store {
         lock(&self.index).snapshots()
     }
 
-    fn meta(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        self.with_database(Database::meta)
+    fn kept(&self) -> Result<Kept, StoreError> {
+        self.with_database(Database::kept)
     }
 
     fn chain(&self) -> Option<ChainIdentity> {

@@ -25,7 +25,7 @@ use rocksdb::{
 
 use crate::error::StoreError;
 use crate::index::Index;
-use crate::{ChainIdentity, FORMAT_VERSION};
+use crate::{ChainIdentity, FORMAT_VERSION, Kept};
 
 const BLOCKS: &str = "blocks";
 const SNAPSHOTS: &str = "snapshots";
@@ -35,6 +35,8 @@ const META: &str = "meta";
 const FORMAT_KEY: &[u8] = b"format";
 const CHAIN_KEY: &[u8] = b"chain";
 const SEALED_KEY: &[u8] = b"sealed";
+/// Before the number of a record of the consensus log.
+const CONSENSUS_PREFIX: &[u8] = b"consensus/";
 
 /// Memory for cached blocks. Reads happen at a restart and for old history, each blob once.
 const CACHE_LEN: usize = 8 << 20;
@@ -50,6 +52,10 @@ const MAX_OPEN_FILES: i32 = 256;
 
 /// One open database.
 pub(crate) struct Database(DB);
+
+fn consensus_key(number: u64) -> Vec<u8> {
+    [CONSENSUS_PREFIX, &number.to_be_bytes()].concat()
+}
 
 /// A point in a snapshot's or the log's key space.
 fn height_key(height: Height) -> [u8; 8] {
@@ -185,8 +191,17 @@ impl Database {
         self.get(path, LOGS, &height_key(last))
     }
 
-    pub(crate) fn meta(&self, path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-        self.get(path, META, SEALED_KEY)
+    pub(crate) fn kept(&self, path: &Path) -> Result<Kept, StoreError> {
+        let from = IteratorMode::From(CONSENSUS_PREFIX, Direction::Forward);
+        let mut consensus = Vec::new();
+        for entry in self.0.iterator_cf(self.family(path, META)?, from) {
+            let (key, record) = entry.map_err(|error| StoreError::rocks(path, &error))?;
+            if !key.starts_with(CONSENSUS_PREFIX) {
+                break;
+            }
+            consensus.push(record.into_vec());
+        }
+        Ok(Kept { meta: self.get(path, META, SEALED_KEY)?, consensus })
     }
 
     pub(crate) fn chain(&self, path: &Path) -> Result<Option<ChainIdentity>, StoreError> {
@@ -236,6 +251,10 @@ impl Database {
                 }
                 Record::LogSection { last, sealed } => batch.put_cf(logs, height_key(*last), sealed),
                 Record::Meta { sealed } => batch.put_cf(meta, SEALED_KEY, sealed),
+                Record::Consensus { number, keep_from, sealed } => {
+                    batch.delete_range_cf(meta, consensus_key(0), consensus_key(*keep_from));
+                    batch.put_cf(meta, consensus_key(*number), sealed);
+                }
             }
         }
         self.0.write_opt(batch, &durable()).map_err(|error| StoreError::rocks(path, &error))

@@ -39,7 +39,7 @@ fn a_new_store_is_empty() {
     on_both(|store| {
         assert_eq!(store.bounds(), StoredLog::default());
         assert_eq!(store.snapshots(), []);
-        assert_eq!(store.meta(), Ok(None));
+        assert_eq!(store.kept().map(|kept| kept.meta), Ok(None));
         assert_eq!(store.chain(), None);
         assert_eq!(store.blocks(Height(0), 2), Ok(vec![None, None]));
         assert_eq!(store.chunk(Height(0), 0), Ok(None));
@@ -81,7 +81,7 @@ fn a_hole_is_refused_with_everything_beside_it() {
             assert_eq!(error.fault(), StorageFault::Refused);
         }
         assert_eq!(store.bounds(), log(5, 5));
-        assert_eq!(store.meta(), Ok(None), "nothing of the batch is stored");
+        assert_eq!(store.kept().map(|kept| kept.meta), Ok(None), "nothing of the batch is stored");
         store.append(&[block(6, b"b")]).unwrap();
     });
 }
@@ -182,9 +182,9 @@ fn metadata_is_the_newest() {
     on_both(|store| {
         let meta = |sealed: &[u8]| Record::Meta { sealed: sealed.to_vec() };
         store.append(&[meta(b"one"), meta(b"two")]).unwrap();
-        assert_eq!(store.meta(), Ok(Some(b"two".to_vec())));
+        assert_eq!(store.kept().map(|kept| kept.meta), Ok(Some(b"two".to_vec())));
         store.append(&[meta(b"three")]).unwrap();
-        assert_eq!(store.meta(), Ok(Some(b"three".to_vec())));
+        assert_eq!(store.kept().map(|kept| kept.meta), Ok(Some(b"three".to_vec())));
     });
 }
 
@@ -252,7 +252,14 @@ fn content(store: &dyn BlobStore) -> impl PartialEq + std::fmt::Debug + use<> {
         .map(|(height, index)| store.chunk(height, index))
         .collect();
     let log_sections: Vec<_> = (0..8).map(|last| store.log_section(Height(last))).collect();
-    (store.bounds(), store.snapshots(), store.blocks(Height(0), 9), chunks, log_sections, store.meta())
+    (
+        store.bounds(),
+        store.snapshots(),
+        store.blocks(Height(0), 9),
+        chunks,
+        log_sections,
+        store.kept().map(|kept| kept.meta),
+    )
 }
 
 proptest! {
@@ -275,7 +282,7 @@ proptest! {
         prop_assert_eq!(memory.bounds(), rocks.bounds());
         prop_assert_eq!(memory.snapshots(), rocks.snapshots());
         prop_assert_eq!(memory.blocks(Height(0), 9), rocks.blocks(Height(0), 9));
-        prop_assert_eq!(memory.meta(), rocks.meta());
+        prop_assert_eq!(memory.kept().map(|kept| kept.meta), rocks.kept().map(|kept| kept.meta));
         let complete = rocks.snapshots();
         for height in 0..8 {
             prop_assert_eq!(memory.log_section(Height(height)), rocks.log_section(Height(height)));

@@ -32,7 +32,7 @@ mod verify;
 pub mod work;
 
 pub use audits::AuditRefusal;
-pub use cloister_ordering::Pace;
+pub use cloister_ordering::{Pace, raft::NodeId};
 pub use cloister_state::HistoryLimits;
 pub use error::{CoreError, Fatal};
 pub use import::{ImportCode, ImportRefusal, Imported, ImportedBlock, MAX_FOREIGN_BLOCK_BYTES};
@@ -40,8 +40,9 @@ pub use ledger::{Ledger, MIN_RESIDENT_BLOCKS, Position, ResidentLimits};
 pub use log_index::{BlockLogs, LOG_SECTION_BLOCKS, LogPlaces, LogSection, log_section_end};
 pub use machine::{Archive, Core, CoreOptions, Opened, RefuseTails};
 pub use message::{
-    AnswerAt, CommittedBlock, CoreEffect, CoreMessage, DevelopmentRequest, Event, MAX_NOTES_BYTES, PatchChange,
-    Request, RequestBody, RequestId, Response, SealingOffer, StatePatch, Tick, WorkId,
+    AnswerAt, CommittedBlock, CoreEffect, CoreMessage, DevelopmentRequest, Event, MAX_NOTES_BYTES,
+    MAX_PEER_MESSAGE_BYTES, PatchChange, PeerEvent, Request, RequestBody, RequestId, Response, SealingOffer,
+    StatePatch, Tick, WorkId,
 };
 pub use pending::{PendingBlock, PendingJob};
 pub use reader::{Lookup, Reader, ReplayedState, SeenBlock, SeenLog, SeenState, SeenTransaction, StoredBlock};

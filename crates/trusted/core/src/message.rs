@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes};
 use cloister_access::Caller;
-use cloister_boundary::{FromEnclave, ToEnclave};
+use cloister_boundary::{FromEnclave, ToEnclave, limits::MAX_SEALED};
 use cloister_keys::SealingPublic;
-use cloister_ordering::Pace;
+use cloister_ordering::{Pace, raft::NodeId};
 use cloister_primitives::{Height, RecoveredTransaction};
 
 use crate::{
@@ -39,8 +39,31 @@ pub enum CoreMessage {
     Requests(Vec<(RequestId, Request)>),
     /// A piece of work is done.
     Done(WorkId, WorkResult),
+    /// Something about a link to another node, whose other end has proved to be that node.
+    Peer(NodeId, PeerEvent),
     /// Time went on: the armed deadline may have passed.
     Wake,
+}
+
+/// What happens on a link between two nodes.
+#[derive(Clone, PartialEq, Eq)]
+pub enum PeerEvent {
+    /// The node can be spoken to.
+    Connected,
+    /// It said this.
+    Said(Vec<u8>),
+    /// It cannot be spoken to any more. What was said last may not have arrived.
+    Gone,
+}
+
+impl core::fmt::Debug for PeerEvent {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Connected => f.write_str("Connected"),
+            Self::Said(message) => write!(f, "Said(<{} bytes>)", message.len()),
+            Self::Gone => f.write_str("Gone"),
+        }
+    }
 }
 
 /// What the core wants done. Effects are carried out in order.
@@ -50,6 +73,13 @@ pub enum CoreEffect {
     Host(FromEnclave),
     /// A long pure computation; its result comes back as [`CoreMessage::Done`].
     Work(WorkId, Work),
+    /// To another node. It may get lost, with all that follows, when the link breaks.
+    Peer {
+        /// The node.
+        to: NodeId,
+        /// At most [`MAX_PEER_MESSAGE_BYTES`].
+        message: Bytes,
+    },
     /// The answer to a request.
     Reply(RequestId, Result<Response, CoreError>),
     /// Something readers wait for.
@@ -179,6 +209,9 @@ pub enum RequestBody {
     /// Time, mining and snapshots of a development network.
     Development(DevelopmentRequest),
 }
+
+/// Longest message between two nodes: a sealed block, and what says which.
+pub const MAX_PEER_MESSAGE_BYTES: usize = MAX_SEALED + (64 << 10);
 
 /// Longest notes that are kept.
 pub const MAX_NOTES_BYTES: usize = 500_000;

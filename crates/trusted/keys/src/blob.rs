@@ -37,6 +37,10 @@ pub enum MetaBlob {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogSectionBlob {}
 
+/// What is inside: one record of the consensus log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsensusBlob {}
+
 /// Ciphertext of a `T`, with a clear header; besides public metadata the only thing that may leave the enclave.
 ///
 /// The header is well-formed and the length agrees with it; whether the content is genuine is known after opening.

@@ -9,6 +9,7 @@ pub(crate) const LEDGER: &str = "cloister/ledger";
 pub(crate) const BLOCK: &str = "cloister/ledger/block";
 pub(crate) const SNAPSHOT: &str = "cloister/ledger/snapshot";
 pub(crate) const META: &str = "cloister/ledger/meta";
+pub(crate) const CONSENSUS: &str = "cloister/ledger/consensus";
 pub(crate) const LOGS: &str = "cloister/ledger/logs";
 pub(crate) const LOG_FINGERPRINT: &str = "cloister/ledger/logs/fingerprint";
 pub(crate) const COMMITMENT: &str = "cloister/ledger/commitment";
@@ -28,8 +29,8 @@ pub(crate) fn derive(parent: &Key, label: &str, context: &[u8]) -> Key {
 mod tests {
     use super::*;
 
-    const LABELS: [&str; 10] =
-        [LEDGER, BLOCK, SNAPSHOT, META, LOGS, LOG_FINGERPRINT, COMMITMENT, SESSION, RECORD, SEALING];
+    const LABELS: [&str; 11] =
+        [LEDGER, BLOCK, SNAPSHOT, META, LOGS, LOG_FINGERPRINT, COMMITMENT, SESSION, RECORD, SEALING, CONSENSUS];
 
     #[test]
     fn labels_are_ascii_distinct_and_without_zero_bytes() {

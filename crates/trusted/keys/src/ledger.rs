@@ -10,8 +10,12 @@ use alloy_primitives::B256;
 use cloister_crypto::{AeadKey, Key, MAX_SEALS_PER_KEY, NONCE_LEN, Nonce, TAG_LEN, hmac_sha256, siphash_2_4};
 use cloister_primitives::{Height, Protection};
 
-use crate::blob::{BlockBlob, HEADER_LEN, Header, LogSectionBlob, MetaBlob, OVERHEAD, SnapshotChunk, pad, unpad};
-use crate::derive::{BLOCK, COMMITMENT, LEDGER, LOG_FINGERPRINT, LOGS, META, RECORD, SESSION, SNAPSHOT, derive};
+use crate::blob::{
+    BlockBlob, ConsensusBlob, HEADER_LEN, Header, LogSectionBlob, MetaBlob, OVERHEAD, SnapshotChunk, pad, unpad,
+};
+use crate::derive::{
+    BLOCK, COMMITMENT, CONSENSUS, LEDGER, LOG_FINGERPRINT, LOGS, META, RECORD, SESSION, SNAPSHOT, derive,
+};
 use crate::{
     Epoch, Incarnation, MAX_PLAINTEXT_BYTES, OpenError, PlatformKey, SNAPSHOT_CHUNK_BYTES, Sealed, SessionKey,
     SizeClass,
@@ -56,6 +60,26 @@ pub struct LogSectionAad {
     pub last_hash: B256,
 }
 
+/// What a sealed record of the consensus log is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsensusAad {
+    /// The node whose log it is: all nodes of a network have the same keys.
+    pub node: u64,
+    /// Number of the record.
+    pub number: u64,
+    /// Of the process that seals; for opening, [`Sealed::incarnation`].
+    pub incarnation: Incarnation,
+}
+
+impl ConsensusAad {
+    fn position(&self) -> [u8; 16] {
+        let mut position = [0; 16];
+        position[..8].copy_from_slice(&self.node.to_be_bytes());
+        position[8..].copy_from_slice(&self.number.to_be_bytes());
+        position
+    }
+}
+
 /// What sealed metadata is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetaAad {
@@ -97,6 +121,7 @@ pub struct LedgerKeys {
     snapshot: Family,
     meta: Family,
     logs: Family,
+    consensus: Family,
     log_fingerprint: Key,
     commitment: Key,
     session: Arc<SessionKey>,
@@ -134,6 +159,7 @@ impl LedgerKeys {
             snapshot: Family::new(b"cloister/snapshot\0", derive(&ledger, SNAPSHOT, &[])),
             meta: Family::new(b"cloister/meta\0", derive(&ledger, META, &[])),
             logs: Family::new(b"cloister/logs\0", derive(&ledger, LOGS, &[])),
+            consensus: Family::new(b"cloister/consensus\0", derive(&ledger, CONSENSUS, &[])),
             log_fingerprint: derive(&ledger, LOG_FINGERPRINT, &[]),
             commitment: derive(&ledger, COMMITMENT, &[]),
             session: Arc::new(SessionKey::new(derive(&ledger, SESSION, &[]))),
@@ -223,6 +249,29 @@ impl LedgerKeys {
     /// [`OpenError`].
     pub fn open_meta(&self, aad: &MetaAad, sealed: Sealed<MetaBlob>) -> Result<Vec<u8>, OpenError> {
         self.open(&self.meta, aad.incarnation, &[], sealed)
+    }
+
+    /// Pads and seals a record of the consensus log.
+    ///
+    /// # Errors
+    /// [`SealError`]; the record has then gone nowhere.
+    pub fn seal_consensus(
+        &self,
+        nonce: Nonce,
+        aad: &ConsensusAad,
+        record: impl Into<Vec<u8>>,
+    ) -> Result<Sealed<ConsensusBlob>, SealError> {
+        let record = record.into();
+        let class = class_of(&record)?;
+        self.seal(&self.consensus, class, aad.incarnation, nonce, &aad.position(), record)
+    }
+
+    /// Opens a record of the consensus log. That it is the newest cannot be seen from it.
+    ///
+    /// # Errors
+    /// [`OpenError`]; a genuine record of another node or place is an [`OpenError::Authentication`].
+    pub fn open_consensus(&self, aad: &ConsensusAad, sealed: Sealed<ConsensusBlob>) -> Result<Vec<u8>, OpenError> {
+        self.open(&self.consensus, aad.incarnation, &aad.position(), sealed)
     }
 
     /// Pads and seals a section of the log index.

@@ -21,9 +21,11 @@ mod sealing;
 mod session;
 mod size_class;
 
-pub use blob::{BlockBlob, FORMAT_VERSION, HEADER_LEN, LogSectionBlob, MetaBlob, OpenError, Sealed, SnapshotChunk};
+pub use blob::{
+    BlockBlob, ConsensusBlob, FORMAT_VERSION, HEADER_LEN, LogSectionBlob, MetaBlob, OpenError, Sealed, SnapshotChunk,
+};
 pub use cloister_crypto::{EntropySource, NONCE_LEN, Nonce, draw_nonce};
-pub use ledger::{BlockAad, LedgerKeys, LogSectionAad, MetaAad, SaltDomain, SealError, SnapshotAad};
+pub use ledger::{BlockAad, ConsensusAad, LedgerKeys, LogSectionAad, MetaAad, SaltDomain, SealError, SnapshotAad};
 pub use platform::{KeyError, PlatformKey};
 pub use sealing::{
     MAX_SEALING_CONTEXTS, NotOpened, OpenedContext, OpenedEnvelope, Opener, SEALING_EPOCH_MS, SealingKeys,

@@ -206,6 +206,8 @@ impl CoreThread {
                     return false;
                 }
             }
+            // Nobody is connected.
+            CoreEffect::Peer { .. } => {}
             CoreEffect::Warn(text) => tracing::warn!("{text}"),
             CoreEffect::WarnAt(text, height) => tracing::warn!(height = height.0, "{text}"),
             CoreEffect::Halt(fatal) => {

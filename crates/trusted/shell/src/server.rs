@@ -113,6 +113,9 @@ impl Server {
     /// Serves one connection to its end.
     pub(crate) fn serve(&self, stream: ConnectionStream, peer: PeerOrigin) {
         let mut server = self.clone();
+        if matches!(peer, PeerOrigin::Node { .. }) {
+            return;
+        }
         tokio::spawn(async move {
             // Clients that come before the chain is loaded wait here.
             let offered = match server.methods.wait_for(Option::is_some).await {
@@ -129,7 +132,9 @@ impl Server {
                 }
                 // The host says where a connection comes from; one that lies about it could read what it carries.
                 (None, PeerOrigin::Loopback) => server.serve_with(stream, handle, Carriage::Private, offered).await,
-                (None, PeerOrigin::Remote) => server.serve_with(stream, handle, Carriage::Exposed, offered).await,
+                (None, PeerOrigin::Remote | PeerOrigin::Node { .. }) => {
+                    server.serve_with(stream, handle, Carriage::Exposed, offered).await
+                }
             }
         });
     }

@@ -41,7 +41,12 @@ impl Running {
 }
 
 pub fn config() -> HostConfig {
-    HostConfig::new(StartConfig { genesis: b"{}".to_vec(), options: b"[]".to_vec(), platform_key: vec![7; 32] })
+    HostConfig::new(StartConfig {
+        genesis: b"{}".to_vec(),
+        options: b"[]".to_vec(),
+        platform_key: vec![7; 32],
+        ..StartConfig::default()
+    })
 }
 
 pub fn listener() -> Listener {

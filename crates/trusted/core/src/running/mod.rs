@@ -164,6 +164,7 @@ impl Running {
             CoreMessage::Host(message) => self.on_host(message, step)?,
             CoreMessage::Requests(requests) => self.on_requests(requests, step),
             CoreMessage::Done(id, result) => self.on_done(id, result, step)?,
+            CoreMessage::Peer(..) => {}
             CoreMessage::Wake => self.on_wake(step),
         }
         self.settle(step)

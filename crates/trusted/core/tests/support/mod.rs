@@ -120,7 +120,7 @@ impl Disk {
                 self.snapshots.retain(|height, _| *height <= last);
                 self.chunks.retain(|(height, _), _| *height <= last);
             }
-            Record::Meta { .. } => {}
+            Record::Meta { .. } | Record::Consensus { .. } => {}
         }
     }
 }
@@ -217,6 +217,7 @@ impl Node {
                 .collect(),
             meta: None,
             platform_key: vec![7; 32],
+            ..StartInfo::default()
         };
         node.give(CoreMessage::Host(ToEnclave::Start(info)));
         node.run();
@@ -252,6 +253,7 @@ impl Node {
             CoreEffect::Event(_) => {}
             CoreEffect::Host(message) => self.on_host_message(message),
             CoreEffect::Opened(opened) => self.ledger = Some(opened.ledger),
+            CoreEffect::Peer { .. } => {}
             CoreEffect::Warn(text) => self.heard.warnings.push(text),
             CoreEffect::WarnAt(text, height) => self.heard.warnings_at.push((text, height)),
             CoreEffect::Halt(fatal) => self.heard.halted = Some(fatal),
