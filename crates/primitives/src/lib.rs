@@ -33,7 +33,8 @@ pub use forks::{ForkSchedule, HardforkName, UnknownHardfork};
 pub use genesis::{
     Attestation, ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError,
     GenesisWarning, MAX_GENESIS_ACCOUNTS, MAX_GENESIS_BYTES, MAX_GENESIS_CODE_BYTES, MAX_GENESIS_EXTRA_DATA_BYTES,
-    MAX_GENESIS_MEMBERS, MAX_GENESIS_WARNINGS, MeasuredDigest, Measurement, PlatformName, SignIn, Site, mark_imported,
+    MAX_GENESIS_MEMBERS, MAX_GENESIS_WARNINGS, MeasuredDigest, Measurement, PlatformName, RaftGenesis, RaftNode,
+    SignIn, Site, mark_imported,
 };
 pub use ids::{Height, Seq};
 pub use predeploys::{

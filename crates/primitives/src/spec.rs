@@ -11,7 +11,7 @@ use alloy_primitives::{Address, B64, B256, Bytes, U256, keccak256};
 use crate::forks::{ForkSchedule, HardforkName};
 use crate::genesis::{
     Attestation, ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError,
-    SignIn,
+    RaftGenesis, SignIn,
 };
 use crate::predeploys;
 
@@ -121,12 +121,13 @@ impl ChainSpec {
         &self.genesis
     }
 
-    /// What the ledger's keys are bound to: the genesis block, and on a confidential chain all of its rules.
+    /// What the ledger's keys are bound to: the genesis block, and all rules of a chain that is confidential or that
+    /// several nodes keep.
     #[must_use]
     pub fn ledger_binding(&self, genesis_hash: B256) -> B256 {
-        match self.confidentiality() {
-            Confidentiality::Off => genesis_hash,
-            Confidentiality::On => keccak256([genesis_hash.0, self.genesis.config.rules_digest().0].concat()),
+        match (self.confidentiality(), self.raft()) {
+            (Confidentiality::Off, None) => genesis_hash,
+            _ => keccak256([genesis_hash.0, self.genesis.config.rules_digest().0].concat()),
         }
     }
 
@@ -148,6 +149,12 @@ impl ChainSpec {
     #[must_use]
     pub const fn is_production(&self) -> bool {
         self.genesis.config.cloister.production
+    }
+
+    /// The nodes that order blocks among themselves; `None` for a chain that one node orders alone.
+    #[must_use]
+    pub const fn raft(&self) -> Option<&RaftGenesis> {
+        self.genesis.config.raft.as_ref()
     }
 
     /// The schedule of forks.
@@ -370,6 +377,7 @@ impl DevChain {
                 sign_in: None,
                 members: Vec::new(),
                 attestation: None,
+                raft: None,
             },
             nonce: 0,
             timestamp: self.timestamp,

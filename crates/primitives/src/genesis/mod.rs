@@ -5,6 +5,7 @@ mod imported;
 mod json;
 mod members;
 mod parse;
+mod raft;
 mod rules;
 mod rules_digest;
 mod sign_in;
@@ -16,6 +17,7 @@ use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, Bytes, U256};
 
 pub use attestation::{Attestation, MeasuredDigest, Measurement, PlatformName};
+pub use raft::{RaftGenesis, RaftNode};
 pub use sign_in::{SignIn, Site};
 
 use crate::forks::ForkSchedule;
@@ -98,6 +100,8 @@ pub struct ChainConfig {
     pub members: Vec<Address>,
     /// `"attestation"` of our own extension: whose evidence is taken; `None` where genesis does not say.
     pub attestation: Option<Attestation>,
+    /// `"raft"` of our own extension: the nodes that order blocks; `None` for one node by itself.
+    pub raft: Option<RaftGenesis>,
 }
 
 /// Whether a chain keeps what happens on it from those it does not concern.

@@ -11,7 +11,7 @@ use super::{
     ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError,
     MAX_GENESIS_ACCOUNTS, MAX_GENESIS_CODE_BYTES, MAX_GENESIS_EXTRA_DATA_BYTES,
 };
-use super::{attestation, members, sign_in};
+use super::{attestation, members, raft, sign_in};
 use crate::forks::ForkSchedule;
 
 /// Keys of `config` that activate a fork at a block. Two keys may belong to one fork.
@@ -119,15 +119,16 @@ fn chain_config(mut config: Object<'_>, warnings: &mut Warnings) -> Result<Chain
         None => BTreeMap::new(),
     };
     let deposit_contract = optional(config.take("depositContractAddress"), Field::address)?;
-    let (cloister, sign_in, members, attestation) = match config.take("cloister") {
+    let (cloister, sign_in, members, attestation, raft) = match config.take("cloister") {
         Some(field) => {
             let mut object = field.object()?;
             let sign_in = sign_in::take(&mut object, warnings)?;
             let members = members::take(&mut object)?;
             let attestation = attestation::take(&mut object, warnings)?;
-            (cloister(object, warnings)?, sign_in, members, attestation)
+            let raft = raft::take(&mut object, warnings)?;
+            (cloister(object, warnings)?, sign_in, members, attestation, raft)
         }
-        None => (CloisterConfig::default(), None, Vec::new(), None),
+        None => (CloisterConfig::default(), None, Vec::new(), None, None),
     };
     for key in WITHOUT_EFFECT {
         config.take(key);
@@ -141,7 +142,7 @@ fn chain_config(mut config: Object<'_>, warnings: &mut Warnings) -> Result<Chain
         return Err(GenesisError::Unsupported { path: field.path, what: "a verkle state".to_owned() });
     }
     config.finish(warnings);
-    Ok(ChainConfig { chain_id, forks, blob_schedule, deposit_contract, cloister, sign_in, members, attestation })
+    Ok(ChainConfig { chain_id, forks, blob_schedule, deposit_contract, cloister, sign_in, members, attestation, raft })
 }
 
 fn fork_schedule(

@@ -4,7 +4,7 @@ use alloy_eips::eip7840::BlobParams;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::Address;
 
-use super::{ChainConfig, CloisterConfig, Confidentiality, Genesis, GenesisAccount, GenesisError, attestation};
+use super::{ChainConfig, CloisterConfig, Confidentiality, Genesis, GenesisAccount, GenesisError, attestation, raft};
 
 /// Least gas limit of a block (Yellow Paper, 4.4.4).
 const MIN_GAS_LIMIT: u64 = 5_000;
@@ -53,6 +53,7 @@ impl Genesis {
         }
         self.config.cloister.check_imported()?;
         attestation::check(&self.config.cloister, self.config.attestation.as_ref())?;
+        raft::check(&self.config.cloister, self.config.raft.as_ref())?;
         self.config.forks.check_order()?;
         self.config.check_blob_schedule()
     }

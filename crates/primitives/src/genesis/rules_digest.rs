@@ -1,7 +1,8 @@
-//! What a confidential ledger's keys are bound to besides its genesis block, whose hash says nothing of `config`.
+//! What the keys of a confidential ledger, or of one that several nodes keep, are bound to besides its genesis block,
+//! whose hash says nothing of `config`.
 //!
 //! A host hands the genesis file to the enclave. One in which confidentiality is off, or another site is signed in to, must
-//! not open the ledger that was sealed under the true one.
+//! not open the ledger that was sealed under the true one; one that names other nodes must not let them in.
 
 use core::fmt::Write as _;
 
@@ -11,7 +12,7 @@ use alloy_primitives::{B256, keccak256};
 use super::{ChainConfig, Confidentiality, GasSchedule, Site};
 
 impl ChainConfig {
-    /// A digest of every rule of a confidential chain: line by line, in this order.
+    /// A digest of every rule of a chain: line by line, in this order.
     pub(crate) fn rules_digest(&self) -> B256 {
         keccak256(self.rules().unwrap_or_default())
     }
@@ -50,6 +51,9 @@ impl ChainConfig {
         for member in &self.members {
             writeln!(text, "member {member}")?;
         }
+        for node in self.raft.iter().flat_map(|raft| &raft.nodes) {
+            writeln!(text, "raft {} {} {}", node.id, node.identity, node.name)?;
+        }
         Ok(text)
     }
 }
@@ -82,6 +86,21 @@ mod tests {
         spec.ledger_binding(B256::repeat_byte(1))
     }
 
+    fn raft(id: u64, name: &str, identity: u8) -> String {
+        let identity = B256::repeat_byte(identity);
+        format!(r#""raft":{{"nodes":[{{"id":{id},"name":"{name}","identity":"{identity}"}}]}}"#)
+    }
+
+    #[test]
+    fn a_network_of_nodes_is_bound_to_them_even_if_it_is_open() {
+        let one = binding(&raft(1, "a", 1), "0");
+        assert_ne!(one, B256::repeat_byte(1));
+        for other in [raft(2, "a", 1), raft(1, "b", 1), raft(1, "a", 2)] {
+            assert_ne!(binding(&other, "0"), one, "{other}");
+        }
+        assert_ne!(binding(&raft(1, "a", 1), "9"), one);
+    }
+
     #[test]
     fn an_open_chain_is_bound_to_its_genesis_block_alone() {
         assert_eq!(binding(r#""confidentiality":"off""#, "0"), B256::repeat_byte(1));
@@ -107,6 +126,8 @@ mod tests {
             binding(&format!(r#""confidentiality":"on","production":true,{hardware}"#), "0"),
             binding(site, "0"),
             binding(&site.replace("a.example", "b.example"), "0"),
+            binding(&format!(r#""confidentiality":"on",{}"#, raft(1, "a", 1)), "0"),
+            binding(&format!(r#""confidentiality":"on",{}"#, raft(1, "a", 2)), "0"),
         ];
         for (index, one) in all.iter().enumerate() {
             assert!(!all[..index].contains(one), "#{index}");
