@@ -131,6 +131,18 @@ impl PeerTls {
         }
     }
 
+    /// Shows this certificate in place of an honest one.
+    #[cfg(test)]
+    pub(super) async fn show(&self, made_s: u64, certificate: Arc<CertifiedKey>) {
+        *self.certificate.lock().await = Some((made_s, certificate));
+    }
+
+    /// The key that is shown.
+    #[cfg(test)]
+    pub(super) fn identity(&self) -> &KeyPair {
+        &self.identity
+    }
+
     /// A certificate with evidence that is still good for a while.
     async fn certificate(&self) -> Result<Arc<CertifiedKey>, LinkError> {
         let now_s = self.host_time.seconds();
