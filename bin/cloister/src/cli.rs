@@ -8,6 +8,10 @@ const AFTER_HELP: &str = "\
 Examples:
   cloister dev                                 a development node on http://127.0.0.1:8545
   cloister dev --block-time 2 --datadir chain  a block every 2 seconds, kept in ./chain
+  cloister genesis new --out genesis.json      the first block and the rules of a consortium's network
+  cloister init --datadir alpha --genesis genesis.json --name alpha
+                                               a node of it, with keys and a configuration file
+  cloister node --config alpha/cloister.toml   run it
   cloister import --genesis genesis.json --datadir chain chain.rlp
                                                execute and check a chain of Ethereum's, and keep it
   cloister gateway --url https://node.example:8545 --manifest network.json --key env:KEY
@@ -58,6 +62,10 @@ pub(crate) enum Command {
     Dev(Box<commands::dev::Dev>),
     /// Run a node as two processes: a host, and an enclave that it starts
     Node(Box<commands::node::Node>),
+    /// Write the genesis of a consortium's network, new or out of another client's
+    Genesis(Box<commands::genesis::GenesisCommand>),
+    /// Make a node's data folder: its keys, the genesis, and a configuration file to start from
+    Init(commands::init::Init),
     /// Import a chain of Ethereum's from files: execute every block and check all of it
     Import(commands::import::Import),
     /// Sign in to a node with accounts; prints the token that requests carry from then on
@@ -81,6 +89,8 @@ pub(crate) fn run() -> Result<(), Failure> {
     match Cli::parse().command {
         Command::Dev(command) => command.run(),
         Command::Node(command) => command.run(),
+        Command::Genesis(command) => command.run(),
+        Command::Init(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Login(command) => command.run(),
         Command::Gateway(command) => command.run(),

@@ -13,7 +13,7 @@ use cloister_primitives::MAX_GENESIS_BYTES;
 use crate::failure::Failure;
 
 /// Name of the genesis file in a data folder.
-const GENESIS_FILE: &str = "genesis.json";
+pub(crate) const GENESIS_FILE: &str = "genesis.json";
 
 /// A data folder.
 #[derive(Clone, Debug)]
@@ -55,6 +55,16 @@ impl Folder {
             let message = format!("cannot write {}: {error}", path.display());
             Failure::new(ExitCode::Storage, message)
         })
+    }
+}
+
+/// Writes a file, unless there is one of that name already; whether it was written.
+pub(crate) fn create_new(path: &Path, text: &str) -> Result<bool, Failure> {
+    let write = || fs::OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes());
+    match write() {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(Failure::new(ExitCode::Failure, format!("cannot write {}: {error}", path.display()))),
     }
 }
 

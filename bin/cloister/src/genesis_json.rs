@@ -1,7 +1,8 @@
-//! A development chain's genesis as a file in geth's format.
+//! A genesis as a file in geth's format.
 
 use cloister_primitives::{
-    ChainSpec, Confidentiality, DevChain, EthereumHardfork, ForkCondition, GasSchedule, Genesis, GenesisError,
+    Attestation, ChainConfig, ChainSpec, Confidentiality, DevChain, EthereumHardfork, ForkCondition, GasSchedule,
+    Genesis, GenesisError, RaftNode, SignIn, Site,
 };
 use serde_json::{Map, Value, json};
 
@@ -23,6 +24,11 @@ const FORK_KEYS: &[(EthereumHardfork, &[&str])] = &[
     (EthereumHardfork::Cancun, &["cancunTime"]),
     (EthereumHardfork::Prague, &["pragueTime"]),
     (EthereumHardfork::Osaka, &["osakaTime"]),
+    (EthereumHardfork::Bpo1, &["bpo1Time"]),
+    (EthereumHardfork::Bpo2, &["bpo2Time"]),
+    (EthereumHardfork::Bpo3, &["bpo3Time"]),
+    (EthereumHardfork::Bpo4, &["bpo4Time"]),
+    (EthereumHardfork::Bpo5, &["bpo5Time"]),
 ];
 
 /// The genesis file of a development chain.
@@ -31,10 +37,12 @@ const FORK_KEYS: &[(EthereumHardfork, &[&str])] = &[
 /// If a value given is out of range.
 pub(crate) fn development(chain: DevChain) -> Result<String, GenesisError> {
     let spec = ChainSpec::development(chain)?;
-    Ok(format!("{:#}\n", write(spec.genesis())))
+    Ok(file(spec.genesis()))
 }
 
-fn write(genesis: &Genesis) -> Value {
+/// A genesis as a file. It reads back as it was, but for a site that clients of a development network sign in to, and for
+/// the DAO fork: neither has a place there.
+pub(crate) fn file(genesis: &Genesis) -> String {
     let mut file = json!({
         "config": config(genesis),
         "nonce": quantity(genesis.nonce),
@@ -50,7 +58,7 @@ fn write(genesis: &Genesis) -> Value {
     if let Some(fee) = genesis.base_fee_per_gas {
         file["baseFeePerGas"] = quantity(fee);
     }
-    file
+    format!("{file:#}\n")
 }
 
 fn config(genesis: &Genesis) -> Value {
@@ -69,29 +77,88 @@ fn config(genesis: &Genesis) -> Value {
     if config.forks.condition(EthereumHardfork::Paris) != ForkCondition::Never {
         keys.insert("terminalTotalDifficulty".to_owned(), 0.into());
     }
+    if let Some(address) = config.deposit_contract {
+        keys.insert("depositContractAddress".to_owned(), json!(address));
+    }
+    if !config.blob_schedule.is_empty() {
+        keys.insert("blobSchedule".to_owned(), blob_schedule(config));
+    }
+    keys.insert("cloister".to_owned(), extension(config));
+    Value::Object(keys)
+}
+
+/// Our own extension.
+fn extension(config: &ChainConfig) -> Value {
+    let rules = &config.cloister;
     let mut ours = json!({
-        "confidentiality": match config.cloister.confidentiality {
+        "confidentiality": match rules.confidentiality {
             Confidentiality::Off => "off",
             Confidentiality::On => "on",
         },
-        "development": config.cloister.development,
-        "imported": config.cloister.imported,
-        "allowEqualTimestamps": config.cloister.allow_equal_timestamps,
+        "gasSchedule": match rules.gas_schedule {
+            GasSchedule::Ethereum => "ethereum",
+            GasSchedule::Flat => "flat",
+        },
+        "allowEqualTimestamps": rules.allow_equal_timestamps,
     });
-    if config.cloister.gas_schedule == GasSchedule::Flat {
-        ours["gasSchedule"] = "flat".into();
+    for (key, set) in
+        [("development", rules.development), ("production", rules.production), ("imported", rules.imported)]
+    {
+        if set {
+            ours[key] = true.into();
+        }
     }
-    if let Some(fee) = config.cloister.fixed_base_fee {
+    if let Some(fee) = rules.fixed_base_fee {
         ours["baseFee"] = json!({ "fixed": quantity(fee) });
     }
-    if let Some(count) = config.cloister.max_transactions_per_block {
+    if let Some(count) = rules.max_transactions_per_block {
         ours["maxTransactionsPerBlock"] = count.into();
     }
-    if let Some(bytes) = config.cloister.max_code_size {
+    if let Some(bytes) = rules.max_code_size {
         ours["maxCodeSize"] = bytes.into();
     }
-    keys.insert("cloister".to_owned(), ours);
-    Value::Object(keys)
+    if let Some(site) = config.sign_in.as_ref().and_then(sign_in) {
+        ours["signIn"] = site;
+    }
+    if !config.members.is_empty() {
+        ours["members"] = config.members.iter().map(|member| member.to_checksum(None)).collect();
+    }
+    if let Some(Attestation { platforms, measurements }) = &config.attestation {
+        ours["attestation"] = json!({ "platforms": platforms, "measurements": measurements });
+    }
+    if let Some(raft) = &config.raft {
+        let node = |node: &RaftNode| json!({ "id": node.id, "name": node.name, "identity": node.identity });
+        ours["raft"] = json!({ "nodes": raft.nodes.iter().map(node).collect::<Vec<_>>() });
+    }
+    ours
+}
+
+fn sign_in(sign_in: &SignIn) -> Option<Value> {
+    let Site::Named { domain, uri } = &sign_in.site else {
+        return None;
+    };
+    let mut object = json!({ "domain": domain, "tokenSeconds": sign_in.token_seconds });
+    if *uri != format!("https://{domain}") {
+        object["uri"] = uri.as_str().into();
+    }
+    if sign_in.tokens_in_path {
+        object["tokensInPath"] = true.into();
+    }
+    Some(object)
+}
+
+fn blob_schedule(config: &ChainConfig) -> Value {
+    let entries = FORK_KEYS.iter().filter_map(|(fork, names)| {
+        let params = config.blob_schedule.get(fork)?;
+        let name = names.first()?.strip_suffix("Time")?;
+        let entry = json!({
+            "target": params.target_blob_count,
+            "max": params.max_blob_count,
+            "baseFeeUpdateFraction": u64::try_from(params.update_fraction).unwrap_or(u64::MAX),
+        });
+        Some((name.to_owned(), entry))
+    });
+    Value::Object(entries.collect())
 }
 
 fn alloc(genesis: &Genesis) -> Value {
@@ -124,7 +191,7 @@ fn quantity(number: u64) -> Value {
 mod tests {
     use super::*;
     use alloy_primitives::{Address, U256};
-    use cloister_primitives::{DevBaseFee, GenesisAccount, HardforkName};
+    use cloister_primitives::{DevBaseFee, ForkSchedule, GenesisAccount, HardforkName};
     use std::collections::BTreeMap;
 
     fn chain(hardfork: &str, base_fee: DevBaseFee) -> DevChain {
@@ -167,5 +234,24 @@ mod tests {
                 assert!(&read == spec.genesis(), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn every_setting_of_a_consortium_reads_back_as_it_was() {
+        let json = format!(
+            r#"{{"config":{{"chainId":5,"blobSchedule":{{"bpo1":{{"target":3,"max":7,"baseFeeUpdateFraction":9}}}},
+                "depositContractAddress":"{0}","cloister":{{"confidentiality":"on","gasSchedule":"ethereum","production":true,"members":["{0}"],"maxTransactionsPerBlock":3,
+                "signIn":{{"domain":"a:1","uri":"http://a:1/x","tokensInPath":true,"tokenSeconds":60}},
+                "attestation":{{"platforms":["tdx"],"measurements":[{{"mrtd":"0x{1}"}}]}},
+                "raft":{{"nodes":[{{"id":4,"name":"d","identity":"{2}"}}]}}}}}},"gasLimit":5000,"alloc":{{}}}}"#,
+            Address::repeat_byte(1),
+            "ab".repeat(48),
+            alloy_primitives::B256::repeat_byte(4),
+        );
+        let (mut genesis, _) = Genesis::parse(&json).unwrap();
+        genesis.config.forks = ForkSchedule::all_up_to(EthereumHardfork::Bpo1);
+        let (again, warnings) = Genesis::parse(&file(&genesis)).unwrap();
+        assert_eq!(warnings, []);
+        assert!(again == genesis, "{}", file(&genesis));
     }
 }

@@ -14,6 +14,8 @@ mod audit;
 mod block_file;
 mod cli;
 mod commands;
+mod config_file;
+mod consortium;
 mod failure;
 mod folder;
 mod genesis_json;

@@ -236,7 +236,7 @@ pub(crate) fn imported_genesis(given: Option<String>, kept: Option<&str>) -> Res
 }
 
 /// The chain of a genesis file; what has no effect in it is warned about.
-fn parse(json: &str) -> Result<ChainSpec, Failure> {
+pub(crate) fn parse(json: &str) -> Result<ChainSpec, Failure> {
     let (genesis, warnings) = Genesis::parse(json)?;
     for warning in warnings {
         output::warn(&format!("genesis: {warning}"));
@@ -244,7 +244,8 @@ fn parse(json: &str) -> Result<ChainSpec, Failure> {
     Ok(ChainSpec::new(genesis)?)
 }
 
-fn now_s() -> u64 {
+/// Seconds since 1970.
+pub(crate) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

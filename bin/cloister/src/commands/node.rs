@@ -1,16 +1,17 @@
 //! `cloister node`
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
-use clap::Args;
+use clap::{Args, Command, FromArgMatches as _};
 use cloister_devtools::ConsoleFormat;
-use cloister_node::EnclaveProcess;
+use cloister_node::{EnclaveProcess, ExitCode, NetworkConfig};
 
 use super::{
     chain::{AccountArgs, ChainArgs},
     server::{OutputArgs, PaceArgs, ServerArgs},
 };
 use crate::{
+    config_file::ConfigFile,
     failure::Failure,
     output,
     running::{self, Announcement, Network, Prepared},
@@ -24,7 +25,8 @@ const AFTER_HELP: &str = "\
 Examples:
   cloister node --dev                           as `cloister dev`, in two processes
   cloister node --genesis genesis.json --datadir chain --manifest-out network.json
-                                                clients take it for the network's with that file";
+                                                clients take it for the network's with that file
+  cloister node --config chain/cloister.toml    as that file says, which `cloister init` writes";
 
 /// Arguments of `cloister node`.
 #[derive(Debug, Args)]
@@ -37,6 +39,14 @@ pub(crate) struct Node {
     /// The enclave program, instead of the one beside this program
     #[arg(long, value_name = "FILE")]
     enclave: Option<PathBuf>,
+
+    /// Settings for what the flags leave open, in TOML: a key for each flag, with _ for -, and the network between nodes
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The network between nodes, as the configuration file has it.
+    #[arg(skip)]
+    network: Option<NetworkConfig>,
 
     #[command(flatten)]
     accounts: AccountArgs,
@@ -52,10 +62,32 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        // Without the program, the command is what is called.
+        self.with_file(std::env::args_os().skip(1).collect())?.start()
+    }
+
+    /// The same with what the configuration file says where the command line, `arguments`, says nothing.
+    fn with_file(self, arguments: Vec<OsString>) -> Result<Self, Failure> {
+        let Some(path) = &self.config else {
+            return Ok(self);
+        };
+        let command = Self::augment_args(Command::new("node"));
+        let refused = |error: clap::Error| Failure::usage(error.to_string());
+        let given = command.clone().try_get_matches_from(&arguments).map_err(refused)?;
+        let ConfigFile { flags, network } = ConfigFile::read(path, &command, &given)?;
+        let (name, typed) = arguments.split_at(arguments.len().min(1));
+        let all = name.iter().chain(&flags).chain(typed);
+        let all = command.try_get_matches_from(all).map_err(refused)?;
+        Ok(Self { network, ..Self::from_arg_matches(&all).map_err(refused)? })
+    }
+
+    fn start(self) -> Result<(), Failure> {
         let format = self.output.format();
         output::start_logging(format);
         if !self.dev && (self.chain.genesis.is_none() || self.server.datadir.is_none()) {
-            return Err(Failure::usage("a node needs --genesis and --datadir; for a development network add --dev"));
+            return Err(Failure::usage(
+                "a node needs --genesis and --datadir, or --config with a file that has them; for a development network add --dev",
+            ));
         }
         if let Some(warning) = self.dev.then(|| self.server.exposure()).flatten() {
             output::warn(&warning);
@@ -77,6 +109,11 @@ impl Node {
             let network = if self.dev { Network::Development } else { Network::Consortium };
             let prepared =
                 Prepared::new(network, &self.server, &self.pace, &self.chain, &accounts, self.accounts.balance)?;
+            if self.network.is_some() && prepared.spec.raft().is_none() {
+                let message = "the configuration file has a [network] of nodes, but the genesis names none \
+                               (config.cloister.raft): take node_id and [network] out";
+                return Err(Failure::new(ExitCode::Genesis, message));
+            }
             let arguments = if self.dev {
                 development_arguments(accounts.mnemonic(), self.accounts.accounts, format)
             } else {
@@ -104,7 +141,7 @@ fn development_arguments(mnemonic: &str, accounts: u32, format: ConsoleFormat) -
 fn beside_us(name: &str) -> Result<PathBuf, Failure> {
     let ours = std::env::current_exe().map_err(|error| {
         let message = format!("cannot find {name}: {error}; name it with --enclave");
-        Failure::new(cloister_node::ExitCode::Enclave, message)
+        Failure::new(ExitCode::Enclave, message)
     })?;
     Ok(ours.with_file_name(name))
 }

@@ -34,7 +34,10 @@ pub struct RaftNode {
 
 impl RaftGenesis {
     /// Checks what must hold of the nodes, each by itself and against each other.
-    fn check_nodes(&self) -> Result<(), GenesisError> {
+    ///
+    /// # Errors
+    /// [`GenesisError`] names the first node that is wrong by its place in the list.
+    pub fn check(&self) -> Result<(), GenesisError> {
         if !(1..=MAX_NODES).contains(&self.nodes.len()) {
             return Err(GenesisError::Value {
                 path: "config.cloister.raft.nodes".to_owned(),
@@ -97,7 +100,7 @@ pub(super) fn take(cloister: &mut Object<'_>, warnings: &mut Warnings) -> Result
     object.finish(warnings);
     let mut raft = RaftGenesis { nodes };
     // Before they are sorted, so that what is wrong is found at its place in the file.
-    raft.check_nodes()?;
+    raft.check()?;
     raft.nodes.sort_by_key(|node| node.id);
     Ok(Some(raft))
 }
@@ -117,7 +120,7 @@ pub(super) fn check(cloister: &CloisterConfig, raft: Option<&RaftGenesis>) -> Re
             reason: format!("excludes config.cloister.{key}: {reason}"),
         });
     }
-    raft.check_nodes()
+    raft.check()
 }
 
 #[cfg(test)]

@@ -48,6 +48,17 @@ impl SignIn {
     pub const fn development() -> Self {
         Self { site: Site::Loopback, tokens_in_path: true, token_seconds: DEFAULT_TOKEN_SECONDS }
     }
+
+    /// The site of a domain, over HTTPS, with the usual life of tokens; `None` where that is no domain.
+    #[must_use]
+    pub fn at(domain: &str) -> Option<Self> {
+        let uri = format!("https://{domain}");
+        is_authority(domain).then(|| Self {
+            site: Site::Named { domain: domain.to_owned(), uri },
+            tokens_in_path: false,
+            token_seconds: DEFAULT_TOKEN_SECONDS,
+        })
+    }
 }
 
 impl Site {
@@ -115,11 +126,12 @@ pub(super) fn take(cloister: &mut Object<'_>, warnings: &mut Warnings) -> Result
 fn domain(field: &Field<'_>) -> Result<String, GenesisError> {
     const EXPECTED: &str = "a host such as \"node.example.com\" or \"10.0.0.5:8545\"";
     let text = field.text(EXPECTED)?;
+    if is_authority(&text) { Ok(text) } else { Err(field.error(EXPECTED)) }
+}
+
+fn is_authority(text: &str) -> bool {
     let host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-    if text.is_empty() || text.len() > MAX_DOMAIN_BYTES || !text.bytes().all(host) {
-        return Err(field.error(EXPECTED));
-    }
-    Ok(text)
+    (1..=MAX_DOMAIN_BYTES).contains(&text.len()) && text.bytes().all(host)
 }
 
 fn uri(field: &Field<'_>) -> Result<String, GenesisError> {
@@ -155,6 +167,8 @@ mod tests {
         let uri = "https://node.example.com".to_owned();
         assert_eq!(sign_in.site, Site::Named { domain: "node.example.com".to_owned(), uri });
         assert_eq!((sign_in.tokens_in_path, sign_in.token_seconds), (false, 600));
+        assert_eq!(SignIn::at("node.example.com"), parse(r#"{"domain":"node.example.com"}"#).unwrap());
+        assert_eq!(SignIn::at("https://node.example.com"), None);
         assert_eq!(parse("null").unwrap(), None);
     }
 

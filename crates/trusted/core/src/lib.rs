@@ -49,5 +49,6 @@ pub use message::{
 pub use pending::{PendingBlock, PendingJob};
 pub use reader::{Lookup, Reader, ReplayedState, SeenBlock, SeenLog, SeenState, SeenTransaction, StoredBlock};
 pub use record::{BlockRecord, RecordError};
+pub use replay::chain_of;
 pub use running::STORED_SECTION_BLOCKS;
 pub use verify::{VerifiedBlock, Verifier};
