@@ -38,7 +38,7 @@ pub(super) struct Clients {
     clients: Vec<Client>,
     /// Transactions whose receipts were seen, and where.
     pub(super) acknowledged: BTreeMap<B256, Height>,
-    last_seen_us: u64,
+    seen_at_us: Vec<u64>,
 }
 
 fn signer(index: u8) -> PrivateKeySigner {
@@ -53,7 +53,7 @@ pub(super) fn addresses() -> impl Iterator<Item = Address> {
 impl Clients {
     pub(super) fn new() -> Self {
         let clients = (0..CLIENTS).map(|index| Client { signer: signer(index), nonce: 0, sent: None }).collect();
-        Self { clients, acknowledged: BTreeMap::new(), last_seen_us: 0 }
+        Self { clients, acknowledged: BTreeMap::new(), seen_at_us: Vec::new() }
     }
 
     /// What this client sends now, if it is its turn.
@@ -89,14 +89,14 @@ impl Clients {
         self.clients.get(index)?.sent.as_ref().map(|sent| sent.hash)
     }
 
-    /// When a receipt was last seen.
-    pub(super) const fn last_seen_us(&self) -> u64 {
-        self.last_seen_us
+    /// How many receipts were seen since then.
+    pub(super) fn seen_since(&self, since_us: u64) -> usize {
+        self.seen_at_us.iter().rev().take_while(|at_us| **at_us >= since_us).count()
     }
 
     /// This client saw its receipt.
     pub(super) fn seen(&mut self, index: usize, height: Height, now_us: u64) {
-        self.last_seen_us = now_us;
+        self.seen_at_us.push(now_us);
         if let Some(sent) = self.clients.get_mut(index).and_then(|client| client.sent.take()) {
             self.acknowledged.insert(sent.hash, height);
         }

@@ -35,6 +35,8 @@ pub struct Outcome {
     pub height: u64,
     /// Transactions whose receipts were seen.
     pub acknowledged: u64,
+    /// Whether all nodes went on together once the faults were over.
+    pub recovered: bool,
     /// What must not happen and did.
     pub violations: Vec<String>,
 }
@@ -52,6 +54,8 @@ pub struct Summary {
     pub seeds: u64,
     /// Seeds that were played a second time with the same digest.
     pub replayed: u64,
+    /// Seeds whose network had all nodes go on together once the faults were over; the others had lost a node for good.
+    pub recovered: u64,
     /// Events over all seeds.
     pub steps: u64,
     /// Faults by kind.
@@ -68,6 +72,7 @@ impl Summary {
     /// Adds what came of one seed.
     pub fn add(&mut self, outcome: &Outcome) {
         self.seeds += 1;
+        self.recovered += u64::from(outcome.recovered);
         self.steps += outcome.steps;
         self.blocks += outcome.height;
         self.acknowledged += outcome.acknowledged;

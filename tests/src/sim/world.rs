@@ -17,7 +17,7 @@ use super::{
 };
 
 /// How a client passes the time between two looks at a receipt, microseconds.
-const CLIENT_PERIOD_US: u64 = 25_000;
+const CLIENT_PERIOD_US: u64 = 60_000;
 
 /// Events that may be pending at one time: more means that something is not bounded.
 const MAX_PENDING: usize = 20_000;
@@ -79,6 +79,7 @@ pub(super) struct World {
     steps: u64,
     history: Keccak256,
     pub(super) violations: Vec<String>,
+    recovered: bool,
     /// When the last message on a link arrives, for links that keep the order.
     arrivals: BTreeMap<(usize, usize), u64>,
 }
@@ -119,6 +120,7 @@ impl World {
             steps: 0,
             history: Keccak256::new(),
             violations: Vec::new(),
+            recovered: false,
             arrivals: BTreeMap::new(),
         }
     }
@@ -133,7 +135,7 @@ impl World {
         self.after(500_000, 0, Event::Fault);
         self.play_until(self.plan.faults_ms * 1_000);
         self.heal();
-        self.play_until((self.plan.faults_ms + self.plan.recovery_ms) * 1_000);
+        self.recover();
         self.judge();
         Outcome {
             seed: self.plan.seed,
@@ -142,7 +144,21 @@ impl World {
             faults: self.faults.counts,
             height: self.nodes.iter().filter_map(Node::head).max().map_or(0, |height| height.0),
             acknowledged: self.clients.acknowledged.len() as u64,
+            recovered: self.recovered,
             violations: self.violations,
+        }
+    }
+
+    /// Goes on until the network has recovered, or its time is over.
+    fn recover(&mut self) {
+        let healed_us = self.time_us;
+        let end_us = (self.plan.faults_ms + self.plan.recovery_ms) * 1_000;
+        while self.violations.is_empty() && self.time_us < end_us {
+            self.play_until((self.time_us + 500_000).min(end_us));
+            if self.has_recovered(healed_us) {
+                self.recovered = true;
+                break;
+            }
         }
     }
 
@@ -312,6 +328,10 @@ impl World {
             let request = (RequestId(self.next_request), Request { caller: Caller::Anonymous, body });
             self.give(node, CoreMessage::Requests(vec![request]));
         }
+    }
+
+    pub(super) const fn recovered(&self) -> bool {
+        self.recovered
     }
 
     /// Nodes that can be spoken to.

@@ -43,8 +43,8 @@ pub use log_index::{BlockLogs, LOG_SECTION_BLOCKS, LogPlaces, LogSection, log_se
 pub use machine::{Archive, Core, CoreOptions, Opened, RefuseTails};
 pub use message::{
     AnswerAt, CommittedBlock, CoreEffect, CoreMessage, DevelopmentRequest, Event, MAX_NOTES_BYTES,
-    MAX_PEER_MESSAGE_BYTES, PatchChange, PeerEvent, Request, RequestBody, RequestId, Response, SealingOffer,
-    StatePatch, Tick, WorkId,
+    MAX_PEER_MESSAGE_BYTES, NetworkStatus, PatchChange, PeerEvent, Request, RequestBody, RequestId, Response,
+    SealingOffer, StatePatch, Tick, WorkId,
 };
 pub use pending::{PendingBlock, PendingJob};
 pub use reader::{Lookup, Reader, ReplayedState, SeenBlock, SeenLog, SeenState, SeenTransaction, StoredBlock};

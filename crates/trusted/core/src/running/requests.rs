@@ -99,6 +99,7 @@ impl Running {
     fn on_request(&mut self, id: RequestId, caller: &Caller, body: RequestBody, step: &mut Step<'_>) {
         let answer = match body {
             RequestBody::SealingKeys => Ok(Response::SealingKeys(self.sealing_offer(step))),
+            RequestBody::NetworkStatus => Ok(Response::NetworkStatus(self.network_status().map(Box::new))),
             RequestBody::PendingNonce { address } => Ok(Response::Number(self.pending_nonce(caller, address))),
             RequestBody::PoolTransaction { hash } => {
                 Ok(Response::PoolTransaction(self.pool_transaction(caller, &hash)))

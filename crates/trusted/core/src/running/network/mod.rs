@@ -10,6 +10,7 @@ mod catch_up;
 mod consensus_log;
 mod forwarding;
 mod peers;
+mod status;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
