@@ -176,3 +176,122 @@ impl Speaking {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use cloister_boundary::{FromEnclave, INITIAL_WINDOW, Side, WindowError, link::EnclaveLink, link::pair};
+    use tokio::{
+        io::{DuplexStream, duplex},
+        task::JoinHandle,
+    };
+
+    use super::*;
+    use crate::{config::ConnectionLimits, table::Table};
+
+    const PEER: PeerOrigin = PeerOrigin::Node { node: 2, opened_by: Side::There };
+    const CONN: ConnId = ConnId(0);
+
+    /// A link to another node, seen from its host and from the enclave.
+    struct Carried {
+        there: DuplexStream,
+        table: Arc<Table>,
+        enclave: EnclaveLink,
+        violations: UnboundedReceiver<Violation>,
+        task: JoinHandle<()>,
+    }
+
+    impl Carried {
+        async fn new() -> Self {
+            let (here, there) = duplex(4 << 10);
+            let (host, enclave) = pair(64);
+            let table = Arc::new(Table::default());
+            let (sender, violations) = unbounded_channel();
+            let limits = ConnectionLimits::default();
+            let serving = Serving { table: table.clone(), link: host.send, violations: sender, limits };
+            let mut carried = Self { there, table, enclave, violations, task: tokio::spawn(carry(here, PEER, serving)) };
+            assert_eq!(carried.told().await, ToEnclave::Open { conn: CONN, peer: PEER });
+            carried
+        }
+
+        async fn told(&mut self) -> ToEnclave {
+            self.enclave.recv.recv().await.unwrap()
+        }
+
+        /// The enclave says something of the connection.
+        fn say(&self, message: FromEnclave) {
+            assert_eq!(self.table.take(message), Ok(None));
+        }
+
+        /// So many bytes come to the enclave, and none besides.
+        async fn data(&mut self, bytes: usize) {
+            let mut left = bytes;
+            while left > 0 {
+                match self.told().await {
+                    ToEnclave::Data { conn: CONN, bytes } => left = left.checked_sub(bytes.len()).unwrap(),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn bytes_go_both_ways_until_the_enclave_closes() {
+        let mut carried = Carried::new().await;
+        carried.there.write_all(b"from there").await.unwrap();
+        carried.data(10).await;
+        // More than the transport holds at one time; the last byte comes before the end.
+        let bytes = vec![7; INITIAL_WINDOW as usize];
+        carried.say(FromEnclave::Data { conn: CONN, bytes: bytes.clone() });
+        carried.say(FromEnclave::Close { conn: CONN });
+        let mut heard = Vec::new();
+        carried.there.read_to_end(&mut heard).await.unwrap();
+        assert!(heard == bytes);
+        assert_eq!(carried.told().await, ToEnclave::Credit { conn: CONN, bytes: INITIAL_WINDOW });
+        assert_eq!(carried.told().await, ToEnclave::Closed { conn: CONN });
+        carried.task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn no_more_is_read_than_the_enclave_takes_while_it_is_written_to() {
+        let mut carried = Carried::new().await;
+        let (mut reads, mut writes) = tokio::io::split(carried.there);
+        let all = 2 * INITIAL_WINDOW as usize;
+        let writing = tokio::spawn(async move { writes.write_all(&vec![1; all]).await.map(|()| writes) });
+        let (unused, _) = duplex(1);
+        carried.there = unused;
+        carried.data(INITIAL_WINDOW as usize).await;
+        // Neither side takes anything of the other now: credit gets through.
+        carried.say(FromEnclave::Data { conn: CONN, bytes: vec![2; INITIAL_WINDOW as usize] });
+        assert!(matches!(carried.enclave.recv.try_recv(), Ok(None)) && !writing.is_finished());
+        carried.say(FromEnclave::Credit { conn: CONN, bytes: INITIAL_WINDOW });
+        carried.data(INITIAL_WINDOW as usize).await;
+        writing.await.unwrap().unwrap();
+        let mut heard = vec![0; INITIAL_WINDOW as usize];
+        reads.read_exact(&mut heard).await.unwrap();
+        assert!(heard.iter().all(|byte| *byte == 2));
+    }
+
+    #[tokio::test]
+    async fn the_other_hosts_end_is_told_once() {
+        let mut carried = Carried::new().await;
+        let (gone, _) = duplex(1);
+        drop(std::mem::replace(&mut carried.there, gone));
+        assert_eq!(carried.told().await, ToEnclave::Closed { conn: CONN });
+        // What the enclave says before it has heard of it goes nowhere.
+        carried.say(FromEnclave::Data { conn: CONN, bytes: vec![1; 1_000] });
+        carried.say(FromEnclave::Close { conn: CONN });
+        carried.task.await.unwrap();
+        assert!(carried.enclave.recv.recv().await.is_err(), "nothing more is said");
+    }
+
+    #[tokio::test]
+    async fn credit_for_what_was_never_sent_is_a_violation() {
+        let mut carried = Carried::new().await;
+        carried.say(FromEnclave::Credit { conn: CONN, bytes: 1 });
+        let error = WindowError::OverCredit { excess: 1 };
+        assert_eq!(carried.violations.recv().await, Some(Violation::Window { conn: CONN, error }));
+    }
+}
