@@ -211,7 +211,8 @@ mod tests {
             let (sender, violations) = unbounded_channel();
             let limits = ConnectionLimits::default();
             let serving = Serving { table: table.clone(), link: host.send, violations: sender, limits };
-            let mut carried = Self { there, table, enclave, violations, task: tokio::spawn(carry(here, PEER, serving)) };
+            let mut carried =
+                Self { there, table, enclave, violations, task: tokio::spawn(carry(here, PEER, serving)) };
             assert_eq!(carried.told().await, ToEnclave::Open { conn: CONN, peer: PEER });
             carried
         }
