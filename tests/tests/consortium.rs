@@ -154,8 +154,8 @@ fn the_file_says_what_the_command_line_leaves_open() {
 #[test]
 fn each_other_clients_genesis_becomes_a_network_that_runs() {
     for (name, flags, chain_id, said) in [
-        ("geth-clique.json", &["--confidentiality", "off"][..], 15_150, "of geth's genesis"),
-        ("geth-clique.json", &["--chain-id", "99", "--sign-in", "a.example"], 99, "is active from the start"),
+        ("geth-clique.json", &["--confidentiality", "off"][..], 15_150, "chain id 15150, of geth's genesis"),
+        ("geth-clique.json", &["--chain-id", "99", "--sign-in", "a.example"], 99, "chain id: 99 instead of 15150"),
         ("besu-qbft.json", &["--confidentiality", "off"], 1_337, "config.qbft: this client's own consensus"),
         ("besu-qbft.json", &[], 1_337, "sign-in: no site is named"),
         ("besu-ibft2.json", &["--hardfork", "cancun", "--confidentiality", "off"], 2_018, "config.ibft2: "),
@@ -252,7 +252,7 @@ fn a_folder_keeps_its_chain() {
     files.genesis(&[]);
     let datadir = files.name("data");
     run(&["init", "--datadir", &datadir, "--genesis", &files.name("genesis.json")]);
-    let other = foreign("besu-ibft2.json");
+    let other = foreign("goquorum-istanbul.json");
     let (code, said) = refusal(&["init", "--datadir", &datadir, "--genesis", &other]);
     assert_eq!(code, Some(12));
     assert!(said.contains("holds a chain with another genesis"), "{said}");
