@@ -25,6 +25,7 @@ pub mod reference;
 pub mod requests;
 pub mod rpc;
 pub mod sign_in;
+pub mod sim;
 pub mod source;
 pub mod tools;
 pub mod transactions;

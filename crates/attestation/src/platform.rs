@@ -1,5 +1,7 @@
 //! Who makes quotes, seen from the enclave.
 
+use std::sync::Arc;
+
 use cloister_primitives::PlatformName;
 
 use crate::claims::Digest;
@@ -27,9 +29,10 @@ pub struct NotAttested(pub String);
 type Attest = dyn Fn(&Digest, u64) -> Result<Attested, NotAttested> + Send + Sync;
 
 /// The platform that an enclave runs on. Each binary brings the one that it was built for.
+#[derive(Clone)]
 pub struct Attester {
     platform: PlatformName,
-    attest: Box<Attest>,
+    attest: Arc<Attest>,
 }
 
 impl Attester {
@@ -39,7 +42,7 @@ impl Attester {
         platform: PlatformName,
         attest: impl Fn(&Digest, u64) -> Result<Attested, NotAttested> + Send + Sync + 'static,
     ) -> Self {
-        Self { platform, attest: Box::new(attest) }
+        Self { platform, attest: Arc::new(attest) }
     }
 
     /// Which it is.

@@ -90,6 +90,7 @@ const METHODS: &[(&str, Class, Params)] = &[
         });
         json!([query, "0x"])
     }),
+    ("cloister_networkStatus", Class::Same, |_| json!([])),
     ("cloister_sealingKeys", Class::Same, |_| json!([])),
     ("debug_traceBlockByHash", Class::Traced, |scene| json!([scene.block, tracer()])),
     ("debug_traceBlockByNumber", Class::Traced, |scene| json!([scene.tag(), tracer()])),

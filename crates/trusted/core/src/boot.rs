@@ -19,6 +19,7 @@ use crate::{
     BlockRecord, CoreOptions, Fatal, Ledger, Opened,
     ledger::Resident,
     machine::Step,
+    network_boot::NetworkBoot,
     notes,
     replay::{Origin, Replay, SnapshotReplay, apply_record},
     running::{Parts, Running},
@@ -56,12 +57,15 @@ pub(crate) struct Boot {
     waiting: bool,
     /// As the host kept them.
     notes: Option<Vec<u8>>,
+    network: Option<NetworkBoot>,
 }
 
 impl Boot {
     pub(crate) fn begin(info: StartInfo, options: CoreOptions) -> Result<Self, Fatal> {
         check_bounds(&info)?;
-        let origin = Origin::new(&info.genesis, &info.platform_key, options.history)?;
+        let ledger_key = info.membership.as_ref().map_or(&info.platform_key, |membership| &membership.network_key);
+        let origin = Origin::new(&info.genesis, ledger_key, options.history)?;
+        let network = NetworkBoot::begin(&info, &origin)?;
         let development = match options.development {
             // Nothing on an imported chain is anybody's secret.
             Development::Allowed if origin.spec.is_development() || origin.spec.is_imported() => Development::Allowed,
@@ -77,13 +81,15 @@ impl Boot {
             },
             options.resident,
         );
+        let last = network.as_ref().map_or(info.log.last, |network| network.last(info.log.last));
         let snapshot =
             info.snapshots.last().map(|snapshot| SnapshotReplay::new(origin.keys.clone(), *snapshot, options.history));
         Ok(Self {
             notes: info.meta,
             executor: Arc::new(executor(&ledger)),
             replay: Replay::new(origin.keys.clone(), origin.genesis.block.header.parent_hash),
-            last: info.log.last,
+            last,
+            network,
             snapshots: info.snapshots,
             snapshot,
             read: ReadId(0),
@@ -164,6 +170,9 @@ impl Boot {
 
     fn on_block(&mut self, blob: Option<Vec<u8>>) -> Result<(), Fatal> {
         let height = self.replay.expected();
+        if self.last.is_some_and(|last| height > last) && self.network.as_ref().is_some_and(NetworkBoot::was_cut) {
+            return Ok(());
+        }
         let last = match &self.snapshot {
             Some(snapshot) => Some(snapshot.height()),
             None => self.last,
@@ -172,13 +181,23 @@ impl Boot {
             return Err(Fatal::new(HaltCode::HostMisbehaved, "the host answered a read with more than was asked for"));
         }
         let blob = blob.ok_or_else(|| Fatal::at(HaltCode::DamagedLog, "a stored block is missing", height.0))?;
+        let newest_snapshot = self.snapshots.last().map(|snapshot| snapshot.height);
+        if let Some(network) = &mut self.network
+            && !network.keeps(height, &blob, newest_snapshot)?
+        {
+            self.last = height.parent();
+            return Ok(());
+        }
         let record = self.replay.next(blob)?;
         if height == Height::GENESIS {
             self.origin.check_genesis(&record)?;
         } else if self.snapshot.is_none() {
             apply_record(&self.ledger.state, &record)?;
         }
-        self.ledger.push(Resident::new(record.block));
+        match &mut self.network {
+            Some(network) if network.is_tail(height, newest_snapshot) => network.tail.push(record),
+            _ => self.ledger.push(Resident::new(record.block)),
+        }
         Ok(())
     }
 
@@ -205,16 +224,19 @@ impl Boot {
             keys: self.origin.keys.clone(),
             ledger: self.ledger.clone(),
             snapshots: self.snapshots.clone(),
+            network: self.network.take().map(NetworkBoot::into_parts),
         };
+        let in_network = parts.network.is_some();
         // The blocks come first: they tell whether all of it is another chain's.
         let notes = notes::open(&self.origin.keys, self.notes.take())?;
         self.ledger.opened();
-        let running = Running::start(parts, fresh, step)?;
-        step.out.push(crate::CoreEffect::Opened(Opened {
-            ledger: self.ledger.clone(),
-            executor: self.executor.clone(),
-            notes,
-        }));
+        let mut running = Running::start(parts, fresh, step)?;
+        let opened = Opened { ledger: self.ledger.clone(), executor: self.executor.clone(), notes };
+        if in_network {
+            running.open_when_confirmed(opened, step)?;
+            return Ok(running);
+        }
+        step.out.push(crate::CoreEffect::Opened(opened));
         step.host(FromEnclave::Ready {
             chain_id: self.origin.spec.chain_id(),
             genesis_hash: self.origin.genesis.block.hash.0,

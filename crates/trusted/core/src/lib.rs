@@ -22,7 +22,9 @@ mod ledger;
 mod log_index;
 mod machine;
 mod message;
+mod network_boot;
 mod notes;
+mod peer_word;
 mod pending;
 mod reader;
 mod record;
@@ -41,11 +43,12 @@ pub use log_index::{BlockLogs, LOG_SECTION_BLOCKS, LogPlaces, LogSection, log_se
 pub use machine::{Archive, Core, CoreOptions, Opened, RefuseTails};
 pub use message::{
     AnswerAt, CommittedBlock, CoreEffect, CoreMessage, DevelopmentRequest, Event, MAX_NOTES_BYTES,
-    MAX_PEER_MESSAGE_BYTES, PatchChange, PeerEvent, Request, RequestBody, RequestId, Response, SealingOffer,
-    StatePatch, Tick, WorkId,
+    MAX_PEER_MESSAGE_BYTES, NetworkStatus, PatchChange, PeerEvent, Request, RequestBody, RequestId, Response,
+    SealingOffer, StatePatch, Tick, WorkId,
 };
 pub use pending::{PendingBlock, PendingJob};
 pub use reader::{Lookup, Reader, ReplayedState, SeenBlock, SeenLog, SeenState, SeenTransaction, StoredBlock};
 pub use record::{BlockRecord, RecordError};
+pub use replay::chain_of;
 pub use running::STORED_SECTION_BLOCKS;
 pub use verify::{VerifiedBlock, Verifier};

@@ -164,6 +164,8 @@ pub enum RequestBody {
     },
     /// What clients seal transactions for.
     SealingKeys,
+    /// Where this node and its network stand.
+    NetworkStatus,
     /// The next nonce of a sender over the state, blocks in flight and the pool.
     PendingNonce {
         /// The sender.
@@ -340,6 +342,33 @@ pub enum PatchChange {
     Storage(alloy_primitives::U256, alloy_primitives::U256),
 }
 
+/// Where a node and its network stand. Public: the host can tell most of it from what it carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkStatus {
+    /// This node.
+    pub node: NodeId,
+    /// The term (Raft §5.1).
+    pub term: u64,
+    /// Who leads, as far as this node knows.
+    pub leader: Option<NodeId>,
+    /// The newest committed block here.
+    pub head: Height,
+    /// Index of the last entry of its log.
+    pub last_index: u64,
+    /// Numbers of the nodes that vote.
+    pub voters: Vec<u64>,
+    /// Numbers of the nodes that only listen.
+    pub learners: Vec<u64>,
+    /// Nodes that this one can speak to.
+    pub connected: Vec<NodeId>,
+    /// It fetches blocks that the others' logs do not reach back to any more.
+    pub is_catching_up: bool,
+    /// Transactions in its pool.
+    pub pending: usize,
+    /// Why it takes no part any more.
+    pub fault: Option<&'static str>,
+}
+
 /// What a client needs to seal transactions for this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealingOffer {
@@ -372,6 +401,8 @@ pub enum Response {
     },
     /// The public sealing keys of this epoch.
     SealingKeys(SealingOffer),
+    /// Where the network stands; nothing where there is none.
+    NetworkStatus(Option<Box<NetworkStatus>>),
     /// A nonce, a snapshot's id, a time: what the request asked for.
     Number(u64),
     /// Yes or no.

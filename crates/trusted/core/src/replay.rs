@@ -27,10 +27,7 @@ pub(crate) struct Origin {
 
 impl Origin {
     pub(crate) fn new(genesis: &[u8], platform_key: &[u8], history: HistoryLimits) -> Result<Self, Fatal> {
-        let bad_genesis = || Fatal::new(HaltCode::BadGenesis, "the genesis file is not valid");
-        let text = core::str::from_utf8(genesis).map_err(|_| bad_genesis())?;
-        let (genesis, _) = Genesis::parse(text).map_err(|_| bad_genesis())?;
-        let spec = Arc::new(ChainSpec::new(genesis).map_err(|_| bad_genesis())?);
+        let spec = Arc::new(read_spec(genesis)?);
         let platform_key = PlatformKey::from_bytes(platform_key)
             .map_err(|_| Fatal::new(HaltCode::WrongKey, "the sealing key is damaged"))?;
         let state = State::new(history);
@@ -47,6 +44,23 @@ impl Origin {
         }
         Err(Fatal::new(HaltCode::ForeignLog, "the stored log starts with another genesis block"))
     }
+}
+
+fn read_spec(genesis: &[u8]) -> Result<ChainSpec, Fatal> {
+    let bad_genesis = || Fatal::new(HaltCode::BadGenesis, "the genesis file is not valid");
+    let text = core::str::from_utf8(genesis).map_err(|_| bad_genesis())?;
+    let (genesis, _) = Genesis::parse(text).map_err(|_| bad_genesis())?;
+    ChainSpec::new(genesis).map_err(|_| bad_genesis())
+}
+
+/// The chain that a genesis file begins: its rules, and the hash of its genesis block.
+///
+/// # Errors
+/// [`Fatal`] if the file is no genesis.
+pub fn chain_of(genesis: &[u8]) -> Result<(ChainSpec, B256), Fatal> {
+    let spec = read_spec(genesis)?;
+    let record = genesis_record(&spec, &State::new(HistoryLimits::default()))?;
+    Ok((spec, record.block.hash))
 }
 
 /// Applies the genesis allocation and makes the block of height 0.

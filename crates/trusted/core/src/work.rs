@@ -55,6 +55,8 @@ pub enum Work {
     OpenLogs(Box<OpenLogsJob>),
     /// Take a rebuild of an old state one step further.
     Rebuild(Box<RebuildJob>),
+    /// Opens a block that another node built, and applies it.
+    Adopt(Box<AdoptJob>),
 }
 
 /// What came of it.
@@ -78,6 +80,8 @@ pub enum WorkResult {
     OpenedLogs(Option<LogSection>),
     /// The rebuild, one step further.
     Rebuilt(Box<RebuildOutcome>),
+    /// Of [`Work::Adopt`].
+    Adopted(Box<Result<BlockRecord, Fatal>>),
 }
 
 /// A transaction as a client sent it.
@@ -201,6 +205,29 @@ pub struct SealJob {
     pub record: BlockRecord,
 }
 
+/// A block that another node built.
+#[derive(Clone, Debug)]
+pub struct AdoptJob {
+    /// The keys.
+    pub keys: Arc<LedgerKeys>,
+    /// The state it is applied to.
+    pub state: State,
+    /// Its height.
+    pub height: Height,
+    /// Hash of the block it continues.
+    pub parent_hash: B256,
+    /// Its sealed bytes.
+    pub sealed: Bytes,
+}
+
+impl AdoptJob {
+    fn run(self) -> Result<BlockRecord, Fatal> {
+        let record = open_block(&self.keys, self.height, self.parent_hash, self.sealed.into())?;
+        apply_record(&self.state, &record)?;
+        Ok(record)
+    }
+}
+
 /// A snapshot to go on with.
 #[derive(Debug)]
 pub struct CutJob {
@@ -241,6 +268,7 @@ impl Work {
             Self::Open(job) => WorkResult::Opened(Box::new(job.run())),
             Self::IndexLogs(job) => WorkResult::IndexedLogs(Box::new(job.run())),
             Self::OpenLogs(job) => WorkResult::OpenedLogs(job.run()),
+            Self::Adopt(job) => WorkResult::Adopted(Box::new(job.run())),
             Self::Rebuild(job) => WorkResult::Rebuilt(Box::new(RebuildOutcome { so_far: job.run().ok() })),
         }
     }

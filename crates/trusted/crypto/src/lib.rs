@@ -2,7 +2,7 @@
 //!
 //! **Duty.** Wraps aws-lc in a handful of types that are hard to use wrongly: [`AeadKey`] (AES-256-GCM-SIV, RFC 8452),
 //! [`hkdf_sha256`] (RFC 5869), [`hmac_sha256`] (RFC 2104), [`sha256`] and [`sha512`] (FIPS 180-4), [`siphash_2_4`],
-//! [`HpkePrivateKey`] and [`hpke_seal`] (RFC 9180), [`Secret`].
+//! [`HpkePrivateKey`] and [`hpke_seal`] (RFC 9180), [`Ed25519Key`] (RFC 8032), [`Secret`].
 //!
 //! **Trusts.** aws-lc, and whoever implements [`EntropySource`]: nonces are handed in, and that they never repeat rests
 //! on the entropy they were drawn from.
@@ -13,6 +13,7 @@
 //! **Not here.** Which key is used for what (`cloister-keys`), any source of randomness, signatures of transactions.
 
 mod aead;
+mod ed25519;
 mod entropy;
 mod hash;
 mod hpke;
@@ -22,6 +23,7 @@ pub mod simulation;
 mod sip;
 
 pub use aead::{AeadKey, MAX_SEALS_PER_KEY, NONCE_LEN, Nonce, TAG_LEN, Tag};
+pub use ed25519::Ed25519Key;
 pub use entropy::{EntropySource, draw_nonce};
 pub use hash::{sha256, sha512};
 pub use hpke::{ContextKey, HpkeKem, HpkeOpened, HpkePrivateKey, HpkeSealed, HpkeTerms, hpke_seal};

@@ -16,6 +16,7 @@ pub(crate) const COMMITMENT: &str = "cloister/ledger/commitment";
 pub(crate) const SESSION: &str = "cloister/ledger/session";
 pub(crate) const RECORD: &str = "cloister/record";
 pub(crate) const SEALING: &str = "cloister/sealing";
+pub(crate) const IDENTITY: &str = "cloister/identity";
 
 /// HKDF-SHA256 over `label ‖ 0x00 ‖ context`. No label holds a zero byte, so the two cannot run into each other.
 pub(crate) fn derive(parent: &Key, label: &str, context: &[u8]) -> Key {
@@ -29,8 +30,20 @@ pub(crate) fn derive(parent: &Key, label: &str, context: &[u8]) -> Key {
 mod tests {
     use super::*;
 
-    const LABELS: [&str; 11] =
-        [LEDGER, BLOCK, SNAPSHOT, META, LOGS, LOG_FINGERPRINT, COMMITMENT, SESSION, RECORD, SEALING, CONSENSUS];
+    const LABELS: [&str; 12] = [
+        LEDGER,
+        BLOCK,
+        SNAPSHOT,
+        META,
+        LOGS,
+        LOG_FINGERPRINT,
+        COMMITMENT,
+        SESSION,
+        RECORD,
+        SEALING,
+        CONSENSUS,
+        IDENTITY,
+    ];
 
     #[test]
     fn labels_are_ascii_distinct_and_without_zero_bytes() {

@@ -65,18 +65,13 @@ pub struct LogSectionAad {
 pub struct ConsensusAad {
     /// The node whose log it is: all nodes of a network have the same keys.
     pub node: u64,
-    /// Number of the record.
-    pub number: u64,
     /// Of the process that seals; for opening, [`Sealed::incarnation`].
     pub incarnation: Incarnation,
 }
 
 impl ConsensusAad {
-    fn position(&self) -> [u8; 16] {
-        let mut position = [0; 16];
-        position[..8].copy_from_slice(&self.node.to_be_bytes());
-        position[8..].copy_from_slice(&self.number.to_be_bytes());
-        position
+    const fn position(&self) -> [u8; 8] {
+        self.node.to_be_bytes()
     }
 }
 
@@ -269,7 +264,7 @@ impl LedgerKeys {
     /// Opens a record of the consensus log. That it is the newest cannot be seen from it.
     ///
     /// # Errors
-    /// [`OpenError`]; a genuine record of another node or place is an [`OpenError::Authentication`].
+    /// [`OpenError`]; a genuine record of another node is an [`OpenError::Authentication`].
     pub fn open_consensus(&self, aad: &ConsensusAad, sealed: Sealed<ConsensusBlob>) -> Result<Vec<u8>, OpenError> {
         self.open(&self.consensus, aad.incarnation, &aad.position(), sealed)
     }

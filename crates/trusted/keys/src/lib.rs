@@ -2,7 +2,8 @@
 //!
 //! **Duty.** Opens the envelopes that clients seal transactions in ([`SealingKeys`]). Derives every other key from the platform's
 //! by label ([`LedgerKeys::derive`]); seals block records, snapshot chunks,
-//! sections of the log index and metadata into padded blobs and opens them again. `docs/keys.md` is the reference for labels, layout and loss.
+//! sections of the log index and metadata into padded blobs and opens them again. Gives a node the key that the others of
+//! its network know it by ([`NodeIdentity`]). `docs/keys.md` is the reference for labels, layout and loss.
 //!
 //! **Trusts.** The platform key it is given, and that the nonces and incarnations handed in are fresh randomness.
 //!
@@ -11,10 +12,11 @@
 //! panics and names what is wrong without telling anything about the content. No key can be cloned or printed.
 //!
 //! **Not here.** Ciphers (`cloister-crypto`), where the platform key comes from, what a record means, freshness of the disk as
-//! a whole. Recovery shares, node identity, attested channels and rekeying come with consensus.
+//! a whole, channels to other nodes (the shell's). Recovery shares and rekeying come with consensus.
 
 mod blob;
 mod derive;
+mod identity;
 mod ledger;
 mod platform;
 mod sealing;
@@ -25,6 +27,7 @@ pub use blob::{
     BlockBlob, ConsensusBlob, FORMAT_VERSION, HEADER_LEN, LogSectionBlob, MetaBlob, OpenError, Sealed, SnapshotChunk,
 };
 pub use cloister_crypto::{EntropySource, NONCE_LEN, Nonce, draw_nonce};
+pub use identity::NodeIdentity;
 pub use ledger::{BlockAad, ConsensusAad, LedgerKeys, LogSectionAad, MetaAad, SaltDomain, SealError, SnapshotAad};
 pub use platform::{KeyError, PlatformKey};
 pub use sealing::{

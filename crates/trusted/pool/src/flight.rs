@@ -104,6 +104,18 @@ impl Pool {
         }
     }
 
+    /// Reports a block that another node built: those of its transactions that wait here are in flight for `slot`, until it is
+    /// committed or rewound.
+    pub fn adopted(&mut self, slot: SlotId, included: impl IntoIterator<Item = TxHash>) {
+        for hash in included {
+            let Some((id, nonce)) = self.locate(&hash) else { continue };
+            let Some(entry) = self.lane_mut(id).and_then(|lane| lane.include(nonce, slot)) else { continue };
+            let ticket = Ticket { lane: id, nonce, arrival: entry.arrival };
+            self.refresh(id);
+            self.slots.entry(slot).or_default().push(ticket);
+        }
+    }
+
     /// Reports a committed block: `accounts` are those it changed, with their new states. Its transactions go away, and so does what
     /// has become impossible: used nonces, and waiting transactions that cost more than the sender has left.
     ///

@@ -181,6 +181,16 @@ impl Lane {
         self.get(nonce)
     }
 
+    /// Marks a waiting entry as one that somebody else's block for `slot` includes.
+    pub(crate) fn include(&mut self, nonce: u64, slot: SlotId) -> Option<&Entry> {
+        let entry = self.entries.get_mut(&nonce).filter(|entry| entry.is_pooled())?;
+        entry.place = Place::Included(slot);
+        if self.next == nonce {
+            self.next = run(&self.entries, nonce, Entry::is_in_flight);
+        }
+        self.get(nonce)
+    }
+
     /// Makes an entry that is not waiting wait again.
     pub(crate) fn give_back(&mut self, nonce: u64) {
         self.hold(nonce, Place::Pooled);

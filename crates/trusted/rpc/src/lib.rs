@@ -32,6 +32,7 @@ mod ids;
 mod log_search;
 mod logs;
 mod net;
+mod network;
 pub mod params;
 mod pending;
 mod pool;
@@ -78,6 +79,7 @@ pub fn registry(context: RpcContext) -> Result<Registry, RegisterMethodError> {
     calls::register(&mut registry)?;
     simulate::register(&mut registry)?;
     send::register(&mut registry)?;
+    network::register(&mut registry)?;
     sealing::register(&mut registry)?;
     signed_query::register(&mut registry)?;
     audit::register(&mut registry)?;

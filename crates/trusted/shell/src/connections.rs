@@ -1,4 +1,4 @@
-//! All client connections, multiplexed over one link.
+//! All connections, of clients and of other nodes, multiplexed over one link.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,8 @@ use crate::{
     ShellConfig,
     offered::Offered,
     outbound::Outbound,
-    server::Server,
+    peers::Peers,
+    server::{Host, Server},
     stream::{ConnectionHandle, ConnectionStream},
 };
 
@@ -40,6 +41,7 @@ struct Table {
     finished: mpsc::UnboundedSender<ConnId>,
     finishing: mpsc::UnboundedReceiver<ConnId>,
     server: Server,
+    peers: Peers,
 }
 
 const fn misbehaved<T>(detail: &'static str) -> Result<T, Misbehaviour> {
@@ -47,10 +49,15 @@ const fn misbehaved<T>(detail: &'static str) -> Result<T, Misbehaviour> {
 }
 
 impl Connections {
-    pub(crate) fn new(outbound: Outbound, methods: watch::Receiver<Option<Offered>>, config: &ShellConfig) -> Self {
+    pub(crate) fn new(
+        outbound: Outbound,
+        methods: watch::Receiver<Option<Offered>>,
+        config: &ShellConfig,
+        peers: Peers,
+    ) -> Self {
         let (finished, finishing) = mpsc::unbounded_channel();
         let server = Server::new(methods, config);
-        Self(Mutex::new(Table { open: HashMap::new(), outbound, finished, finishing, server }))
+        Self(Mutex::new(Table { open: HashMap::new(), outbound, finished, finishing, server, peers }))
     }
 
     /// Handles what is said of a connection, and gives everything else back.
@@ -92,7 +99,11 @@ impl Table {
         let handle = ConnectionHandle::default();
         let stream = ConnectionStream::new(conn, handle.clone(), self.outbound.clone(), self.finished.clone());
         self.open.insert(conn, Connection { handle, ended: false, finished: false });
-        self.server.serve(stream, peer);
+        match peer {
+            PeerOrigin::Node { node, opened_by } => self.peers.serve(stream, node, opened_by),
+            PeerOrigin::Loopback => self.server.serve(stream, Host::Same),
+            PeerOrigin::Remote => self.server.serve(stream, Host::Other),
+        }
         Ok(())
     }
 

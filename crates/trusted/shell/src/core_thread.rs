@@ -11,10 +11,11 @@ use std::{
 use cloister_access::Caller;
 use cloister_boundary::{Detail, FromEnclave, HaltCode, ToEnclave};
 use cloister_core::{
-    Core, CoreEffect, CoreError, CoreMessage, CoreOptions, Opened, RequestId, Response, Tick, WorkId, work::WorkResult,
+    Core, CoreEffect, CoreError, CoreMessage, CoreOptions, NodeId, Opened, PeerEvent, RequestId, Response, Tick,
+    WorkId, work::WorkResult,
 };
 use cloister_rpc::{CoreHandle, Envelope, Events, RpcContext};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use crate::{
     ShellConfig,
@@ -23,6 +24,7 @@ use crate::{
     opening::{Opening, Unfit},
     outbound::Outbound,
     padding::Lengths,
+    peers::Peers,
     workers::Workers,
 };
 
@@ -43,6 +45,12 @@ pub(crate) enum CoreInput {
     Host(ToEnclave),
     Requests(Vec<Envelope>),
     Done(WorkId, WorkResult),
+    Peer {
+        node: NodeId,
+        event: PeerEvent,
+        /// What it takes of the room for the node's messages, until the core is done with it.
+        room: Option<OwnedSemaphorePermit>,
+    },
 }
 
 type Reply = oneshot::Sender<Result<Response, CoreError>>;
@@ -53,6 +61,7 @@ pub(crate) fn spawn(
     config: ShellConfig,
     outbound: Outbound,
     methods: watch::Sender<Option<Offered>>,
+    (peers, host_time): (Peers, HostTime),
 ) -> mpsc::UnboundedSender<CoreInput> {
     let (inputs, receiver) = mpsc::unbounded_channel();
     let (requests, queue) = mpsc::channel(REQUEST_QUEUE);
@@ -67,13 +76,14 @@ pub(crate) fn spawn(
         core: Core::new(options),
         entropy: PlatformEntropy,
         now: Tick::default(),
-        host_time: HostTime::default(),
+        host_time,
         deadline_ms: None,
         replies: HashMap::new(),
         next_request: 0,
         in_flight,
         workers,
         outbound,
+        peers,
         events: Events::new(EVENT_BACKLOG),
         requests,
         methods,
@@ -126,6 +136,7 @@ struct CoreThread {
     in_flight: Arc<AtomicUsize>,
     workers: Workers,
     outbound: Outbound,
+    peers: Peers,
     events: Events,
     requests: mpsc::Sender<Envelope>,
     methods: watch::Sender<Option<Offered>>,
@@ -135,14 +146,20 @@ struct CoreThread {
 impl CoreThread {
     fn run(mut self, mut inputs: mpsc::UnboundedReceiver<CoreInput>) {
         while let Some(input) = inputs.blocking_recv() {
+            let mut room = None;
             let message = match input {
                 CoreInput::Host(message) => self.on_host(message),
                 CoreInput::Requests(envelopes) => self.on_requests(envelopes),
                 CoreInput::Done(id, result) => CoreMessage::Done(id, result),
+                CoreInput::Peer { node, event, room: taken } => {
+                    room = taken;
+                    CoreMessage::Peer(node, event)
+                }
             };
             if !self.handle(message) {
                 return;
             }
+            drop(room);
             if self.deadline_ms.is_some_and(|at_ms| at_ms <= self.now.now_ms) {
                 self.deadline_ms = None;
                 if !self.handle(CoreMessage::Wake) {
@@ -206,8 +223,7 @@ impl CoreThread {
                     return false;
                 }
             }
-            // Nobody is connected.
-            CoreEffect::Peer { .. } => {}
+            CoreEffect::Peer { to, message } => self.peers.send(to, message),
             CoreEffect::Warn(text) => tracing::warn!("{text}"),
             CoreEffect::WarnAt(text, height) => tracing::warn!(height = height.0, "{text}"),
             CoreEffect::Halt(fatal) => {

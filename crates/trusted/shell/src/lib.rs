@@ -3,7 +3,7 @@
 //!
 //! **Duty.** Takes the host's messages; gives connection bytes to the HTTP server and everything else
 //! to the core; carries out the core's effects: work on all cores, replies, events, messages to the
-//! host. Establishes who a caller is.
+//! host. Establishes who a caller is, and that other nodes are who they should be before the core hears of them.
 //!
 //! **Trusts.** The core. The host only with availability: bytes, order and number of its messages
 //! are checked.
@@ -31,6 +31,7 @@ mod opening;
 mod options;
 mod outbound;
 mod padding;
+mod peers;
 mod server;
 mod stream;
 mod tls;
@@ -46,16 +47,19 @@ use tokio::sync::{mpsc, watch};
 pub use cloister_attestation::Attester;
 pub use cloister_core::{Fatal, VerifiedBlock, Verifier};
 pub use cloister_core::{ImportRefusal, Imported, ImportedBlock, MAX_FOREIGN_BLOCK_BYTES};
+pub use cloister_keys::KeyError;
 pub use hardening::{PANIC_EXIT_CODE, harden};
 pub use import::{Arrival, Awaited, ImportError, ImportLine, Importer, importer};
 pub use options::{HistoryOption, NodeOptions, OptionsError, PaceOption, TlsOption};
 pub use padding::{FramePadder, Lengths};
+pub use peers::node_identity;
 pub use server::ServerLimits;
 
 use connections::Connections;
 use core_thread::CoreInput;
-use offered::Offered;
+use offered::{HostTime, Offered};
 use outbound::Outbound;
+use peers::{Beginning, Peers};
 
 /// Adds methods to those of `rpc`; one with a name that exists replaces it.
 pub type Extension = Box<dyn FnOnce(RpcContext) -> Option<Served> + Send>;
@@ -109,7 +113,9 @@ pub async fn run(link: EnclaveLink, config: ShellConfig) -> HaltCode {
     let EnclaveLink { send, mut recv } = link;
     let (outbound, writer) = Outbound::over(send);
     let (methods_sender, methods) = watch::channel(None);
-    let connections = Connections::new(outbound.clone(), methods, &config);
+    let host_time = HostTime::default();
+    let peers = Peers::new(host_time.clone());
+    let connections = Connections::new(outbound.clone(), methods, &config, peers.clone());
     recv.divert({
         let outbound = outbound.clone();
         move |message| match connections.take(message) {
@@ -121,7 +127,8 @@ pub async fn run(link: EnclaveLink, config: ShellConfig) -> HaltCode {
         }
     });
     let _ = outbound.send(FromEnclave::Hello { version: PROTOCOL_VERSION });
-    let mut enclave = Enclave { outbound, core: None, methods_sender, config: Some(config) };
+    let config = Some(config);
+    let mut enclave = Enclave { outbound, core: None, methods_sender, config, peers, host_time };
     loop {
         tokio::select! {
             message = recv.recv() => match message {
@@ -151,6 +158,8 @@ struct Enclave {
     core: Option<mpsc::UnboundedSender<CoreInput>>,
     methods_sender: watch::Sender<Option<Offered>>,
     config: Option<ShellConfig>,
+    peers: Peers,
+    host_time: HostTime,
 }
 
 impl Enclave {
@@ -179,9 +188,25 @@ impl Enclave {
         let options = NodeOptions::parse(&info.options)
             .map_err(|_| (HaltCode::BadOptions, "the node's options cannot be read"))?;
         config.tls = options.tls;
-        let core = core_thread::spawn(options.into(), config, self.outbound.clone(), self.methods_sender.clone());
+        self.host_time.set_ms(info.now_ms);
+        let beginning = Beginning::of(&info)?;
+        let attester = config.attester.clone();
+        let core = core_thread::spawn(
+            options.into(),
+            config,
+            self.outbound.clone(),
+            self.methods_sender.clone(),
+            (self.peers.clone(), self.host_time.clone()),
+        );
         let _ = core.send(CoreInput::Host(ToEnclave::Start(info)));
-        self.core = Some(core);
+        self.core = Some(core.clone());
+        let (peers, outbound) = (self.peers.clone(), self.outbound.clone());
+        // Other nodes are spoken to before the chain is open: it takes them to know where it ends.
+        tokio::spawn(async move {
+            if let Err((code, detail)) = peers.begin(beginning, attester, core).await {
+                let _ = outbound.send(FromEnclave::Halt { code, detail: Detail::constant(detail) });
+            }
+        });
         Ok(())
     }
 

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use cloister_boundary::PeerOrigin;
 use cloister_rpc::HexIdProvider;
 use http_body_util::{Either as EitherBody, Full};
 use hyper::{
@@ -76,6 +75,15 @@ impl Default for ServerLimits {
     }
 }
 
+/// Where a client is, as the host says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Host {
+    /// On the node's own machine.
+    Same,
+    /// On any other.
+    Other,
+}
+
 /// What every connection is served with.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
@@ -111,11 +119,8 @@ impl Server {
     }
 
     /// Serves one connection to its end.
-    pub(crate) fn serve(&self, stream: ConnectionStream, peer: PeerOrigin) {
+    pub(crate) fn serve(&self, stream: ConnectionStream, client: Host) {
         let mut server = self.clone();
-        if matches!(peer, PeerOrigin::Node { .. }) {
-            return;
-        }
         tokio::spawn(async move {
             // Clients that come before the chain is loaded wait here.
             let offered = match server.methods.wait_for(Option::is_some).await {
@@ -124,17 +129,15 @@ impl Server {
             };
             let Some(offered) = offered else { return };
             let handle = stream.handle().clone();
-            match (offered.tls.clone(), peer) {
+            match (offered.tls.clone(), client) {
                 (Some(tls), _) => {
                     if let Some(stream) = tls.accept(stream).await {
                         server.serve_with(stream, handle, Carriage::Private, offered).await;
                     }
                 }
                 // The host says where a connection comes from; one that lies about it could read what it carries.
-                (None, PeerOrigin::Loopback) => server.serve_with(stream, handle, Carriage::Private, offered).await,
-                (None, PeerOrigin::Remote | PeerOrigin::Node { .. }) => {
-                    server.serve_with(stream, handle, Carriage::Exposed, offered).await
-                }
+                (None, Host::Same) => server.serve_with(stream, handle, Carriage::Private, offered).await,
+                (None, Host::Other) => server.serve_with(stream, handle, Carriage::Exposed, offered).await,
             }
         });
     }

@@ -41,7 +41,7 @@ impl Client {
         let handle = ConnectionHandle::default();
         let (outbound, sent) = Outbound::to_test();
         let (finished, finishing) = mpsc::unbounded_channel();
-        server.serve(ConnectionStream::new(ConnId(1), handle.clone(), outbound, finished), PeerOrigin::Loopback);
+        server.serve(ConnectionStream::new(ConnId(1), handle.clone(), outbound, finished), Host::Same);
         Self { handle, sent, _methods: methods_sender, _finished: finishing }
     }
 

@@ -130,7 +130,7 @@ impl Running {
                 self.inputs.push_back(Input::SetPace(pace));
                 self.demand(now_ms);
             }
-            DevelopmentRequest::Pace => return Ok(Response::Pace(self.ordering.status().pace)),
+            DevelopmentRequest::Pace => return Ok(Response::Pace(self.engine.pace())),
             DevelopmentRequest::NextBaseFee => return Ok(Response::Number(self.next_base_fee())),
             DevelopmentRequest::IncreaseTime { seconds } => {
                 return Ok(Response::Number(development.next.advance_clock(seconds)));
@@ -211,7 +211,9 @@ impl Running {
             let first = self.development.next.timestamp(&self.spec, self.newest_timestamp(), step.now_ms);
             self.development.next.space_out(first, blocks, interval);
         }
-        let status = self.ordering.status();
+        let Some(status) = self.engine.status_alone() else {
+            return Err(CoreError::Unavailable("a network makes its blocks when it has transactions"));
+        };
         let building = u64::from(status.building.is_some());
         let last = Height(status.built.0 + building + self.development.owed + blocks);
         self.development.owed += blocks;

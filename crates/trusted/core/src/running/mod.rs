@@ -1,9 +1,11 @@
 //! A node whose chain is loaded: requests, the pipeline of blocks, persistence, development methods.
 
 mod development;
+mod engine;
 mod imports;
 mod loads;
 mod log_sections;
+pub(crate) mod network;
 mod next_block;
 mod patches;
 mod pipeline;
@@ -35,9 +37,11 @@ use crate::{
 pub use loads::STORED_SECTION_BLOCKS;
 
 use development::DevelopmentState;
+use engine::{Engine, of_network};
 use imports::Imports;
 use loads::Loads;
 use log_sections::LogSections;
+use network::{Network, NetworkParts};
 use pipeline::Pipeline;
 use rebuild::Rebuilds;
 use requests::Recovering;
@@ -53,6 +57,8 @@ pub(crate) struct Parts {
     pub(crate) keys: Arc<LedgerKeys>,
     pub(crate) ledger: Ledger,
     pub(crate) snapshots: Vec<StoredSnapshot>,
+    /// Where the chain is a network's.
+    pub(crate) network: Option<NetworkParts>,
 }
 
 /// What a piece of work in flight was for.
@@ -60,6 +66,7 @@ pub(crate) struct Parts {
 enum Errand {
     Recover(Vec<Recovering>),
     Build,
+    Adopt,
     DecodeBlock,
     Seal,
     /// Of the snapshot with this incarnation; another may have been started since.
@@ -78,7 +85,7 @@ pub(crate) struct Running {
     keys: Arc<LedgerKeys>,
     ledger: Ledger,
     pool: Pool,
-    ordering: Box<dyn Ordering>,
+    engine: Engine,
     /// What the engine has yet to be told.
     inputs: VecDeque<Input>,
     pipeline: Pipeline,
@@ -111,6 +118,20 @@ fn order(spec: &ChainSpec) -> Order {
     }
 }
 
+fn engine(parts: &Parts, head: Height, pace: Pace) -> Result<Engine, Fatal> {
+    if let Some(network) = &parts.network {
+        // Nodes of one network draw their election timeouts alike, and those of two networks do not.
+        let seed = parts.ledger.genesis_hash().0.first_chunk().copied().map_or(0, u64::from_be_bytes);
+        return Ok(Engine::Network(Box::new(Network::new(network, seed, pace, head)?)));
+    }
+    let solo = Solo::new(head, pace);
+    let ordering: Box<dyn Ordering> = match parts.options.refuse_tails {
+        Some(refuse) => Box::new(Refusing::new(solo, refuse.seed, refuse.one_in)),
+        None => Box::new(solo),
+    };
+    Ok(Engine::Alone(ordering))
+}
+
 impl Running {
     pub(crate) fn start(parts: Parts, fresh: Option<BlockRecord>, step: &mut Step<'_>) -> Result<Self, Fatal> {
         let head = parts.ledger.head();
@@ -119,15 +140,12 @@ impl Running {
             Pace::Instant if parts.spec.is_imported() => Pace::Manual,
             pace => pace,
         };
-        let solo = Solo::new(head, pace);
-        let ordering: Box<dyn Ordering> = match parts.options.refuse_tails {
-            Some(refuse) => Box::new(Refusing::new(solo, refuse.seed, refuse.one_in)),
-            None => Box::new(solo),
-        };
+        let engine = engine(&parts, head, pace)?;
+        let tail = parts.network.map(|network| network.tail).unwrap_or_default();
         let incarnation = draw_incarnation(step.entropy);
         let mut running = Self {
             pool: Pool::new(parts.options.pool).ordered(order(&parts.spec)),
-            ordering,
+            engine,
             inputs: VecDeque::from([Input::SetPace(pace)]),
             pipeline: Pipeline::default(),
             outbox: Outbox::new(incarnation),
@@ -154,6 +172,9 @@ impl Running {
         if let Some(record) = fresh {
             running.seal(Purpose::Genesis, record, step);
         }
+        for record in tail {
+            running.push_adopted(record);
+        }
         running.settle(step)?;
         Ok(running)
     }
@@ -164,7 +185,7 @@ impl Running {
             CoreMessage::Host(message) => self.on_host(message, step)?,
             CoreMessage::Requests(requests) => self.on_requests(requests, step),
             CoreMessage::Done(id, result) => self.on_done(id, result, step)?,
-            CoreMessage::Peer(..) => {}
+            CoreMessage::Peer(node, event) => self.on_peer(node, event, step)?,
             CoreMessage::Wake => self.on_wake(step),
         }
         self.settle(step)
@@ -184,6 +205,8 @@ impl Running {
             ToEnclave::ReadFailed { id, .. } if self.is_rebuild_read(id) => {
                 self.on_rebuild_read(None, step);
             }
+            ToEnclave::Blocks { id, blocks } if self.is_peer_read(id) => self.on_peer_read(id, blocks, step),
+            ToEnclave::ReadFailed { id, .. } if self.is_peer_read(id) => self.on_peer_read_failed(id),
             ToEnclave::Blocks { id, blocks } if self.is_log_read(id) => self.on_log_blocks(id, blocks, step),
             ToEnclave::ReadFailed { id, .. } if self.is_log_read(id) => self.on_log_read_failed(id, step),
             ToEnclave::LogSection { id, bytes } => self.on_log_section(id, bytes, step),
@@ -206,6 +229,7 @@ impl Running {
                 Ok(())
             }
             (Some(Errand::Build), WorkResult::Built(outcome)) => self.on_built(*outcome, step),
+            (Some(Errand::Adopt), WorkResult::Adopted(outcome)) => self.on_adopted(*outcome, step),
             (Some(Errand::DecodeBlock), WorkResult::DecodedBlock(decoded)) => {
                 self.on_block_decoded(id, *decoded, step);
                 Ok(())
@@ -244,22 +268,22 @@ impl Running {
         self.end_gathering(step.now_ms);
         self.rotate_sealing_keys(step);
         self.retry_storage(step);
+        self.on_network_wake(step);
     }
 
     /// Lets the engine react until nothing is left to react to.
     fn settle(&mut self, step: &mut Step<'_>) -> Result<(), Fatal> {
         loop {
-            while let Some(input) = self.inputs.pop_front() {
-                let mut effects = Vec::new();
-                self.ordering.step(step.now_ms, input, &mut effects);
-                for effect in effects {
-                    self.on_effect(effect, step)?;
-                }
-            }
-            if !self.run_when_idle(step)? && !self.resume_build(step) && self.inputs.is_empty() {
+            while self.step_engine(step)? {}
+            if !self.run_when_idle(step)?
+                && !self.resume_adopting(step)?
+                && !self.resume_build(step)
+                && self.inputs.is_empty()
+            {
                 break;
             }
         }
+        self.forward_fresh(step);
         self.release_waiting(step);
         self.rearm(step);
         if self.stopping && self.is_at_rest() {
@@ -268,17 +292,47 @@ impl Running {
         Ok(())
     }
 
+    /// Tells the engine one thing. Returns whether there was anything to tell.
+    fn step_engine(&mut self, step: &mut Step<'_>) -> Result<bool, Fatal> {
+        let ordering = match &mut self.engine {
+            Engine::Alone(ordering) => ordering,
+            Engine::Network(network) => {
+                self.inputs.drain(..).filter_map(of_network).for_each(|input| network.push(input));
+                return self.step_network(step);
+            }
+        };
+        let Some(input) = self.inputs.pop_front() else { return Ok(false) };
+        let mut effects = Vec::new();
+        ordering.step(step.now_ms, input, &mut effects);
+        for effect in effects {
+            self.on_effect(effect, step)?;
+        }
+        Ok(true)
+    }
+
     /// Nothing is being built, sealed or persisted.
     fn is_at_rest(&self) -> bool {
-        self.pipeline.is_idle() && self.outbox.is_empty()
+        let settled = match &self.engine {
+            Engine::Alone(_) => self.pipeline.is_idle(),
+            // What a majority has not confirmed waits on the disk.
+            Engine::Network(network) => !self.pipeline.is_building() && network.is_at_rest(),
+        };
+        settled && self.outbox.is_empty()
     }
 
     fn rearm(&mut self, step: &mut Step<'_>) {
         let rotation_ms = self.sealing.as_ref().map(SealingKeys::due_ms);
-        let wanted = [self.engine_deadline_ms, self.outbox.retry_at_ms(), self.pipeline.gather_until_ms(), rotation_ms]
-            .into_iter()
-            .flatten()
-            .min();
+        let network_ms = self.engine.network().and_then(|network| network.deadline_ms());
+        let wanted = [
+            network_ms,
+            self.engine_deadline_ms,
+            self.outbox.retry_at_ms(),
+            self.pipeline.gather_until_ms(),
+            rotation_ms,
+        ]
+        .into_iter()
+        .flatten()
+        .min();
         if wanted == self.armed_ms {
             return;
         }

@@ -11,7 +11,7 @@ use cloister_pool::{Refusal, SenderState, SlotId, TakeLimits};
 use cloister_primitives::{Block, Code, Confidentiality, Height, Protection, Rejected};
 use cloister_state::StateDelta;
 
-use super::{Errand, Running, storage::Purpose};
+use super::{Errand, Running, engine::Engine, storage::Purpose};
 use crate::{
     BlockRecord, CommittedBlock, CoreEffect, CoreError, Event, Fatal, PendingJob, Response,
     ledger::Resident,
@@ -71,6 +71,45 @@ impl Pipeline {
         self.is_idle() && self.held.is_none() && self.gather_until_ms.is_none()
     }
 
+    pub(super) const fn is_building(&self) -> bool {
+        self.building.is_some()
+    }
+
+    /// Builds a block in this slot as soon as nothing stands in its way.
+    pub(super) const fn hold(&mut self, slot: Slot, empty: Empty) {
+        self.held = Some((slot, empty));
+    }
+
+    /// What is stored of the block of this slot.
+    pub(super) fn record(&self, slot: Slot) -> Option<BlockRecord> {
+        self.tail.iter().find(|entry| entry.slot == slot).map(|entry| BlockRecord {
+            block: entry.block.clone(),
+            patches: entry.patches.clone(),
+            delta: entry.delta.clone(),
+        })
+    }
+
+    /// Adds a block that is applied and not committed.
+    pub(super) fn push(&mut self, slot: Slot, record: BlockRecord) {
+        let BlockRecord { block, patches, delta } = record;
+        self.tail.push_back(Speculative { slot, block, delta, patches, evicted: Vec::new() });
+    }
+
+    /// Height of the oldest block that is not committed, unless it is about to be discarded.
+    pub(super) fn oldest_to_stay(&self) -> Option<Height> {
+        let oldest = self.tail.front()?.block.height();
+        self.discarding.is_none_or(|from| oldest < from).then_some(oldest)
+    }
+
+    /// Discards blocks from this height on as soon as what is under way is back.
+    pub(super) fn discard_later(&mut self, from: Height) {
+        self.discarding = Some(self.discarding.map_or(from, |at| at.min(from)));
+    }
+
+    pub(super) const fn take_discarding(&mut self) -> Option<Height> {
+        self.discarding.take()
+    }
+
     /// Blocks built and not committed, oldest first.
     pub(super) fn blocks(&self) -> impl Iterator<Item = &Arc<Block>> {
         self.tail.iter().map(|entry| &entry.block)
@@ -100,23 +139,14 @@ impl Pipeline {
 impl Running {
     pub(super) fn on_effect(&mut self, effect: Effect, step: &mut Step<'_>) -> Result<(), Fatal> {
         match effect {
-            Effect::Build { slot, empty } => self.pipeline.held = Some((slot, empty)),
+            Effect::Build { slot, empty } => self.pipeline.hold(slot, empty),
             Effect::Persist { seq, slot } => {
-                if let Some(entry) = self.pipeline.tail.iter().find(|entry| entry.slot == slot) {
-                    let record = BlockRecord {
-                        block: entry.block.clone(),
-                        patches: entry.patches.clone(),
-                        delta: entry.delta.clone(),
-                    };
+                if let Some(record) = self.pipeline.record(slot) {
                     self.seal(Purpose::Block(seq), record, step);
                 }
             }
             Effect::Commit(height) => self.commit(height, step)?,
-            Effect::Discard { from } if self.pipeline.building.is_some() => {
-                let lowest = self.pipeline.discarding.map_or(from, |at| at.min(from));
-                self.pipeline.discarding = Some(lowest);
-            }
-            Effect::Discard { from } => self.discard(from, step)?,
+            Effect::Discard { from } => self.discard_when_built(from, step)?,
             Effect::Arm { deadline_ms } => self.engine_deadline_ms = Some(deadline_ms),
             Effect::Disarm => self.engine_deadline_ms = None,
         }
@@ -125,7 +155,7 @@ impl Running {
 
     /// Starts the build that waits, if nothing stands in its way. Returns whether it did anything.
     pub(super) fn resume_build(&mut self, step: &mut Step<'_>) -> bool {
-        if self.pipeline.building.is_some() || self.development.wants_quiet() {
+        if self.pipeline.building.is_some() || self.development.wants_quiet() || self.is_adopting() {
             return false;
         }
         let Some((slot, empty)) = self.pipeline.held.take() else {
@@ -334,8 +364,16 @@ impl Running {
         }
     }
 
+    pub(super) fn discard_when_built(&mut self, from: Height, step: &mut Step<'_>) -> Result<(), Fatal> {
+        if self.pipeline.building.is_some() {
+            self.pipeline.discard_later(from);
+            return Ok(());
+        }
+        self.discard(from, step)
+    }
+
     /// Undoes blocks that lost their slots; their transactions return to the pool.
-    fn discard(&mut self, from: Height, step: &mut Step<'_>) -> Result<(), Fatal> {
+    pub(super) fn discard(&mut self, from: Height, step: &mut Step<'_>) -> Result<(), Fatal> {
         let mut lost = false;
         self.imports_discarded(from);
         while let Some(entry) = self.pipeline.tail.pop_back_if(|entry| entry.block.height() >= from) {
@@ -350,13 +388,15 @@ impl Running {
             .state
             .rewind(last)
             .map_err(|_| Fatal::at(HaltCode::Invariant, "a speculative tail cannot be rewound", from.0))?;
-        self.withdraw_records(last, step);
+        if let Engine::Alone(_) = self.engine {
+            self.withdraw_records(last, step);
+        }
         self.demand(step.now_ms);
         self.imports_go_on(step);
         Ok(())
     }
 
-    fn commit(&mut self, height: Height, step: &mut Step<'_>) -> Result<(), Fatal> {
+    pub(super) fn commit(&mut self, height: Height, step: &mut Step<'_>) -> Result<(), Fatal> {
         let out_of_order = || Fatal::at(HaltCode::Invariant, "a commit out of order", height.0);
         let entry = self.pipeline.tail.pop_front().ok_or_else(out_of_order)?;
         if entry.block.height() != height {

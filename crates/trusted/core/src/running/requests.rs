@@ -8,7 +8,7 @@ use cloister_ordering::Pace;
 use cloister_pool::SenderState;
 use cloister_primitives::{Code, Protection, RecoveredTransaction, Rejected, envelope::SEALED_TRANSACTION};
 
-use super::{Errand, Running};
+use super::{Errand, Running, engine::Engine};
 use crate::{
     AnswerAt, CoreEffect, CoreError, Event, Request, RequestBody, RequestId, Response,
     machine::Step,
@@ -84,6 +84,9 @@ impl Running {
         if self.stopping {
             return Err(CoreError::Unavailable("the node is stopping"));
         }
+        if let Engine::Network(network) = &self.engine {
+            network.accepts_writes()?;
+        }
         match self.outbox.fault() {
             None => Ok(()),
             Some(StorageFault::NoSpace) => {
@@ -96,6 +99,7 @@ impl Running {
     fn on_request(&mut self, id: RequestId, caller: &Caller, body: RequestBody, step: &mut Step<'_>) {
         let answer = match body {
             RequestBody::SealingKeys => Ok(Response::SealingKeys(self.sealing_offer(step))),
+            RequestBody::NetworkStatus => Ok(Response::NetworkStatus(self.network_status().map(Box::new))),
             RequestBody::PendingNonce { address } => Ok(Response::Number(self.pending_nonce(caller, address))),
             RequestBody::PoolTransaction { hash } => {
                 Ok(Response::PoolTransaction(self.pool_transaction(caller, &hash)))
@@ -286,6 +290,7 @@ impl Running {
         let state = SenderState { nonce: sender.nonce, balance: sender.balance };
         let transaction = validate(transaction, origin, &self.spec, &head, &sender)?;
         let entered = self.pool.add(transaction, state).map_err(Rejected::from)?;
+        self.forward(hash);
         if let Some(replaced) = entered.replaced {
             self.waiting.replaced(&replaced, hash);
         }
@@ -293,7 +298,7 @@ impl Running {
             admitted.push((hash, address));
             admitted.extend(entered.promoted.into_iter().map(|hash| (hash, address)));
         }
-        let instant = entered.executable && self.ordering.status().pace == Pace::Instant;
+        let instant = entered.executable && self.engine.pace() == Pace::Instant;
         Ok(match answer_at {
             AnswerAt::Admission => Submission::Answer(hash),
             AnswerAt::CommitIfInstant if !instant => Submission::Answer(hash),

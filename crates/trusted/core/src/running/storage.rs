@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use cloister_boundary::{FromEnclave, HaltCode, Record, StorageFault};
 use cloister_crypto::draw_nonce;
 use cloister_keys::{BlockAad, Incarnation};
-use cloister_ordering::Input;
+use cloister_ordering::{Input, raft::BlockRef};
 use cloister_primitives::{Height, Seq};
 
 use super::{Errand, Running};
@@ -30,6 +30,8 @@ pub(super) enum Purpose {
     Chunk,
     /// Notes; this request waits for them.
     Notes(RequestId),
+    /// The block up to which this node has caught up with its network.
+    CaughtUp(BlockRef),
     /// Nothing waits for it.
     Upkeep,
 }
@@ -98,20 +100,25 @@ impl Outbox {
 impl Running {
     /// Has a block's record sealed; it is sent in its turn.
     pub(super) fn seal(&mut self, purpose: Purpose, record: BlockRecord, step: &mut Step<'_>) {
-        let header = &record.block.header;
-        let height = Height(header.number);
-        let job = SealJob {
-            keys: self.keys.clone(),
-            nonce: draw_nonce(step.entropy),
-            aad: BlockAad { height, incarnation: self.outbox.incarnation, parent_hash: header.parent_hash },
-            record,
-        };
+        let height = record.block.height();
+        let job = self.seal_job(record, step);
         let work = self.send_work(Work::Seal(Box::new(job)), Errand::Seal, step);
         self.outbox.queue.push_back(Outgoing { purpose, payload: Payload::Sealing { work, height } });
     }
 
+    pub(super) fn seal_job(&self, record: BlockRecord, step: &mut Step<'_>) -> SealJob {
+        let (height, parent_hash) = (record.block.height(), record.block.header.parent_hash);
+        SealJob {
+            keys: self.keys.clone(),
+            nonce: draw_nonce(step.entropy),
+            aad: BlockAad { height, incarnation: self.outbox.incarnation, parent_hash },
+            record,
+        }
+    }
+
     pub(super) fn on_sealed(&mut self, id: WorkId, sealed: Option<Vec<u8>>, step: &mut Step<'_>) -> Result<(), Fatal> {
         let sealed = sealed.ok_or(Fatal::new(HaltCode::Invariant, "a sealing key is used up: restart the node"))?;
+        let Some(sealed) = self.on_sealed_for_network(id, sealed, step) else { return Ok(()) };
         for outgoing in &mut self.outbox.queue {
             if let Payload::Sealing { work, height } = outgoing.payload
                 && work == id
@@ -176,6 +183,7 @@ impl Running {
                 Purpose::Block(engine_seq) => self.inputs.push_back(Input::Persisted(engine_seq)),
                 Purpose::Chunk => self.cut_next(step),
                 Purpose::Notes(id) => self.reply(id, Response::Done, step),
+                Purpose::CaughtUp(block) => self.on_caught_up_stored(block),
                 Purpose::Genesis | Purpose::Upkeep => {}
             }
         }

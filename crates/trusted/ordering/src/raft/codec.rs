@@ -303,6 +303,24 @@ impl StoredLog {
         }
     }
 
+    /// Who takes part where the log begins.
+    #[must_use]
+    pub const fn members(&self) -> &Members {
+        &self.base.members
+    }
+
+    /// All of it as one record, in place of those it was made of.
+    #[must_use]
+    pub fn record(&self) -> LogRecord {
+        LogRecord::new(self.entries.clone(), Some(self.vote), Some(self.base.clone()))
+    }
+
+    /// Forgets the entries from the first one on whose block is not `kept`: it was never durable, so nobody was told of it.
+    pub fn cut(&mut self, kept: impl Fn(BlockRef) -> bool) {
+        let lost = self.entries.iter().position(|entry| entry.block().is_some_and(|block| !kept(block)));
+        self.entries.truncate(lost.unwrap_or(self.entries.len()));
+    }
+
     /// The blocks above the beginning of the log, oldest first: they are applied again, and nobody sees them
     /// until the network has confirmed them.
     pub fn blocks(&self) -> impl Iterator<Item = BlockRef> {

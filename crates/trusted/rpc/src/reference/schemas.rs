@@ -203,6 +203,7 @@ const WORDS: &[(&str, Schema)] = &[
     ("capabilities", Schema::Object),
     ("pool", Schema::Object),
     ("filled transaction", Schema::Object),
+    ("network status, or null", Schema::Object),
     ("sealing keys", Schema::Object),
     ("signed query", Schema::SignedQuery),
     ("signature", Schema::Data),

@@ -13,7 +13,7 @@ use rcgen::{
     PublicKeyData as _, SerialNumber,
 };
 use rustls::{
-    crypto::aws_lc_rs::sign::any_ecdsa_type,
+    crypto::aws_lc_rs::sign::any_supported_type,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
     sign::CertifiedKey,
 };
@@ -32,9 +32,19 @@ pub(crate) struct Subject {
 
 /// From when until when a certificate holds, seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Validity {
-    pub(super) from_s: u64,
-    pub(super) until_s: u64,
+pub(crate) struct Validity {
+    pub(crate) from_s: u64,
+    pub(crate) until_s: u64,
+}
+
+/// What a key is certified for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Certified {
+    pub(crate) role: Role,
+    /// Digest of the keys that transactions are sealed for.
+    pub(crate) sealing_keys: B256,
+    pub(crate) peer: PeerId,
+    pub(crate) validity: Validity,
 }
 
 /// Why there is no certificate.
@@ -57,45 +67,50 @@ fn at(seconds: u64) -> Result<OffsetDateTime, CertificateError> {
     OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| CertificateError::Time)
 }
 
-/// Draws a key, and has the platform vouch for it.
-pub(super) fn make(
-    attester: &Attester,
-    subject: Subject,
-    sealing_keys: B256,
-    validity: Validity,
-    now_s: u64,
-) -> Result<Arc<CertifiedKey>, CertificateError> {
-    let key = KeyPair::generate()?;
-    let mut nonce = [0; 32];
-    PlatformEntropy.fill(&mut nonce);
-    let claims = Claims {
-        role: Role::Server,
-        chain_id: subject.chain_id,
-        genesis_hash: subject.genesis_hash,
-        ledger_binding: subject.ledger_binding,
-        tls_key: key_hash(&key.subject_public_key_info()),
-        sealing_keys,
-        peer: PeerId::NONE,
-        not_before_s: validity.from_s,
-        not_after_s: validity.until_s,
-        nonce,
-    };
-    let attested = attester.attest(&claims.report_data(), now_s)?;
-    let evidence = Evidence { quote: attested.quote, claims: claims.encode() };
+impl Certified {
+    /// Has the platform vouch for `key`.
+    pub(crate) fn make(
+        self,
+        attester: &Attester,
+        subject: Subject,
+        key: &KeyPair,
+        now_s: u64,
+    ) -> Result<Arc<CertifiedKey>, CertificateError> {
+        let Self { role, sealing_keys, peer, validity } = self;
+        let mut nonce = [0; 32];
+        PlatformEntropy.fill(&mut nonce);
+        let claims = Claims {
+            role,
+            chain_id: subject.chain_id,
+            genesis_hash: subject.genesis_hash,
+            ledger_binding: subject.ledger_binding,
+            tls_key: key_hash(&key.subject_public_key_info()),
+            sealing_keys,
+            peer,
+            not_before_s: validity.from_s,
+            not_after_s: validity.until_s,
+            nonce,
+        };
+        let attested = attester.attest(&claims.report_data(), now_s)?;
+        let evidence = Evidence { quote: attested.quote, claims: claims.encode() };
 
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, "Cloister enclave");
-    params.serial_number = Some(SerialNumber::from_slice(&nonce[..16]));
-    params.not_before = at(validity.from_s)?;
-    params.not_after = at(validity.until_s)?;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.custom_extensions = vec![
-        CustomExtension::from_oid_content(&EVIDENCE_OID, evidence_extension(&evidence)),
-        CustomExtension::from_oid_content(&ENDORSEMENTS_OID, endorsements_extension(&attested.endorsements)),
-    ];
-    let certificate = params.self_signed(&key)?;
-    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    Ok(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], any_ecdsa_type(&private)?)))
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "Cloister enclave");
+        params.serial_number = Some(SerialNumber::from_slice(&nonce[..16]));
+        params.not_before = at(validity.from_s)?;
+        params.not_after = at(validity.until_s)?;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = match role {
+            Role::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
+            Role::Peer => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+        };
+        params.custom_extensions = vec![
+            CustomExtension::from_oid_content(&EVIDENCE_OID, evidence_extension(&evidence)),
+            CustomExtension::from_oid_content(&ENDORSEMENTS_OID, endorsements_extension(&attested.endorsements)),
+        ];
+        let certificate = params.self_signed(key)?;
+        let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        Ok(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], any_supported_type(&private)?)))
+    }
 }

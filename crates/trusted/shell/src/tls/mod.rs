@@ -22,7 +22,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{server::ServerLimits, stream::ConnectionStream};
 
-pub(crate) use certificate::Subject;
+pub(crate) use certificate::{Certified, Subject, Validity};
 use half_open::HalfOpen;
 pub(crate) use renewal::Renewal;
 

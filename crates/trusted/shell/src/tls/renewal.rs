@@ -4,16 +4,17 @@
 use std::{sync::Arc, time::Duration};
 
 use cloister_access::Caller;
-use cloister_attestation::{Attester, sealing_digest};
+use cloister_attestation::{Attester, PeerId, Role, sealing_digest};
 use cloister_core::{RequestBody, Response, SealingOffer};
 use cloister_keys::SEALING_EPOCH_MS;
 use cloister_rpc::CoreHandle;
+use rcgen::KeyPair;
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 
 use super::{
     Current,
-    certificate::{CertificateError, Subject, Validity, make},
+    certificate::{CertificateError, Certified, Subject, Validity},
 };
 use crate::offered::HostTime;
 
@@ -73,9 +74,12 @@ impl Renewal {
         let now_s = self.host_time.seconds();
         let validity = validity(now_s, &offer);
         let keys = offer.keys.keys.iter().map(|(suite, key)| (suite.number(), key.as_slice()));
-        let (sealing_keys, attester, subject) = (sealing_digest(keys), self.attester.clone(), self.subject);
+        let certified =
+            Certified { role: Role::Server, sealing_keys: sealing_digest(keys), peer: PeerId::NONE, validity };
+        let (attester, subject) = (self.attester.clone(), self.subject);
         // Hardware takes its time.
-        let made = tokio::task::spawn_blocking(move || make(&attester, subject, sealing_keys, validity, now_s));
+        let made =
+            tokio::task::spawn_blocking(move || certified.make(&attester, subject, &KeyPair::generate()?, now_s));
         let certificate = made.await.map_err(|_| CertificateError::Stopping)??;
         Ok((certificate, Duration::from_millis(offer.expires_in_ms).max(LEAST)))
     }

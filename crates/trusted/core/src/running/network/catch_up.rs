@@ -1,0 +1,99 @@
+//! A follower that is further behind than the log of the others reaches: it fetches the blocks themselves.
+
+use alloy_primitives::Bytes;
+use cloister_boundary::HaltCode;
+use cloister_ordering::raft::{BlockRef, NodeId};
+use cloister_primitives::Height;
+
+use super::{Running, digest, say};
+use crate::{Fatal, machine::Step, peer_word::PeerWord};
+
+/// Blocks asked for at a time.
+pub(super) const BLOCKS_PER_REQUEST: u64 = 64;
+
+/// How long the other node may say nothing before it is asked again, milliseconds.
+const STALLED_MS: u64 = 2_000;
+
+/// Blocks on their way from another node.
+#[derive(Debug)]
+pub(super) struct CatchUp {
+    from: NodeId,
+    target: BlockRef,
+    /// The next block to come.
+    next: Height,
+    /// Asked for up to here.
+    asked: Height,
+    heard_at_ms: u64,
+}
+
+impl Running {
+    /// Begins to fetch all blocks up to this one, or goes on with it where the other node has stopped answering.
+    pub(super) fn catch_up(&mut self, from: NodeId, target: BlockRef, step: &mut Step<'_>) -> Result<(), Fatal> {
+        let head = self.ledger.head();
+        let Some(network) = self.engine.network() else { return Ok(()) };
+        let runs = network.catch_up.as_ref().is_some_and(|running| {
+            running.target == target && step.now_ms.saturating_sub(running.heard_at_ms) < STALLED_MS
+        });
+        if runs {
+            return Ok(());
+        }
+        // What is applied and not committed may be another leader's.
+        self.discard_of_network(head.next(), step)?;
+        let Some(network) = self.engine.network() else { return Ok(()) };
+        network.catch_up = Some(CatchUp { from, target, next: head.next(), asked: head, heard_at_ms: step.now_ms });
+        self.go_on_catching_up(step);
+        Ok(())
+    }
+
+    /// Asks for more, as long as what is here is soon applied.
+    pub(super) fn go_on_catching_up(&mut self, step: &mut Step<'_>) {
+        let Some(network) = self.engine.network() else { return };
+        let Some(running) = &mut network.catch_up else { return };
+        let waiting = network.adopts.len() as u64;
+        if running.next <= running.asked || waiting >= BLOCKS_PER_REQUEST || running.asked >= running.target.height {
+            return;
+        }
+        let upto = Height((running.asked.0 + BLOCKS_PER_REQUEST).min(running.target.height.0));
+        let word = PeerWord::WantStored { from: running.asked.next(), upto };
+        running.asked = upto;
+        say(running.from, &word, step);
+    }
+
+    pub(super) fn on_stored(
+        &mut self,
+        from: NodeId,
+        height: Height,
+        sealed: Bytes,
+        step: &mut Step<'_>,
+    ) -> Result<(), Fatal> {
+        let head = self.ledger.head();
+        let Some(network) = self.engine.network() else { return Ok(()) };
+        let Some(running) = &mut network.catch_up else { return Ok(()) };
+        if from != running.from || height != running.next || height > running.asked {
+            return Ok(());
+        }
+        let block = BlockRef { height, digest: digest(&sealed) };
+        let last = height == running.target.height;
+        if last && block != running.target {
+            return Err(Fatal::at(
+                HaltCode::Divergence,
+                "another node sent a block that is not the network's",
+                height.0,
+            ));
+        }
+        running.next = height.next();
+        running.heard_at_ms = step.now_ms;
+        if !network.bodies.insert(block, sealed.clone(), head) {
+            return Err(Fatal::at(HaltCode::Invariant, "no room for a block that was asked for", height.0));
+        }
+        network.adopts.push_back(block);
+        // Its leader has committed it, and all before it.
+        network.committed = network.committed.max(height);
+        if last {
+            network.catch_up = None;
+        }
+        self.store_ahead(height, sealed.into(), last.then_some(block), step);
+        self.go_on_catching_up(step);
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+//! The consensus log on the host: each record sealed, numbered, and followed by the blocks that it names.
+//!
+//! The host stores in order. A record whose blocks did not all become durable was never acknowledged; the next start
+//! forgets the entries whose blocks are missing ([`StoredLog::cut`](cloister_ordering::raft::StoredLog::cut)).
+
+use alloy_rlp::{Decodable, Encodable};
+use cloister_boundary::{HaltCode, Record};
+use cloister_crypto::draw_nonce;
+use cloister_keys::{ConsensusAad, LedgerKeys};
+use cloister_ordering::raft::{LogRecord, NodeId, StoredLog};
+use cloister_primitives::Seq;
+
+use super::{Input, Purpose, Running, Sealed};
+use crate::{Fatal, machine::Step};
+
+/// Records after which all of them are replaced by one.
+const RECORDS_AT_MOST: u64 = 1_000;
+
+/// Reads the log that a host kept. Returns it with the number of the next record.
+pub(crate) fn open(
+    keys: &LedgerKeys,
+    node: NodeId,
+    log: StoredLog,
+    kept: &[Vec<u8>],
+) -> Result<(StoredLog, u64), Fatal> {
+    let damaged = |detail| Fatal::new(HaltCode::DamagedLog, detail);
+    let mut log = log;
+    let mut next = None;
+    for record in kept {
+        let sealed =
+            Sealed::from_bytes(record.clone()).map_err(|_| damaged("a stored consensus record is malformed"))?;
+        let aad = ConsensusAad { node: node.get(), incarnation: sealed.incarnation() };
+        let plaintext =
+            keys.open_consensus(&aad, sealed).map_err(|_| damaged("a stored consensus record is not authentic"))?;
+        let mut bytes = plaintext.as_slice();
+        let number = u64::decode(&mut bytes).map_err(|_| damaged("a stored consensus record cannot be read"))?;
+        if next.is_some_and(|next| next != number) {
+            return Err(damaged("a stored consensus record is missing"));
+        }
+        log.absorb(LogRecord::decode(bytes).map_err(|_| damaged("a stored consensus record cannot be read"))?);
+        next = Some(number + 1);
+    }
+    Ok((log, next.unwrap_or(0)))
+}
+
+impl Running {
+    /// Stores a record of the log, and the blocks it names.
+    pub(super) fn persist_consensus(&mut self, seq: Seq, record: LogRecord, step: &mut Step<'_>) -> Result<(), Fatal> {
+        let (keys, incarnation) = (self.keys.clone(), self.outbox.incarnation());
+        let Some(network) = self.engine.network() else { return Ok(()) };
+        let blocks: Vec<_> = record.entries.iter().filter_map(|entry| entry.block()).collect();
+        let begins_anew = !record.bases.is_empty();
+        network.stored.absorb(record.clone());
+        let number = network.next_record;
+        network.next_record += 1;
+        let whole = begins_anew || number - network.keep_from >= RECORDS_AT_MOST;
+        let written = if whole { network.stored.record() } else { record };
+        if whole {
+            network.keep_from = number;
+        }
+        let mut plaintext = Vec::new();
+        number.encode(&mut plaintext);
+        plaintext.extend(written.encode());
+        let aad = ConsensusAad { node: network.id.get(), incarnation };
+        let sealed = keys
+            .seal_consensus(draw_nonce(step.entropy), &aad, plaintext)
+            .map_err(|_| Fatal::new(HaltCode::Invariant, "a record of the consensus log cannot be sealed"))?;
+        let mut records = vec![Record::Consensus { number, keep_from: network.keep_from, sealed: sealed.into_bytes() }];
+        for block in blocks {
+            let sealed = network.bodies.get(block).cloned();
+            let sealed =
+                sealed.ok_or(Fatal::at(HaltCode::Invariant, "a block of the log is not at hand", block.height.0))?;
+            if let Some(last) = block.height.parent().filter(|_| network.host_last >= Some(block.height)) {
+                records.push(Record::Truncate { last });
+            }
+            network.host_last = Some(block.height);
+            records.push(Record::Block { height: block.height, sealed: Vec::from(sealed).into() });
+        }
+        let last = records.len() - 1;
+        for (position, record) in records.into_iter().enumerate() {
+            let purpose = if position == last { Purpose::Block(seq) } else { Purpose::Upkeep };
+            self.store(purpose, record, step);
+        }
+        Ok(())
+    }
+
+    /// Stores a block that is committed elsewhere, ahead of the log that names it. `caught_up` is told once it is durable.
+    pub(super) fn store_ahead(
+        &mut self,
+        height: cloister_primitives::Height,
+        sealed: Vec<u8>,
+        caught_up: Option<cloister_ordering::raft::BlockRef>,
+        step: &mut Step<'_>,
+    ) {
+        let Some(network) = self.engine.network() else { return };
+        let truncated = height.parent().filter(|_| network.host_last >= Some(height));
+        network.host_last = Some(height);
+        if let Some(last) = truncated {
+            self.store(Purpose::Upkeep, Record::Truncate { last }, step);
+        }
+        let purpose = caught_up.map_or(Purpose::Upkeep, Purpose::CaughtUp);
+        self.store(purpose, Record::Block { height, sealed: sealed.into() }, step);
+    }
+
+    pub(in crate::running) fn on_caught_up_stored(&mut self, block: cloister_ordering::raft::BlockRef) {
+        if let Some(network) = self.engine.network() {
+            network.push(Input::CaughtUp(block));
+        }
+    }
+}

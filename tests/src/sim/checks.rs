@@ -1,0 +1,80 @@
+//! What must hold, all the time and in the end.
+
+use cloister_boundary::HaltCode;
+use cloister_primitives::Height;
+
+use super::{node::Node, world::World};
+
+impl World {
+    /// A node shows a new block: no other node may show another one of that height.
+    pub(super) fn committed(&mut self, node: usize) {
+        let Some((height, hash)) = self.nodes[node].newest else { return };
+        let others = self.nodes.iter().filter_map(|other| Some((other.id, other.hash_at(height)?)));
+        if let Some((other, found)) = others.into_iter().find(|(_, found)| *found != hash) {
+            let text = format!(
+                "fork at {height}: {hash} on node {}, {found} on node {}",
+                self.nodes[node].id.get(),
+                other.get()
+            );
+            self.violations.push(text);
+        }
+    }
+
+    /// A node that stops by itself has to have a reason.
+    pub(super) fn ended_by_itself(&mut self, node: usize) {
+        let node = &self.nodes[node];
+        if let Some((code, text)) = &node.halted
+            && !(node.lost && matches!(code, HaltCode::DamagedLog | HaltCode::ForeignLog))
+        {
+            self.violations.push(format!("node {} halted: {text}", node.id.get()));
+        }
+    }
+
+    /// Every node that kept its disk is open and has what was acknowledged after the faults.
+    pub(super) fn has_recovered(&self, healed_us: u64) -> bool {
+        let whole = || self.nodes.iter().filter(|node| !node.lost);
+        let newest = self.clients.acknowledged.values().max();
+        self.clients.seen_since(healed_us) >= 8 && whole().all(|node| node.head().as_ref() >= newest)
+    }
+
+    /// After the recovery.
+    ///
+    /// A node whose disk is damaged does not start, so it answers nobody who asks how far the network is: where others restarted
+    /// as well, nobody may vote any more until members say so. That is what is promised then, so only safety is judged.
+    pub(super) fn judge(&mut self) {
+        if !self.violations.is_empty() {
+            return;
+        }
+        let whole: Vec<&Node> = self.nodes.iter().filter(|node| !node.lost).collect();
+        let mut found = Vec::new();
+        let complete = self.nodes.iter().all(|node| node.halted.is_none());
+        for node in whole.iter().filter(|_| complete) {
+            if node.opened.is_none() {
+                let warned: Vec<_> = node.warned.keys().collect();
+                found.push(format!("node {} is not open after the recovery; it warned: {warned:?}", node.id.get()));
+            }
+        }
+        let heads: Vec<Height> = whole.iter().filter_map(|node| node.head()).collect();
+        if let Some(lowest) = heads.iter().min() {
+            for height in 0..=lowest.0 {
+                let mut hashes: Vec<_> = whole.iter().filter_map(|node| node.hash_at(Height(height))).collect();
+                hashes.dedup();
+                if hashes.len() != 1 {
+                    found.push(format!("{} blocks of height {height}", hashes.len()));
+                }
+            }
+        }
+        for (hash, height) in &self.clients.acknowledged {
+            for node in &whole {
+                let at = node.height_of(hash);
+                if node.head() >= Some(*height) && at != Some(*height) {
+                    found.push(format!("{hash} was seen at {height}, node {} has it at {at:?}", node.id.get()));
+                }
+            }
+        }
+        if complete && !self.recovered() {
+            found.push("nothing is committed any more after the recovery".to_owned());
+        }
+        self.violations.extend(found);
+    }
+}

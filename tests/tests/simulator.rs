@@ -1,0 +1,74 @@
+//! Networks of whole cores under injected faults, deterministic by seed: `SIM_SEED` the first, `SIM_SEEDS` how many.
+
+#![allow(clippy::print_stdout, clippy::expect_used)]
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use cloister_tests::sim::{Plan, Summary, play};
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+fn summary_file() -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| cloister_tests::repository().join("target"), PathBuf::from);
+    target.join("sim/summary.json")
+}
+
+#[test]
+fn networks_keep_their_promises_whatever_happens() {
+    let (first, count) = (number("SIM_SEED", 0), number("SIM_SEEDS", 50));
+    let (next, summary) = (AtomicU64::new(first), Mutex::new(Summary::default()));
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + count {
+                        break;
+                    }
+                    let plan = Plan::of_seed(seed);
+                    let outcome = play(&plan);
+                    let again = play(&plan);
+                    let mut summary = summary.lock().expect("no seed panics");
+                    summary.add(&outcome);
+                    if again == outcome {
+                        summary.replayed += 1;
+                    } else {
+                        summary.violations.push(format!("seed {seed}: a second run differs"));
+                    }
+                    if summary.seeds.is_multiple_of(100) {
+                        println!(
+                            "{} seeds, {} steps, {} violations",
+                            summary.seeds,
+                            summary.steps,
+                            summary.violations.len()
+                        );
+                    }
+                }
+            });
+        }
+    });
+    let summary = summary.into_inner().expect("no seed panics");
+    summary.write(&summary_file()).expect("the target folder can be written");
+    println!("{summary:#?}");
+    assert!(summary.violations.is_empty(), "play one again with SIM_SEED=n SIM_SEEDS=1: {:#?}", summary.violations);
+    assert_eq!(summary.replayed, count);
+    assert!(summary.acknowledged > count, "hardly anything was committed");
+}
+
+#[test]
+fn a_network_without_faults_opens_and_commits() {
+    let outcome = play(&Plan { seed: 1, nodes: 3, faults_ms: 0, recovery_ms: 8_000 });
+    println!("{outcome:#?}");
+    assert!(outcome.violations.is_empty(), "{:#?}", outcome.violations);
+    assert!(outcome.recovered, "{} transactions in eight seconds", outcome.acknowledged);
+}
