@@ -66,6 +66,10 @@ pub(crate) enum Command {
     Genesis(Box<commands::genesis::GenesisCommand>),
     /// Make a node's data folder: its keys, the genesis, and a configuration file to start from
     Init(commands::init::Init),
+    /// Run a network of several nodes on this machine, and show how they are
+    Devnet(commands::devnet::Devnet),
+    /// Say how the nodes of a network are: roles, heights, who lags behind
+    Status(commands::status::Status),
     /// Import a chain of Ethereum's from files: execute every block and check all of it
     Import(commands::import::Import),
     /// Sign in to a node with accounts; prints the token that requests carry from then on
@@ -88,6 +92,7 @@ pub(crate) enum Command {
 pub(crate) fn run() -> Result<(), Failure> {
     match Cli::parse().command {
         Command::Dev(command) => command.run(),
+        Command::Devnet(command) => command.run(),
         Command::Node(command) => command.run(),
         Command::Genesis(command) => command.run(),
         Command::Init(command) => command.run(),
@@ -95,6 +100,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Login(command) => command.run(),
         Command::Gateway(command) => command.run(),
         Command::Seal(command) => command.run(),
+        Command::Status(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Policy(command) => command.run(),
         Command::Audit(command) => command.run(),

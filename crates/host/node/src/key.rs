@@ -97,6 +97,18 @@ impl SealingKey {
         read(path)?.map(Self).ok_or_else(missing)
     }
 
+    /// The key of a file, made where there is none: mode 0600, whole or not at all.
+    ///
+    /// # Errors
+    /// As [`SealingKey::of_folder`].
+    pub fn of_new_file(path: &Path) -> Result<Self, KeyError> {
+        if let Some(key) = read(path)? {
+            return Ok(Self(key));
+        }
+        let folder = path.parent().unwrap_or(Path::new("."));
+        create_or_read(folder, path, draw()?).map(Self)
+    }
+
     /// The bytes, for [`StartConfig::platform_key`](crate::StartConfig::platform_key).
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {

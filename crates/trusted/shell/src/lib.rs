@@ -140,7 +140,8 @@ pub async fn run(link: EnclaveLink, config: ShellConfig) -> HaltCode {
                     }
                 }
                 // Without its host an enclave can do nothing.
-                Err(_) => {
+                Err(closed) => {
+                    tracing::error!(%closed, "the host says nothing more");
                     writer.abort();
                     return HaltCode::ShutDown;
                 }

@@ -58,7 +58,11 @@ async fn write(link: Sender<FromEnclave>, mut queued: mpsc::UnboundedReceiver<Fr
             FromEnclave::Halt { code, .. } => Some(*code),
             _ => None,
         };
-        if link.send(message).await.is_err() || halted.is_some() {
+        if let Err(closed) = link.send(message).await {
+            tracing::error!(%closed, "nothing more can be said to the host");
+            return halted;
+        }
+        if halted.is_some() {
             return halted;
         }
     }
