@@ -154,8 +154,8 @@ fn the_file_says_what_the_command_line_leaves_open() {
 #[test]
 fn each_other_clients_genesis_becomes_a_network_that_runs() {
     for (name, flags, chain_id, said) in [
-        ("geth-clique.json", &["--confidentiality", "off"][..], 15_150, "of geth's genesis"),
-        ("geth-clique.json", &["--chain-id", "99", "--sign-in", "a.example"], 99, "is active from the start"),
+        ("geth-clique.json", &["--confidentiality", "off"][..], 15_150, "chain id 15150, of geth's genesis"),
+        ("geth-clique.json", &["--chain-id", "99", "--sign-in", "a.example"], 99, "chain id: 99 instead of 15150"),
         ("besu-qbft.json", &["--confidentiality", "off"], 1_337, "config.qbft: this client's own consensus"),
         ("besu-qbft.json", &[], 1_337, "sign-in: no site is named"),
         ("besu-ibft2.json", &["--hardfork", "cancun", "--confidentiality", "off"], 2_018, "config.ibft2: "),
@@ -223,21 +223,36 @@ fn a_genesis_that_cannot_be_is_refused() {
 }
 
 #[test]
-fn nodes_of_a_network_find_their_ids_in_their_configuration() {
+fn nodes_make_their_keys_are_named_in_the_genesis_and_find_themselves_in_it() {
     let files = Files::new();
-    let identity = |byte: &str| format!("0x{}", byte.repeat(32));
-    let nodes =
-        [("alpha", "0a"), ("beta", "0b"), ("gamma", "0c")].map(|(name, byte)| format!("{name}={}", identity(byte)));
-    files.genesis(&["--node", &nodes[0], "--node", &nodes[1], "--node", &nodes[2]]);
-    let genesis = files.json("genesis.json");
-    let second = json!({ "id": 2, "name": "beta", "identity": identity("0b") });
-    assert_eq!(genesis["config"]["cloister"]["raft"]["nodes"][1], second);
+    let names = ["alpha", "beta", "gamma"];
+    let identities = names.map(|name| {
+        let output = Command::new(binary("cloister"))
+            .args(["init", "--datadir", &files.name(name), "--name", name])
+            .output()
+            .expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    });
+    let [alpha, beta, gamma] = &identities;
+    files.genesis(&["--node", alpha, "--node", beta, "--node", gamma]);
+    let (_, identity) = beta.split_once("beta=").expect("name and identity");
+    let second = json!({ "id": 2, "name": "beta", "identity": identity });
+    assert_eq!(files.json("genesis.json")["config"]["cloister"]["raft"]["nodes"][1], second);
     let (datadir, file) = (files.name("beta"), files.name("genesis.json"));
-    let (code, said) = refusal(&["init", "--datadir", &datadir, "--genesis", &file, "--name", "delta"]);
-    assert_eq!(code, Some(2));
-    assert!(said.contains("the genesis names no node delta; its nodes are alpha, beta, gamma"), "{said}");
-    assert!(!files.path("beta").exists());
-    run(&["init", "--datadir", &datadir, "--genesis", &file, "--name", "beta"]);
+    for (name, code, expected) in [
+        ("delta", 2, "the genesis names no node delta; its nodes are alpha, beta, gamma"),
+        ("alpha", 15, "the genesis gives the node alpha the identity 0x"),
+        ("Beta", 2, "want a name of 1 to 32 characters"),
+    ] {
+        let (found, said) = refusal(&["init", "--datadir", &datadir, "--genesis", &file, "--name", name]);
+        assert_eq!(found, Some(code), "{said}");
+        assert!(said.contains(expected), "{said}");
+        assert!(!files.path("beta/genesis.json").exists(), "{name}");
+    }
+    // By its key it knows which one it is.
+    let said = run(&["init", "--datadir", &datadir, "--genesis", &file]);
+    assert!(said.starts_with(&format!("{beta}\n")), "{said}");
     let config = files.text("beta/cloister.toml");
     assert!(config.contains("\nnode_id = 2\n"), "{config}");
     assert!(
@@ -252,7 +267,7 @@ fn a_folder_keeps_its_chain() {
     files.genesis(&[]);
     let datadir = files.name("data");
     run(&["init", "--datadir", &datadir, "--genesis", &files.name("genesis.json")]);
-    let other = foreign("besu-ibft2.json");
+    let other = foreign("goquorum-istanbul.json");
     let (code, said) = refusal(&["init", "--datadir", &datadir, "--genesis", &other]);
     assert_eq!(code, Some(12));
     assert!(said.contains("holds a chain with another genesis"), "{said}");

@@ -1,13 +1,19 @@
 //! `cloister init`
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
+use alloy_primitives::B256;
 use clap::Args;
 use cloister_node::{ExitCode, SealingKey, Store, StoreOptions};
 use cloister_primitives::{ChainSpec, RaftNode};
+use cloister_shell::node_identity;
 
 use super::chain::parse;
 use crate::{
+    consortium::NamedNode,
     failure::Failure,
     folder::{Folder, GENESIS_FILE, create_new, read_genesis},
     output,
@@ -18,7 +24,9 @@ const CONFIG_FILE: &str = "cloister.toml";
 
 const AFTER_HELP: &str = "\
 Examples:
-  cloister init --datadir alpha --genesis genesis.json --name alpha
+  cloister init --datadir alpha --name alpha    makes the keys; prints what `cloister genesis new --node` takes
+  cloister init --datadir alpha --genesis genesis.json
+                                                adds the network's genesis and a configuration file
   cloister node --config alpha/cloister.toml";
 
 /// Arguments of `cloister init`.
@@ -29,36 +37,47 @@ pub(crate) struct Init {
     #[arg(long, value_name = "FOLDER")]
     datadir: PathBuf,
 
-    /// The network's genesis file
+    /// The network's genesis file; without it the folder gets its keys only
     #[arg(long, value_name = "FILE")]
-    genesis: PathBuf,
+    genesis: Option<PathBuf>,
 
-    /// Which of the nodes in the genesis this one is
-    #[arg(long, value_name = "NAME")]
+    /// What this node is called in the genesis
+    #[arg(long, value_name = "NAME", value_parser = name)]
     name: Option<String>,
 }
 
 impl Init {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let genesis = read_genesis(&self.genesis)?;
-        let spec = parse(&genesis)?;
-        let node = self.name.as_deref().map(|name| node_of(&spec, name)).transpose()?;
+        let chain = self.genesis.as_deref().map(read_chain).transpose()?;
         let folder = Folder::new(self.datadir);
         // Held open until the end: no node runs on the folder meanwhile.
         let store = Store::open(folder.path(), StoreOptions::default())?;
         let kept = folder.genesis()?;
-        if let Some(kept) = &kept
-            && parse(kept)? != spec
+        if let (Some(kept), Some((_, spec))) = (&kept, &chain)
+            && parse(kept)? != *spec
         {
             let message = "the data folder holds a chain with another genesis; choose another folder";
             return Err(Failure::new(ExitCode::ForeignChain, message));
         }
-        SealingKey::of_folder(folder.path(), &store)?;
+        let identity = node_identity(&SealingKey::of_folder(folder.path(), &store)?.to_bytes())
+            .map_err(|error| Failure::new(ExitCode::SealingKey, error.to_string()))?;
+        let name = self.name.as_deref();
+        let node = chain.as_ref().map(|(_, spec)| node_of(spec, name, identity)).transpose()?.flatten();
+        output::say(&match name.or(node.map(|node| node.name.as_str())) {
+            Some(name) => format!("{name}={identity}\n"),
+            None => format!("{identity}\n"),
+        });
+        let Some((genesis, spec)) = &chain else {
+            output::note(
+                "That is who the node is: `cloister genesis new --node` takes it. Then once more with --genesis.\n",
+            );
+            return Ok(());
+        };
         if kept.is_none() {
-            folder.keep_genesis(&genesis)?;
+            folder.keep_genesis(genesis)?;
         }
         let config = folder.path().join(CONFIG_FILE);
-        if create_new(&config, &config_file(&spec, node))? {
+        if create_new(&config, &config_file(spec, node))? {
             output::note(&format!("Wrote {}; look it through.\n", config.display()));
         } else {
             output::note(&format!("{} is there already: left as it is.\n", config.display()));
@@ -68,17 +87,43 @@ impl Init {
     }
 }
 
-/// The node of a name.
-fn node_of<'a>(spec: &'a ChainSpec, name: &str) -> Result<&'a RaftNode, Failure> {
+/// A genesis file, and the chain that it describes.
+fn read_chain(file: &Path) -> Result<(String, ChainSpec), Failure> {
+    let genesis = read_genesis(file)?;
+    let spec = parse(&genesis)?;
+    Ok((genesis, spec))
+}
+
+/// The node of the genesis that has this identity, and this name if one is given.
+fn node_of<'a>(spec: &'a ChainSpec, name: Option<&str>, identity: B256) -> Result<Option<&'a RaftNode>, Failure> {
     let nodes = spec.raft().map_or(&[][..], |raft| &raft.nodes);
-    nodes.iter().find(|node| node.name == name).ok_or_else(|| {
-        let names: Vec<_> = nodes.iter().map(|node| node.name.as_str()).collect();
-        Failure::usage(if names.is_empty() {
-            "the genesis names no nodes: leave --name out, or name them with `cloister genesis new --node`".to_owned()
-        } else {
-            format!("the genesis names no node {name}; its nodes are {}", names.join(", "))
-        })
-    })
+    let Some(name) = name else {
+        return Ok(nodes.iter().find(|node| node.identity == identity));
+    };
+    match nodes.iter().find(|node| node.name == name) {
+        Some(node) if node.identity == identity => Ok(Some(node)),
+        Some(node) => Err(Failure::new(
+            ExitCode::Genesis,
+            format!(
+                "the genesis gives the node {name} the identity {}, but the key in this folder has {identity}: choose \
+                 the folder with its key, or correct the genesis before the network starts",
+                node.identity
+            ),
+        )),
+        None if nodes.is_empty() => Err(Failure::usage(
+            "the genesis names no nodes: leave --name out, or name them with `cloister genesis new --node`",
+        )),
+        None => {
+            let names: Vec<_> = nodes.iter().map(|node| node.name.as_str()).collect();
+            Err(Failure::usage(format!("the genesis names no node {name}; its nodes are {}", names.join(", "))))
+        }
+    }
+}
+
+fn name(text: &str) -> Result<String, String> {
+    // What is a name there is one here.
+    format!("{text}={}", B256::ZERO).parse::<NamedNode>()?;
+    Ok(text.to_owned())
 }
 
 /// A configuration to start from.

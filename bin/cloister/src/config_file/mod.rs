@@ -147,7 +147,8 @@ impl Source<'_> {
 
     /// A path of the file: relative ones start at its folder.
     fn resolve(&self, path: &Path) -> PathBuf {
-        self.path.parent().unwrap_or(Path::new("")).join(path)
+        // Without a dot that stands for the folder itself.
+        self.path.parent().unwrap_or(Path::new("")).join(path).components().collect()
     }
 
     /// The line of a byte, from 1.

@@ -130,7 +130,7 @@ fn what_is_wrong_with_the_network_is_said_with_its_line() {
         ("listen = \"0.0.0.0:30303\"", "", "line 3: missing field `listen`"),
         ("listen =", "listens =", "line 4: unknown field `listens`, expected `listen` or `peers`"),
         ("10.0.0.3:30303", "10.0.0.3", "line 13: address: want a host and a port"),
-        ("address = \"10.0.0.3", "adress = \"10.0.0.3", "line 13: unknown field `adress`"),
+        ("address = \"10.0.0.3", "host = \"10.0.0.3", "line 13: unknown field `host`"),
         ("XN3rs", "…", "line 6: peer 2: peer_id is none"),
     ] {
         assert!(NETWORK.contains(from));

@@ -94,23 +94,15 @@ impl Draft {
     /// If the decisions contradict each other or the draft.
     pub(crate) fn decide(self, decisions: Decisions, report: &mut Report) -> Result<String, GenesisError> {
         let mut genesis = self.genesis;
-        report_open(&decisions, &genesis, self.client, report);
+        if let Some(client) = self.client {
+            report_rules(&decisions, &genesis, client, report);
+            report_open_rules(&decisions, &genesis, client, report);
+        }
+        report_open(&decisions, report);
         let is_confidential = decisions.confidentiality == Confidentiality::On;
         let config = &mut genesis.config;
         config.chain_id = decisions.chain_id;
-        let hardfork = decisions.hardfork.or_else(|| {
-            // The contracts that hold a confidential chain's rules are compiled for the newest fork.
-            let newest = HardforkName::default();
-            let is_old = is_confidential && !active_at_start(&config.forks, newest.0, decisions.timestamp);
-            if is_old {
-                report.change(format!(
-                    "forks: every one up to {newest} is active from the start, because the contracts that hold a \
-                     confidential chain's rules are made for it"
-                ));
-            }
-            is_old.then_some(newest)
-        });
-        if let Some(hardfork) = hardfork {
+        if let Some(hardfork) = decisions.hardfork_instead_of(&config.forks) {
             config.forks = ForkSchedule::all_up_to(hardfork.0);
             config.blob_schedule.clear();
         }
@@ -139,6 +131,46 @@ impl Draft {
     }
 }
 
+impl Decisions {
+    /// The fork that the chain starts with, where it does not have those of its draft.
+    fn hardfork_instead_of(&self, forks: &ForkSchedule) -> Option<HardforkName> {
+        // The contracts that hold a confidential chain's rules are compiled for the newest fork.
+        let newest = HardforkName::default();
+        let needs_newest = self.confidentiality == Confidentiality::On;
+        self.hardfork.or((needs_newest && !active_at_start(forks, newest.0, self.timestamp)).then_some(newest))
+    }
+}
+
+/// What stays of another client's rules, and what does not.
+fn report_rules(decisions: &Decisions, genesis: &Genesis, client: &str, report: &mut Report) {
+    let forks = &genesis.config.forks;
+    for (what, now, before) in [
+        ("chain id", decisions.chain_id, genesis.config.chain_id),
+        ("gas limit", decisions.gas_limit, genesis.gas_limit),
+        ("timestamp", decisions.timestamp, genesis.timestamp),
+    ] {
+        if now == before {
+            report.take(format!("{what} {now}, of {client}'s genesis"));
+        } else {
+            report.change(format!("{what}: {now} instead of {before}"));
+        }
+    }
+    let scheduled = EthereumHardfork::VARIANTS.iter().rev();
+    let newest = scheduled.copied().find(|fork| forks.condition(*fork) != ForkCondition::Never);
+    let newest = HardforkName(newest.unwrap_or(EthereumHardfork::Frontier));
+    match decisions.hardfork_instead_of(forks) {
+        None => report.take(format!("forks up to {newest}, at their heights and times")),
+        Some(hardfork) => {
+            let why = if decisions.hardfork.is_none() {
+                ", because the contracts that hold a confidential chain's rules are made for it"
+            } else {
+                ""
+            };
+            report.change(format!("forks: every one up to {hardfork} from the start instead of {newest}{why}"));
+        }
+    }
+}
+
 /// Contracts that forks and tools expect on any chain, unless the draft has something at their addresses.
 fn add_contracts(genesis: &mut Genesis) {
     if genesis.config.forks.condition(EthereumHardfork::Cancun) != ForkCondition::Never {
@@ -157,7 +189,7 @@ fn active_at_start(forks: &ForkSchedule, fork: EthereumHardfork, timestamp: u64)
 }
 
 /// What nobody has decided, although it cannot be changed any more once the chain runs.
-fn report_open(decisions: &Decisions, genesis: &Genesis, client: Option<&str>, report: &mut Report) {
+fn report_open(decisions: &Decisions, report: &mut Report) {
     let is_confidential = decisions.confidentiality == Confidentiality::On;
     if decisions.nodes.is_empty() {
         report
@@ -169,7 +201,11 @@ fn report_open(decisions: &Decisions, genesis: &Genesis, client: Option<&str>, r
     if is_confidential && decisions.members.is_empty() {
         report.open("members: none are named, so nobody can approve audits of what has passed; --member ADDRESS");
     }
-    let Some(client) = client else { return };
+}
+
+/// What nobody has decided of a chain that has another client's rules.
+fn report_open_rules(decisions: &Decisions, genesis: &Genesis, client: &str, report: &mut Report) {
+    let is_confidential = decisions.confidentiality == Confidentiality::On;
     if decisions.chain_id == genesis.config.chain_id {
         report.open(format!(
             "chain id: {} as before, so what was signed for the old chain can be sent to this one; --chain-id ID",

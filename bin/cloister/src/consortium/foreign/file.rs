@@ -106,13 +106,11 @@ impl File {
         let Ok(alloc) = to_raw_value(&accounts) else { return };
         self.top.insert("alloc".to_owned(), alloc);
         if comments > 0 {
-            report.ignore(format!("alloc: comments on {comments} accounts"));
+            report.ignore(format!("alloc: comments on accounts ({comments})"));
         }
         if keys > 0 {
-            report.ignore(format!("alloc: private keys of {keys} accounts"));
-            report.open(format!(
-                "accounts: {keys} of them have their private keys in the file: whoever has read it owns them"
-            ));
+            report.ignore(format!("alloc: private keys of accounts ({keys})"));
+            report.open("accounts: the file has private keys of some: whoever has read it owns those");
         }
     }
 }

@@ -9,7 +9,7 @@ mod validators;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use cloister_node::ExitCode;
-use cloister_primitives::{EthereumHardfork, ForkCondition, Genesis, GenesisError, HardforkName};
+use cloister_primitives::{Genesis, GenesisError};
 
 use super::{Draft, Report};
 use crate::failure::Failure;
@@ -72,7 +72,7 @@ pub(crate) fn read(json: &str) -> Result<(Draft, Report), Failure> {
     genesis.config.cloister.fixed_base_fee = rules.fixed_base_fee;
     genesis.config.cloister.max_code_size = rules.max_code_size;
     reset_header(&mut genesis, consensus, &mut report);
-    report_taken(&genesis, client, &mut report);
+    report_taken(&genesis, &mut report);
     let chain_id = genesis.config.chain_id;
     let draft = Draft { genesis, chain_id: Some(chain_id), client: Some(client.name()) };
     Ok((draft, report))
@@ -122,16 +122,10 @@ fn reset_header(genesis: &mut Genesis, consensus: Option<&str>, report: &mut Rep
     (genesis.coinbase, genesis.parent_hash) = (Address::ZERO, B256::ZERO);
 }
 
-fn report_taken(genesis: &Genesis, client: Client, report: &mut Report) {
+fn report_taken(genesis: &Genesis, report: &mut Report) {
     let config = &genesis.config;
-    report.take(format!("the chain id {} of {}'s genesis", config.chain_id, client.name()));
-    let forks = EthereumHardfork::VARIANTS.iter().rev();
-    let newest = forks.copied().find(|fork| config.forks.condition(*fork) != ForkCondition::Never);
-    let newest = HardforkName(newest.unwrap_or(EthereumHardfork::Frontier));
-    report.take(format!("the forks up to {newest}, at their heights and times"));
-    report.take(format!("the gas limit {} and the timestamp {}", genesis.gas_limit, genesis.timestamp));
     let contracts = genesis.alloc.values().filter(|account| !account.code.is_empty()).count();
-    report.take(format!("{} accounts, {contracts} of them contracts", genesis.alloc.len()));
+    report.take(format!("accounts: {}, of them contracts: {contracts}", genesis.alloc.len()));
     if let Some(bytes) = config.cloister.max_code_size {
         report.take(format!("contracts of up to {bytes} bytes"));
     }

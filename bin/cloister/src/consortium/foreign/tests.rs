@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use alloy_primitives::address;
-use cloister_primitives::{ChainSpec, Confidentiality};
+use cloister_primitives::{ChainSpec, Confidentiality, HardforkName};
 
 use super::*;
 use crate::consortium::Decisions;
@@ -51,7 +51,7 @@ fn geths_clique() {
     assert_says(
         &report,
         &[
-            "the chain id 15150 of geth's genesis",
+            "chain id 15150, of geth's genesis",
             "config.clique: this client's own consensus orders blocks",
             "`cloister node --block-time 5` makes one every 5 s",
             "its validators order nothing here: 0x2B5AD5c4795c026514f8317c7a215E218DcCD6cF,",
@@ -72,13 +72,14 @@ fn besus_qbft_with_its_contract_of_validators() {
     assert_says(
         &report,
         &[
-            "of Besu's genesis",
+            "chain id 1337, of Besu's genesis",
+            "forks up to shanghai, at their heights",
             "forks that are not named, each with the next later one",
             "contracts: up to 16777216 bytes, which is the most there is",
             "config.qbft.validatorcontractaddress: the contract",
             "config.discovery: nodes find each other",
-            "alloc: comments on 2 accounts",
-            "accounts: 1 of them have their private keys in the file",
+            "alloc: comments on accounts (2)",
+            "accounts: the file has private keys of some",
             "mixHash",
         ],
     );
@@ -92,8 +93,7 @@ fn besus_ibft_2_becomes_confidential_with_the_newest_forks() {
     assert_says(
         &report,
         &[
-            "the forks up to berlin",
-            "every one up to osaka is active from the start",
+            "forks: every one up to osaka from the start instead of berlin, because",
             "base fee: 0 for good",
             "its validators order nothing here: 0x2B5AD5c4795c026514f8317c7a215E218DcCD6cF, 0x6813Eb9362372EEF6200f3b1dbC3f819671cBA69",
             "nobody can sign in",
@@ -109,7 +109,7 @@ fn goquorums_istanbul() {
     assert_says(
         &report,
         &[
-            "of GoQuorum's genesis",
+            "chain id 10, of GoQuorum's genesis",
             "config.maxCodeSizeConfig: the largest of its sizes",
             "config.istanbul: this client's own consensus",
             "config.privacyEnhancementsBlock: a chain is confidential or open as a whole",
