@@ -133,8 +133,9 @@ impl Body for ToEnclave {
             to::CHUNK | to::LOG_SECTION => 8 + 1 + 4 + MAX_SEALED,
             to::DATA => 8 + 4 + MAX_DATA,
             to::CREDIT => 8 + 4,
-            to::PERSIST_FAILED | to::READ_FAILED => 8 + 1,
+            // Of another node's host, its number.
             to::OPEN => 8 + 1 + 8,
+            to::PERSIST_FAILED | to::READ_FAILED => 8 + 1,
             to::TICK | to::PERSISTED | to::CLOSED => 8,
             to::HELLO => 2,
             to::SHUTDOWN => 0,

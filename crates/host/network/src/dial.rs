@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Keeps a link to the host open: dials it whenever there is none.
 pub(crate) async fn keep(listed: Listed, dials: mpsc::Sender<Dial>, control: Control, links: mpsc::Sender<Link>) {
-    let Listed { peer, places } = listed;
+    let Listed { peer, places, cuts } = listed;
     let mut pause = FIRST_PAUSE;
     let mut is_reachable = true;
     loop {
@@ -36,7 +36,8 @@ pub(crate) async fn keep(listed: Listed, dials: mpsc::Sender<Dial>, control: Con
             Ok(stream) => {
                 is_reachable = true;
                 let began = Instant::now();
-                let link = Link { node: peer.node, opened_by: Side::Here, stream: LinkStream::new(stream, place) };
+                let link =
+                    Link { node: peer.node, opened_by: Side::Here, stream: LinkStream::new(stream, place, &cuts) };
                 if links.send(link).await.is_err() {
                     return;
                 }

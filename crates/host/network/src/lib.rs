@@ -37,6 +37,7 @@ use tokio::{
 pub use cloister_boundary::Side;
 pub use key::{TRANSPORT_KEY_LEN, TransportKey};
 pub use libp2p::PeerId;
+use link::Cuts;
 pub use link::{Link, LinkStream};
 
 /// Streams with one other host that may be open at one time: one, and the one that takes its place.
@@ -96,6 +97,8 @@ pub(crate) struct Listed {
     pub(crate) peer: Peer,
     /// One permit for each stream that is open.
     pub(crate) places: Arc<Semaphore>,
+    /// Ends all of them.
+    pub(crate) cuts: Arc<Cuts>,
 }
 
 /// The running network. Dropping it ends all links.
@@ -117,9 +120,9 @@ impl Network {
     pub async fn start(settings: NetworkSettings) -> Result<Self, NetworkError> {
         let NetworkSettings { node, listen, key, peers } = settings;
         let listed = list(node, &key, peers)?;
-        let allowed: Vec<_> = listed.keys().copied().collect();
+        let allowed: BTreeMap<_, _> = listed.iter().map(|(id, listed)| (*id, listed.cuts.clone())).collect();
         let mut tasks = JoinSet::new();
-        let swarm::Started { address, control, dials } = swarm::start(listen, key, &allowed, &mut tasks).await?;
+        let swarm::Started { address, control, dials } = swarm::start(listen, key, allowed, &mut tasks).await?;
         let (sender, links) = mpsc::channel(listed.len().max(1));
         let incoming =
             control.clone().accept(link::PROTOCOL).map_err(|error| NetworkError::Setup(error.to_string()))?;
@@ -154,7 +157,7 @@ fn list(node: u64, key: &TransportKey, peers: Vec<Peer>) -> Result<BTreeMap<Peer
             return Err(NetworkError::Twice { node: peer.node });
         }
         let places = Arc::new(Semaphore::new(MAX_LINKS_PER_PEER));
-        listed.insert(peer.peer_id, Listed { peer, places });
+        listed.insert(peer.peer_id, Listed { peer, places, cuts: Arc::default() });
     }
     Ok(listed)
 }

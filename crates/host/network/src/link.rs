@@ -2,8 +2,11 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
+    future::Future as _,
     io,
     pin::Pin,
+    sync::{Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -12,7 +15,7 @@ use libp2p::{PeerId, Stream, StreamProtocol};
 use libp2p_stream::IncomingStreams;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
 };
 
 use crate::{Listed, Side};
@@ -35,17 +38,40 @@ pub struct Link {
 #[derive(Debug)]
 pub struct LinkStream {
     stream: Stream,
+    cut: oneshot::Receiver<Infallible>,
     _place: OwnedSemaphorePermit,
 }
 
 impl LinkStream {
-    pub(crate) const fn new(stream: Stream, place: OwnedSemaphorePermit) -> Self {
-        Self { stream, _place: place }
+    pub(crate) fn new(stream: Stream, place: OwnedSemaphorePermit, cuts: &Cuts) -> Self {
+        Self { stream, cut: cuts.register(), _place: place }
+    }
+}
+
+/// Ends the streams to one host. Whoever waits for bytes of a connection that libp2p gives up would wait for ever.
+#[derive(Debug, Default)]
+pub(crate) struct Cuts(Mutex<Vec<oneshot::Sender<Infallible>>>);
+
+impl Cuts {
+    fn register(&self) -> oneshot::Receiver<Infallible> {
+        let (sender, cut) = oneshot::channel();
+        let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.retain(|stream| !stream.is_closed());
+        streams.push(sender);
+        cut
+    }
+
+    /// Ends those that there are.
+    pub(crate) fn cut(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
 impl AsyncRead for LinkStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if Pin::new(&mut self.cut).poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         let count = ready!(Pin::new(&mut self.stream).poll_read(cx, buf.initialize_unfilled()))?;
         buf.advance(count);
         Poll::Ready(Ok(()))
@@ -69,7 +95,7 @@ impl AsyncWrite for LinkStream {
 /// Takes the streams that hosts with lower numbers open. What is not taken here is reset.
 pub(crate) async fn accept(mut incoming: IncomingStreams, below: BTreeMap<PeerId, Listed>, links: mpsc::Sender<Link>) {
     while let Some((peer, stream)) = incoming.next().await {
-        let Some(Listed { peer, places }) = below.get(&peer) else {
+        let Some(Listed { peer, places, cuts }) = below.get(&peer) else {
             tracing::debug!(%peer, "a host that is not to dial opened a stream: refused");
             continue;
         };
@@ -77,7 +103,7 @@ pub(crate) async fn accept(mut incoming: IncomingStreams, below: BTreeMap<PeerId
             tracing::debug!(node = peer.node, "a host opened more streams than it may: refused");
             continue;
         };
-        let link = Link { node: peer.node, opened_by: Side::There, stream: LinkStream::new(stream, place) };
+        let link = Link { node: peer.node, opened_by: Side::There, stream: LinkStream::new(stream, place, cuts) };
         if links.send(link).await.is_err() {
             return;
         }

@@ -1,8 +1,9 @@
 //! The task that drives libp2p.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,13 +22,16 @@ use libp2p_stream::Control;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
+    time::{Instant, interval},
 };
 
-use crate::{NetworkError, TransportKey};
+use crate::{NetworkError, TransportKey, link::Cuts};
 
-/// Time between two pings, and for their answer: so soon a silent connection is given up.
+/// Time between two pings.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
-const PING_PATIENCE: Duration = Duration::from_secs(4);
+/// A connection on which no ping was answered for so long is given up. libp2p's own verdict takes a second failure, and
+/// that of opening a stream, which takes it ten seconds more.
+const SILENCE: Duration = Duration::from_secs(4);
 /// Connections from anywhere that have not shown a key yet.
 const MAX_PENDING: u32 = 64;
 /// Connections with one host: one in use, and others that may be dead without anyone knowing yet.
@@ -64,11 +68,13 @@ struct Behaviour {
 pub(crate) async fn start(
     listen: SocketAddr,
     key: TransportKey,
-    allowed: &[PeerId],
+    allowed: BTreeMap<PeerId, Arc<Cuts>>,
     tasks: &mut JoinSet<()>,
 ) -> Result<Started, NetworkError> {
-    let mut swarm = build(key, allowed)?;
+    let mut swarm = build(key, &allowed)?;
     let refused = |reason: String| NetworkError::Listen { address: listen, reason };
+    // libp2p shares ports (SO_REUSEPORT): two nodes on one would take each other's connections.
+    drop(std::net::TcpListener::bind(listen).map_err(|error| refused(error.to_string()))?);
     swarm.listen_on(multiaddr(listen)).map_err(|error| refused(error.to_string()))?;
     let address = loop {
         match swarm.select_next_some().await {
@@ -83,11 +89,11 @@ pub(crate) async fn start(
     };
     let control = swarm.behaviour().streams.new_control();
     let (dials, asked) = mpsc::channel(1);
-    tasks.spawn(Driver { swarm, asked, dialling: HashMap::new() }.run());
+    tasks.spawn(Driver { swarm, asked, hosts: allowed, dialling: HashMap::new(), heard: HashMap::new() }.run());
     Ok(Started { address: SocketAddr::new(listen.ip(), address.port()), control, dials })
 }
 
-fn build(key: TransportKey, allowed: &[PeerId]) -> Result<Swarm<Behaviour>, NetworkError> {
+fn build(key: TransportKey, allowed: &BTreeMap<PeerId, Arc<Cuts>>) -> Result<Swarm<Behaviour>, NetworkError> {
     let setup = |error: &dyn core::fmt::Display| NetworkError::Setup(error.to_string());
     let peers = u32::try_from(allowed.len()).unwrap_or(u32::MAX);
     let limits = ConnectionLimits::default()
@@ -97,10 +103,10 @@ fn build(key: TransportKey, allowed: &[PeerId]) -> Result<Swarm<Behaviour>, Netw
     let mut behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(limits),
         allowed: allow_block_list::Behaviour::default(),
-        ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_PATIENCE)),
+        ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(SILENCE)),
         streams: libp2p_stream::Behaviour::new(),
     };
-    for peer in allowed {
+    for peer in allowed.keys() {
         behaviour.allowed.allow_peer(*peer);
     }
     let multiplexer = || {
@@ -122,14 +128,19 @@ fn build(key: TransportKey, allowed: &[PeerId]) -> Result<Swarm<Behaviour>, Netw
 struct Driver {
     swarm: Swarm<Behaviour>,
     asked: mpsc::Receiver<Dial>,
+    hosts: BTreeMap<PeerId, Arc<Cuts>>,
     dialling: HashMap<ConnectionId, oneshot::Sender<Result<(), String>>>,
+    /// When each connection's host was last known to be there.
+    heard: HashMap<ConnectionId, (PeerId, Instant)>,
 }
 
 impl Driver {
     /// Runs until nobody dials any more, or its task is stopped.
     async fn run(mut self) {
+        let mut pulse = interval(PING_INTERVAL);
         loop {
             tokio::select! {
+                _ = pulse.tick() => self.give_up_silent(),
                 event = self.swarm.select_next_some() => self.on_event(event),
                 dial = self.asked.recv(), if !self.asked.is_closed() => if let Some(dial) = dial {
                     self.dial(dial);
@@ -161,6 +172,7 @@ impl Driver {
         match event {
             SwarmEvent::ConnectionEstablished { connection_id, peer_id, .. } => {
                 tracing::debug!(%peer_id, "a host is connected");
+                self.heard.insert(connection_id, (peer_id, Instant::now()));
                 self.dialled(connection_id, Ok(()));
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
@@ -169,13 +181,15 @@ impl Driver {
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 tracing::debug!(%send_back_addr, "a connection of another host came to nothing: {error}");
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
-                peer,
-                connection,
-                result: Err(error @ (ping::Failure::Timeout | ping::Failure::Other { .. })),
-            })) => {
-                tracing::debug!(%peer, "a host does not answer, its connection is closed: {error}");
-                self.swarm.close_connection(connection);
+            SwarmEvent::ConnectionClosed { connection_id, peer_id, num_established: 0, .. } => {
+                self.heard.remove(&connection_id);
+                self.cut(peer_id);
+            }
+            SwarmEvent::ConnectionClosed { connection_id, .. } => {
+                self.heard.remove(&connection_id);
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { peer, connection, result: Ok(_) })) => {
+                self.heard.insert(connection, (peer, Instant::now()));
             }
             SwarmEvent::ListenerError { error, .. } => {
                 tracing::warn!("a connection of another host could not be accepted: {error}");
@@ -184,6 +198,23 @@ impl Driver {
                 tracing::error!(?reason, "other hosts are not listened for any more");
             }
             _ => {}
+        }
+    }
+
+    /// Closes connections whose other end may be gone without a word, and ends the streams to those hosts.
+    fn give_up_silent(&mut self) {
+        let silent = |heard: &Instant| heard.elapsed() >= SILENCE;
+        let given_up: Vec<_> = self.heard.extract_if(|_, (_, heard)| silent(heard)).collect();
+        for (connection, (peer, _)) in given_up {
+            tracing::debug!(%peer, "a host does not answer: its connection is given up");
+            self.swarm.close_connection(connection);
+            self.cut(peer);
+        }
+    }
+
+    fn cut(&self, peer: PeerId) {
+        if let Some(host) = self.hosts.get(&peer) {
+            host.cut();
         }
     }
 

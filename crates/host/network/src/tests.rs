@@ -108,8 +108,8 @@ async fn a_link_that_one_end_gives_up_is_opened_again() {
 /// A host that opens what it likes.
 async fn stranger(node: u64) -> (Started, JoinSet<()>) {
     let mut tasks = JoinSet::new();
-    let allowed = [key(2).peer_id()];
-    (swarm::start(ANY_PORT, key(node), &allowed, &mut tasks).await.unwrap(), tasks)
+    let allowed = BTreeMap::from([(key(2).peer_id(), Arc::default())]);
+    (swarm::start(ANY_PORT, key(node), allowed, &mut tasks).await.unwrap(), tasks)
 }
 
 #[tokio::test]

@@ -273,7 +273,7 @@ mod tests {
         let settings = config.settings(key(1)).unwrap();
         let expected = Peer { node: 2, host: "::1".to_owned(), port: 30303, peer_id: key(2).peer_id() };
         assert_eq!((settings.node, settings.listen, settings.peers), (1, config.listen, vec![expected]));
-        config.peers[0] = peer(2);
+        config.peers[0].peer_id = "2".repeat(50);
         let wrong = NetworkConfigError::Peer { index: 0, id: 2, fault: PeerFault::PeerId };
         assert_eq!(config.settings(key(1)).unwrap_err(), wrong);
         for wrong in ["", "2", "2=a:1", "a=a:1/b", "2=a/b", "=a:1/b"] {

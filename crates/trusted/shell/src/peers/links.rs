@@ -72,6 +72,11 @@ impl Links {
 
     /// Queues a message, if there is a link with room for it.
     pub(super) fn send(&self, to: NodeId, message: Bytes) {
+        // The other end would take the link down for it.
+        if message.is_empty() || message.len() > MAX_PEER_MESSAGE_BYTES {
+            tracing::error!(bytes = message.len(), "a message to a node is dropped: none has that length");
+            return;
+        }
         let table = self.table();
         let Some(live) = table.live.get(&to) else { return };
         let bytes = u32::try_from(message.len()).unwrap_or(u32::MAX);
