@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use cloister_tests::sim::{Plan, Summary, play};
+use cloister_tests::sim::{Luck, Plan, Summary, play};
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
@@ -67,7 +67,7 @@ fn networks_keep_their_promises_whatever_happens() {
 
 #[test]
 fn a_network_without_faults_opens_and_commits() {
-    let outcome = play(&Plan { seed: 1, nodes: 3, faults_ms: 0, recovery_ms: 8_000 });
+    let outcome = play(&Plan { seed: 1, nodes: 3, luck: Luck::Anything, faults_ms: 0, recovery_ms: 8_000 });
     println!("{outcome:#?}");
     assert!(outcome.violations.is_empty(), "{:#?}", outcome.violations);
     assert!(outcome.recovered, "{} transactions in eight seconds", outcome.acknowledged);

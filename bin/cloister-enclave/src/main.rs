@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use cloister_boundary::{HaltCode, link::EnclaveLink};
-use cloister_shell::{ShellConfig, harden, run};
+use cloister_shell::{ShellConfig, harden, log_to_stderr, run};
 use eyre::WrapErr as _;
 
 /// Requests and blocks are made of many small, short-lived pieces (ADR 0010).
@@ -13,6 +13,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> eyre::Result<ExitCode> {
     harden().wrap_err("the system does not let this process protect its memory")?;
+    log_to_stderr();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().wrap_err("the runtime cannot be started")?;
     let code = runtime.block_on(async {

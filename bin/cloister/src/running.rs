@@ -7,11 +7,11 @@ use std::{
 
 use alloy_primitives::{B256, U256};
 use cloister_attestation::Manifest;
-use cloister_boundary::link::HostLink;
+use cloister_boundary::{Membership, link::HostLink};
 use cloister_devtools::{Banner, ConsoleFormat, DevAccounts};
 use cloister_node::{
-    BlobStore, EnclaveProcess, ExitCode, Host, HostConfig, HostError, Listener, MemoryStore, Ready, SealingKey,
-    StartConfig, Store, StoreOptions, raise_open_files,
+    BlobStore, EnclaveProcess, ExitCode, Host, HostConfig, HostError, Listener, MemoryStore, NetworkConfig, Ready,
+    SealingKey, StartConfig, Store, StoreOptions, raise_open_files, transport_key,
 };
 use cloister_primitives::{BaseFeePolicy, ChainSpec, HardforkName, Measurement};
 use cloister_shell::{NodeOptions, TlsOption};
@@ -96,6 +96,7 @@ pub(crate) struct Prepared {
     datadir: Option<String>,
     /// The folder held the chain's genesis already.
     chain_was_kept: bool,
+    network: Option<NetworkConfig>,
 }
 
 impl Prepared {
@@ -149,7 +150,13 @@ impl Prepared {
             max_connections: server.max_connections,
             datadir: folder.map(|folder| folder.path().display().to_string()),
             chain_was_kept: !genesis.is_new,
+            network: None,
         })
+    }
+
+    /// The same as one of several nodes.
+    pub(crate) fn with_network(self, network: Option<NetworkConfig>) -> Self {
+        Self { network, ..self }
     }
 
     /// Where the node listens, `127.0.0.1:8545`.
@@ -165,18 +172,28 @@ impl Prepared {
         announcement: Announcement,
     ) -> Result<(), Failure> {
         let endpoint = self.endpoint();
+        let (network, membership) = match &self.network {
+            Some(config) => {
+                let (network, membership) = join(config, self.datadir.as_deref()).await?;
+                (Some(network), Some(membership))
+            }
+            None => (None, None),
+        };
         let options = serde_json::to_vec(&self.options).unwrap_or_default();
         let mut config = HostConfig::new(StartConfig {
             genesis: self.genesis.into_bytes(),
             options,
             platform_key: self.key.to_bytes(),
-            membership: None,
+            membership,
         });
         config.connections.max_connections = self.max_connections as usize;
         check_open_files(u64::from(self.max_connections));
         let mut host = Host::new(config, link, self.store, self.listener);
         if let Some(process) = process {
             host = host.with_process(process);
+        }
+        if let Some(network) = network {
+            host = host.with_network(network);
         }
         let handle = host.handle();
         let spec = self.spec;
@@ -197,6 +214,20 @@ impl Prepared {
         signals.abort();
         ended.map_err(|error| explain(error, known_chain.as_deref()))
     }
+}
+
+/// Begins to take part in the network between nodes.
+async fn join(config: &NetworkConfig, datadir: Option<&str>) -> Result<(cloister_node::Network, Membership), Failure> {
+    let Some(datadir) = datadir else {
+        return Err(Failure::usage("a node of a network keeps its chain: add --datadir"));
+    };
+    let network_key = SealingKey::of_file(&config.key_file)?.to_bytes();
+    let key = transport_key(Path::new(datadir))?;
+    let peer_id = key.peer_id();
+    let settings = config.settings(key).map_err(|error| Failure::usage(error.to_string()))?;
+    let network = cloister_node::Network::start(settings).await.map_err(HostError::from)?;
+    tracing::info!(%peer_id, address = %network.address(), "listening for other nodes");
+    Ok((network, Membership { node: config.node_id, network_key }))
 }
 
 /// A sentence for what the enclave's own words leave open.

@@ -39,15 +39,16 @@ impl World {
 
     /// After the recovery.
     ///
-    /// A node whose disk is damaged does not start, so it answers nobody who asks how far the network is: where others restarted
-    /// as well, nobody may vote any more until members say so. That is what is promised then, so only safety is judged.
+    /// A node that starts again votes once it knows how far the network is. Where another one lost what it had, that may be
+    /// more than anybody can say, and members have to decide; so progress is asked for only where one of the two did not happen.
     pub(super) fn judge(&mut self) {
         if !self.violations.is_empty() {
             return;
         }
         let whole: Vec<&Node> = self.nodes.iter().filter(|node| !node.lost).collect();
         let mut found = Vec::new();
-        let complete = self.nodes.iter().all(|node| node.halted.is_none());
+        let lost = self.nodes.iter().filter(|node| node.lost).count();
+        let complete = lost == 0 || !self.restarted;
         for node in whole.iter().filter(|_| complete) {
             if node.opened.is_none() {
                 let warned: Vec<_> = node.warned.keys().collect();

@@ -6,7 +6,7 @@ use cloister_core::PeerEvent;
 
 use super::{
     random::Dice,
-    world::{Event, World},
+    world::{Event, Luck, World},
 };
 
 /// What is wrong now.
@@ -66,6 +66,7 @@ impl World {
         self.after(delay_us, 0, Event::Fault);
         let node = usize::try_from(self.dice.between(0, self.plan.nodes - 1)).unwrap_or_default();
         match self.dice.between(0, 11) {
+            0..=2 if self.plan.luck == Luck::LostDisks => self.put_back_a_disk(node),
             0 => self.crash(node),
             1 | 2 => self.crash_at_a_write(node),
             3 => self.part(node),

@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, path::Path};
 use alloy_primitives::B256;
 use serde::Serialize;
 
-pub use world::Plan;
+pub use world::{Luck, Plan};
 
 /// What came of one seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub struct Summary {
     pub seeds: u64,
     /// Seeds that were played a second time with the same digest.
     pub replayed: u64,
-    /// Seeds whose network had all nodes go on together once the faults were over; the others had lost a node for good.
+    /// Seeds whose network had all nodes go on together once the faults were over; the others had lost what a node had.
     pub recovered: u64,
     /// Events over all seeds.
     pub steps: u64,

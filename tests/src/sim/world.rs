@@ -22,6 +22,15 @@ const CLIENT_PERIOD_US: u64 = 60_000;
 /// Events that may be pending at one time: more means that something is not bounded.
 const MAX_PENDING: usize = 20_000;
 
+/// What can go wrong in a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Luck {
+    /// Everything.
+    Anything,
+    /// Everything but that a node stops which keeps its disk.
+    LostDisks,
+}
+
 /// One history to play.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -29,6 +38,8 @@ pub struct Plan {
     pub seed: u64,
     /// How many nodes there are.
     pub nodes: u64,
+    /// What can go wrong.
+    pub luck: Luck,
     /// How long faults are injected, simulated milliseconds.
     pub faults_ms: u64,
     /// How long the network then has to recover, simulated milliseconds.
@@ -39,7 +50,8 @@ impl Plan {
     /// What is played of this seed where nothing else is said: three nodes mostly, sometimes five.
     #[must_use]
     pub const fn of_seed(seed: u64) -> Self {
-        Self { seed, nodes: if seed % 4 == 3 { 5 } else { 3 }, faults_ms: 8_000, recovery_ms: 20_000 }
+        let luck = if seed % 8 == 5 { Luck::LostDisks } else { Luck::Anything };
+        Self { seed, nodes: if seed % 4 == 3 { 5 } else { 3 }, luck, faults_ms: 8_000, recovery_ms: 20_000 }
     }
 }
 
@@ -80,6 +92,8 @@ pub(super) struct World {
     history: Keccak256,
     pub(super) violations: Vec<String>,
     recovered: bool,
+    /// A node was started again that has what it had.
+    pub(super) restarted: bool,
     /// When the last message on a link arrives, for links that keep the order.
     arrivals: BTreeMap<(usize, usize), u64>,
 }
@@ -121,6 +135,7 @@ impl World {
             history: Keccak256::new(),
             violations: Vec::new(),
             recovered: false,
+            restarted: false,
             arrivals: BTreeMap::new(),
         }
     }
@@ -214,6 +229,7 @@ impl World {
         if self.nodes[node].is_up() || self.nodes[node].lost && self.nodes[node].halted.is_some() {
             return;
         }
+        self.restarted |= self.nodes[node].life > 0 && !self.nodes[node].lost;
         let (seed, time_us) = (self.plan.seed, self.time_us);
         let start = self.nodes[node].start(seed, &self.genesis, time_us);
         self.give(node, start);

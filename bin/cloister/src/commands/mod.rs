@@ -9,6 +9,7 @@ pub(crate) mod genesis;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod login;
+pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod policy;
 pub(crate) mod seal;

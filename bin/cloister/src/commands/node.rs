@@ -8,6 +8,7 @@ use cloister_node::{EnclaveProcess, ExitCode, NetworkConfig};
 
 use super::{
     chain::{AccountArgs, ChainArgs},
+    network::NetworkArgs,
     server::{OutputArgs, PaceArgs, ServerArgs},
 };
 use crate::{
@@ -56,6 +57,8 @@ pub(crate) struct Node {
     pace: PaceArgs,
     #[command(flatten)]
     server: ServerArgs,
+    #[command(flatten)]
+    between: NetworkArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -109,9 +112,10 @@ impl Node {
             let network = if self.dev { Network::Development } else { Network::Consortium };
             let prepared =
                 Prepared::new(network, &self.server, &self.pace, &self.chain, &accounts, self.accounts.balance)?;
-            if self.network.is_some() && prepared.spec.raft().is_none() {
-                let message = "the configuration file has a [network] of nodes, but the genesis names none \
-                               (config.cloister.raft): take node_id and [network] out";
+            let between = self.between.over(self.network)?;
+            if between.is_some() && prepared.spec.raft().is_none() {
+                let message = "the node is configured for a network of nodes, but the genesis names none \
+                               (config.cloister.raft): take --node-id, or node_id and [network] in the file, out";
                 return Err(Failure::new(ExitCode::Genesis, message));
             }
             let arguments = if self.dev {
@@ -120,7 +124,7 @@ impl Node {
                 Vec::new()
             };
             let (process, link) = EnclaveProcess::spawn(&program, arguments)?;
-            prepared.serve(link, Some(process), announcement).await
+            prepared.with_network(between).serve(link, Some(process), announcement).await
         })
     }
 }

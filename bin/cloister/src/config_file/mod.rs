@@ -18,7 +18,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use crate::failure::Failure;
+use crate::{commands::network as network_flags, failure::Failure};
 
 /// Largest configuration file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -168,7 +168,8 @@ impl Source<'_> {
 
 /// The keys that are flags of a command.
 fn keys(command: &Command) -> impl Iterator<Item = (String, &Arg)> {
-    let flags = command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), FLAG | "help" | "version"));
+    let is_key = |id: &str| !matches!(id, FLAG | "help" | "version") && !network_flags::IDS.contains(&id);
+    let flags = command.get_arguments().filter(move |arg| is_key(arg.get_id().as_str()));
     flags.filter_map(|arg| Some((arg.get_long()?.replace('-', "_"), arg)))
 }
 

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 
 /// Its keys at the top of the file.
 pub(super) const KEYS: [&str; 3] = ["node_id", "network_key_file", "network"];
-/// The key file of a node's transport, unless the file names another.
+/// The file with the key of the network's ledger, unless the configuration names another.
 const KEY_FILE: &str = "network.key";
 
 /// The keys of this part; the others are flags, and checked by then.

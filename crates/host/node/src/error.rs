@@ -2,6 +2,7 @@
 
 use cloister_boundary::link::LinkClosed;
 use cloister_boundary::{ConnId, Detail, HaltCode, PROTOCOL_VERSION, WindowError};
+use cloister_network::NetworkError;
 use cloister_primitives::Seq;
 use cloister_storage::StoreError;
 use thiserror::Error;
@@ -62,6 +63,9 @@ pub enum HostError {
     /// The listening socket.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The network between nodes.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -118,7 +122,7 @@ impl HostError {
     #[must_use]
     pub const fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Listen(_) => ExitCode::Listen,
+            Self::Listen(_) | Self::Network(_) => ExitCode::Listen,
             Self::Store(error) => match error {
                 StoreError::Locked { .. } => ExitCode::FolderLocked,
                 StoreError::ForeignChain { .. } => ExitCode::ForeignChain,

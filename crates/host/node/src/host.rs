@@ -6,6 +6,7 @@ use std::time::Duration;
 use cloister_boundary::limits::MAX_SNAPSHOTS;
 use cloister_boundary::link::{HostLink, LinkClosed, Receiver, Sender};
 use cloister_boundary::{FromEnclave, HaltCode, PROTOCOL_VERSION, PublicStatus, StartInfo, ToEnclave};
+use cloister_network::Network;
 use cloister_primitives::Height;
 use cloister_storage::{BlobStore, ChainIdentity};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -17,6 +18,7 @@ use crate::clock::{Clock, tick};
 use crate::config::HostConfig;
 use crate::error::{HostError, Violation};
 use crate::listen::{Listener, Serving, accept};
+use crate::peer_link;
 use crate::process::EnclaveProcess;
 use crate::store_task::StoreTask;
 use crate::table::Table;
@@ -83,6 +85,8 @@ pub struct Host {
     store: Arc<dyn BlobStore>,
     /// None for an enclave that serves nobody.
     listener: Option<Listener>,
+    /// None for a node by itself.
+    network: Option<Network>,
     process: Option<EnclaveProcess>,
     handle: HostHandle,
     ready: watch::Sender<Option<Ready>>,
@@ -114,7 +118,14 @@ impl Host {
             status: status_seen,
             table: Arc::default(),
         };
-        Self { config, link, store: store.into(), listener: None, process: None, handle, ready, status }
+        Self { config, link, store: store.into(), listener: None, network: None, process: None, handle, ready, status }
+    }
+
+    /// The network to the hosts of other nodes.
+    #[must_use]
+    pub fn with_network(mut self, network: Network) -> Self {
+        self.network = Some(network);
+        self
     }
 
     /// The process at the other end, to be watched and stopped with the host.
@@ -137,13 +148,16 @@ impl Host {
     /// # Errors
     /// Why it ended before it was asked to.
     pub async fn run(self) -> Result<(), HostError> {
-        let Self { config, link, store, listener, mut process, handle, ready, status } = self;
+        let Self { config, link, store, listener, network, mut process, handle, ready, status } = self;
         let HostLink { send, mut recv } = link;
         let patience = config.shutdown_grace;
         let ended = match greet(&config, &send, &mut recv).await {
             Ok(()) => {
                 let (mut dispatch, violations) =
                     Dispatch::start(config, (&send, &recv), &store, handle, ready, status, listener).await?;
+                if let Some(network) = network {
+                    dispatch.let_peers_in(network);
+                }
                 let ended = dispatch.run(&send, &mut recv, violations).await;
                 dispatch.finish().await;
                 ended
@@ -210,6 +224,8 @@ struct Dispatch {
     stop_accepting: watch::Sender<()>,
     /// At most one task. Ends, with all connections, when this is dropped.
     accepting: JoinSet<()>,
+    /// Likewise, with all links to other nodes.
+    linking: JoinSet<()>,
     ticking: JoinSet<()>,
     ending: Ending,
 }
@@ -258,6 +274,7 @@ impl Dispatch {
             waiting: Some((listener, serving)),
             stop_accepting: watch::channel(()).0,
             accepting: JoinSet::new(),
+            linking: JoinSet::new(),
             ticking: JoinSet::from_iter([ticking]),
             ending: Ending::No,
             config,
@@ -339,6 +356,14 @@ impl Dispatch {
         Ok(())
     }
 
+    /// Other nodes are let in before the enclave is ready: it may take them to become that.
+    fn let_peers_in(&mut self, network: Network) {
+        if let Some((_, serving)) = &self.waiting {
+            let stop = self.stop_accepting.subscribe();
+            self.linking.spawn(peer_link::accept(network, serving.clone(), stop));
+        }
+    }
+
     fn let_clients_in(&mut self, ready: Ready) -> Result<(), HostError> {
         let (listener, serving) = self.waiting.take().ok_or(Violation::SecondReady)?;
         self.store.claim(ready.chain)?;
@@ -360,6 +385,7 @@ impl Dispatch {
         // Those that take longer are cut off.
         let _ = timeout(patience, self.accepting.join_next()).await;
         self.accepting.shutdown().await;
+        self.linking.shutdown().await;
         self.ticking.shutdown().await;
         self.store_task.finish().await;
     }

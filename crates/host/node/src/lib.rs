@@ -1,6 +1,6 @@
 //! The host's side of a node: everything around the enclave that needs a machine.
 //!
-//! **Duty.** Listens for clients and moves their bytes to and from the enclave; stores what the
+//! **Duty.** Listens for clients and moves their bytes to and from the enclave, and those of links to other nodes; stores what the
 //! enclave seals and reads it back; tells the time; starts, watches and stops the enclave process;
 //! keeps the sealing key file of the virtual platform.
 //!
@@ -14,7 +14,7 @@
 //! so the two can never wait for each other in a circle.
 //!
 //! **Not here.** Protocols of clients (HTTP, WebSocket, JSON-RPC end in the enclave's shell), what
-//! blocks contain, the layout on disk (`host/storage`), command line and output (`bin/cloister`).
+//! blocks contain, the layout on disk (`host/storage`), the transport between hosts (`host/network`), command line and output (`bin/cloister`).
 //!
 //! # Tasks and threads
 //!
@@ -39,16 +39,20 @@ mod host;
 mod key;
 mod listen;
 mod network;
+mod peer_link;
 mod process;
 mod store_task;
 mod table;
 
+pub use cloister_network::{Network, NetworkError, TransportKey};
 pub use cloister_storage::{BlobStore, MemoryStore, Store, StoreError, StoreOptions};
 pub use config::{ConnectionLimits, ExitCode, HostConfig, StartConfig};
 pub use error::{HostError, Violation};
 pub use files::raise_open_files;
 pub use host::{Host, HostHandle, Ready};
-pub use key::{KEY_FILE, KeyError, SealingKey};
+pub use key::{KEY_FILE, KeyError, SealingKey, TRANSPORT_KEY_FILE, transport_key};
 pub use listen::{ListenError, Listener};
-pub use network::{MAX_PEERS, NetworkConfig, NetworkConfigError, NotAnAddress, PeerAddress, PeerConfig, PeerFault};
+pub use network::{
+    MAX_PEERS, NetworkConfig, NetworkConfigError, NotAPeer, NotAnAddress, PeerAddress, PeerConfig, PeerFault,
+};
 pub use process::{EnclaveExit, EnclaveProcess, ProcessError};

@@ -8,6 +8,7 @@ use std::{
     str::FromStr,
 };
 
+use cloister_network::{NetworkSettings, Peer, TransportKey};
 use thiserror::Error;
 
 /// Most other nodes that can be configured.
@@ -24,7 +25,7 @@ pub struct NetworkConfig {
     pub node_id: u64,
     /// Where others reach it.
     pub listen: SocketAddr,
-    /// The key file of its transport, from which its peer id follows.
+    /// Virtual platform: the file with the key that seals the network's ledger, the same for all nodes.
     pub key_file: PathBuf,
     /// The other nodes.
     pub peers: Vec<PeerConfig>,
@@ -39,6 +40,23 @@ pub struct PeerConfig {
     pub address: PeerAddress,
     /// Its transport's id, in base58.
     pub peer_id: String,
+}
+
+/// The text names no other node.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("want the node's id, its address and its peer id, such as 2=beta.example:30303/12D3KooW…")]
+pub struct NotAPeer;
+
+impl FromStr for PeerConfig {
+    type Err = NotAPeer;
+
+    fn from_str(text: &str) -> Result<Self, NotAPeer> {
+        let (id, place) = text.split_once('=').ok_or(NotAPeer)?;
+        let (address, peer_id) = place.split_once('/').ok_or(NotAPeer)?;
+        let id = id.parse().map_err(|_| NotAPeer)?;
+        let address = address.parse().map_err(|_| NotAPeer)?;
+        Ok(Self { id, address, peer_id: peer_id.to_owned() })
+    }
 }
 
 /// A host, by name or IP address, and a port.
@@ -180,6 +198,24 @@ impl NetworkConfig {
     }
 }
 
+impl NetworkConfig {
+    /// What the network between hosts is started with, once its transport has a key.
+    ///
+    /// # Errors
+    /// As [`Self::check`]; and a peer id that only looks like one.
+    pub fn settings(&self, key: TransportKey) -> Result<NetworkSettings, NetworkConfigError> {
+        self.check()?;
+        let peers = self.peers.iter().enumerate().map(|(index, peer)| {
+            let wrong = |_| NetworkConfigError::Peer { index, id: peer.id, fault: PeerFault::PeerId };
+            let peer_id = peer.peer_id.parse().map_err(wrong)?;
+            let PeerAddress { host, port } = peer.address.clone();
+            Ok(Peer { node: peer.id, host, port, peer_id })
+        });
+        let peers = peers.collect::<Result<_, _>>()?;
+        Ok(NetworkSettings { node: self.node_id, listen: self.listen, key, peers })
+    }
+}
+
 /// Whether a text has the form of a peer id; that it is one is for the transport to say.
 fn is_peer_id(text: &str) -> bool {
     let base58 = |byte: u8| byte.is_ascii_alphanumeric() && !b"0OIl".contains(&byte);
@@ -226,6 +262,22 @@ mod tests {
             "/a:1",
         ] {
             assert_eq!(wrong.parse::<PeerAddress>(), Err(NotAnAddress), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn peers_are_read_from_one_word_and_their_ids_in_the_end_by_the_transport() {
+        let key = |byte| TransportKey::from_seed([byte; 32]).unwrap();
+        let word = format!("2=[::1]:30303/{}", key(2).peer_id());
+        let mut config = config(vec![word.parse().unwrap()]);
+        let settings = config.settings(key(1)).unwrap();
+        let expected = Peer { node: 2, host: "::1".to_owned(), port: 30303, peer_id: key(2).peer_id() };
+        assert_eq!((settings.node, settings.listen, settings.peers), (1, config.listen, vec![expected]));
+        config.peers[0] = peer(2);
+        let wrong = NetworkConfigError::Peer { index: 0, id: 2, fault: PeerFault::PeerId };
+        assert_eq!(config.settings(key(1)).unwrap_err(), wrong);
+        for wrong in ["", "2", "2=a:1", "a=a:1/b", "2=a/b", "=a:1/b"] {
+            assert_eq!(wrong.parse::<PeerConfig>(), Err(NotAPeer), "{wrong}");
         }
     }
 

@@ -26,6 +26,7 @@ mod frames;
 mod hardening;
 mod http;
 mod import;
+mod log;
 mod offered;
 mod opening;
 mod options;
@@ -50,6 +51,7 @@ pub use cloister_core::{ImportRefusal, Imported, ImportedBlock, MAX_FOREIGN_BLOC
 pub use cloister_keys::KeyError;
 pub use hardening::{PANIC_EXIT_CODE, harden};
 pub use import::{Arrival, Awaited, ImportError, ImportLine, Importer, importer};
+pub use log::log_to_stderr;
 pub use options::{HistoryOption, NodeOptions, OptionsError, PaceOption, TlsOption};
 pub use padding::{FramePadder, Lengths};
 pub use peers::node_identity;
