@@ -259,7 +259,10 @@ fn nodes_make_their_keys_are_named_in_the_genesis_and_find_themselves_in_it() {
             .output()
             .expect("it runs");
         assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+        let said = String::from_utf8(output.stdout).expect("text");
+        let (identity, peer_id) = said.trim().split_once('\n').expect("two lines");
+        assert!(peer_id.starts_with("12D3KooW") && files.path(name).join("transport.key").exists(), "{said}");
+        identity.to_owned()
     });
     let [alpha, beta, gamma] = &identities;
     files.genesis(&["--node", alpha, "--node", beta, "--node", gamma]);
