@@ -321,7 +321,10 @@ fn wrong_configurations_are_refused_with_their_line() {
         ("chain_id = 5\n".to_owned(), "cloister.toml, line 3: chain_id contradicts genesis in line 1"),
         ("node_id = 1\n".to_owned(), "cloister.toml, line 3: node_id has a meaning in a network of nodes only"),
         (network.replace("listen", "port"), "cloister.toml, line 5: unknown field `port`"),
-        (network.to_owned(), "the genesis names none (config.cloister.raft): take node_id and [network] out"),
+        (
+            network.to_owned(),
+            "genesis names none (config.cloister.raft): take --node-id, or node_id and [network] in the file, out",
+        ),
     ] {
         files.write("cloister.toml", &format!("{base}{more}"));
         let (code, said) = refusal(&["node", "--config", &config, "--port", "0"]);
