@@ -2,7 +2,7 @@
 //! configuration file.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use cloister_tests::node::{StartFailure, binary, run_cloister};
 use cloister_tests::repository;
 use cloister_tests::rpc::{RpcClient, quantity};
+use cloister_tests::tools::python;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -138,6 +139,30 @@ fn a_new_network_is_initialised_and_runs_by_its_configuration_file() {
 }
 
 #[test]
+fn on_a_terminal_it_asks_for_what_no_flag_says() {
+    let files = Files::new();
+    let terminal = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
+    let mut child = Command::new(python())
+        .args(["-c", terminal])
+        .arg(binary("cloister"))
+        .args(["genesis", "new", "--gas-limit", "9000000", "--out", &files.name("genesis.json")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python");
+    // Chain id, confidentiality as by default, a wrong and a right site, no members, no nodes.
+    let answers = b"78\n\nhttps://a\nb.example\n\n\n";
+    child.stdin.as_mut().expect("a pipe").write_all(answers).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("off [on]: ") && said.contains("without https://") && !said.contains("Gas limit"), "{said}");
+    let genesis = files.json("genesis.json");
+    assert_eq!((&genesis["config"]["chainId"], &genesis["gasLimit"]), (&json!(78), &json!("0x895440")));
+    assert_eq!(genesis["config"]["cloister"]["signIn"]["domain"], json!("b.example"));
+}
+
+#[test]
 fn the_file_says_what_the_command_line_leaves_open() {
     let files = Files::new();
     files.genesis(&["--confidentiality", "off"]);
@@ -209,6 +234,8 @@ fn a_genesis_that_cannot_be_is_refused() {
         .concat(),
     );
     assert!(twice.contains("config.cloister.raft.nodes[1].identity: expected an identity that no other"), "{twice}");
+    let old = files.refused_genesis(&["--chain-id", "5", "--sign-in", "a.example", "--hardfork", "london"]);
+    assert!(old.contains("leave --hardfork out, or choose --confidentiality off"), "{old}");
     let node = files.refused_genesis(&["--chain-id", "5", "--sign-in", "a.example", "--node", "a=12"]);
     assert!(node.contains("want NAME=IDENTITY"), "{node}");
     files.genesis(&[]);
@@ -232,7 +259,10 @@ fn nodes_make_their_keys_are_named_in_the_genesis_and_find_themselves_in_it() {
             .output()
             .expect("it runs");
         assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+        let said = String::from_utf8(output.stdout).expect("text");
+        let (identity, peer_id) = said.trim().split_once('\n').expect("two lines");
+        assert!(peer_id.starts_with("12D3KooW") && files.path(name).join("transport.key").exists(), "{said}");
+        identity.to_owned()
     });
     let [alpha, beta, gamma] = &identities;
     files.genesis(&["--node", alpha, "--node", beta, "--node", gamma]);
@@ -291,7 +321,10 @@ fn wrong_configurations_are_refused_with_their_line() {
         ("chain_id = 5\n".to_owned(), "cloister.toml, line 3: chain_id contradicts genesis in line 1"),
         ("node_id = 1\n".to_owned(), "cloister.toml, line 3: node_id has a meaning in a network of nodes only"),
         (network.replace("listen", "port"), "cloister.toml, line 5: unknown field `port`"),
-        (network.to_owned(), "the genesis names none (config.cloister.raft): take node_id and [network] out"),
+        (
+            network.to_owned(),
+            "genesis names none (config.cloister.raft): take --node-id, or node_id and [network] in the file, out",
+        ),
     ] {
         files.write("cloister.toml", &format!("{base}{more}"));
         let (code, said) = refusal(&["node", "--config", &config, "--port", "0"]);

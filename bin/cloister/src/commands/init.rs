@@ -7,7 +7,7 @@ use std::{
 
 use alloy_primitives::B256;
 use clap::Args;
-use cloister_node::{ExitCode, SealingKey, Store, StoreOptions};
+use cloister_node::{ExitCode, SealingKey, Store, StoreOptions, transport_key};
 use cloister_primitives::{ChainSpec, RaftNode};
 use cloister_shell::node_identity;
 
@@ -24,7 +24,7 @@ const CONFIG_FILE: &str = "cloister.toml";
 
 const AFTER_HELP: &str = "\
 Examples:
-  cloister init --datadir alpha --name alpha    makes the keys; prints what `cloister genesis new --node` takes
+  cloister init --datadir alpha --name alpha    makes the keys; prints what the genesis and the other nodes need
   cloister init --datadir alpha --genesis genesis.json
                                                 adds the network's genesis and a configuration file
   cloister node --config alpha/cloister.toml";
@@ -67,9 +67,13 @@ impl Init {
             Some(name) => format!("{name}={identity}\n"),
             None => format!("{identity}\n"),
         });
+        if chain.as_ref().is_none_or(|(_, spec)| spec.raft().is_some()) {
+            output::say(&format!("{}\n", transport_key(folder.path())?.peer_id()));
+        }
         let Some((genesis, spec)) = &chain else {
             output::note(
-                "That is who the node is: `cloister genesis new --node` takes it. Then once more with --genesis.\n",
+                "The first line is for `cloister genesis new --node`, the second is the peer id for the other nodes' \
+                 configuration. Then once more with --genesis.\n",
             );
             return Ok(());
         };
@@ -142,7 +146,8 @@ fn config_file(spec: &ChainSpec, node: Option<&RaftNode>) -> String {
     // Writing into a string does not fail.
     let _ = write!(
         text,
-        "\n# This is {}.\nnode_id = {}\nnetwork_key_file = \"network.key\"\n\n[network]\nlisten = \"0.0.0.0:30303\"\n",
+        "\n# This is {}.\nnode_id = {}\n# Without enclave hardware: the key of the network's ledger, the same on every node.\n\
+         network_key_file = \"network.key\"\n\n[network]\nlisten = \"0.0.0.0:30303\"\n",
         node.name, node.id
     );
     for other in others {

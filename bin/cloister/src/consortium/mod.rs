@@ -106,6 +106,16 @@ impl Draft {
             config.forks = ForkSchedule::all_up_to(hardfork.0);
             config.blob_schedule.clear();
         }
+        let newest = HardforkName::default();
+        if is_confidential && !active_at_start(&config.forks, newest.0, decisions.timestamp) {
+            return Err(GenesisError::Contradiction {
+                path: "config".to_owned(),
+                reason: format!(
+                    "the contracts that hold a confidential chain's rules are made for {newest}: leave --hardfork out, or \
+                     choose --confidentiality off"
+                ),
+            });
+        }
         config.cloister.confidentiality = decisions.confidentiality;
         config.cloister.gas_schedule = if is_confidential { GasSchedule::Flat } else { GasSchedule::Ethereum };
         config.cloister.allow_equal_timestamps = true;
@@ -297,6 +307,18 @@ mod tests {
         let decisions = Decisions { members, ..decisions(Confidentiality::Off) };
         let error = Draft::blank().decide(decisions, &mut report).unwrap_err().to_string();
         assert!(error.starts_with("config.cloister.members: "), "{error}");
+    }
+
+    #[test]
+    fn a_confidential_chain_has_the_forks_that_its_contracts_need() {
+        let old = |confidentiality| {
+            let hardfork = Some("cancun".parse().unwrap());
+            Draft::blank().decide(Decisions { hardfork, ..decisions(confidentiality) }, &mut Report::default())
+        };
+        let error = old(Confidentiality::On).unwrap_err().to_string();
+        assert!(error.contains("are made for osaka: leave --hardfork out"), "{error}");
+        let open = spec(&old(Confidentiality::Off).unwrap());
+        assert_eq!(HardforkName(open.hardfork_at(0, 5)).to_string(), "cancun");
     }
 
     #[test]
