@@ -9,10 +9,11 @@ use std::{
     time::Duration,
 };
 
+use alloy_primitives::U256;
 use clap::Args;
-use cloister_devtools::TEST_MNEMONIC;
+use cloister_devtools::{DevAccounts, TEST_MNEMONIC};
 use cloister_node::{ExitCode, SealingKey, Store, StoreOptions, transport_key};
-use cloister_primitives::Confidentiality;
+use cloister_primitives::{Confidentiality, GenesisAccount};
 use cloister_shell::node_identity;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -34,6 +35,12 @@ All nodes run on this machine under this user: a network to try things on, which
 
 /// Key of the network's ledger, shared by its nodes.
 const NETWORK_KEY_FILE: &str = "network.key";
+
+/// Accounts of the mnemonic that everybody knows, which have money.
+const ACCOUNTS: u32 = 10;
+
+/// What each of them has: 10,000 ether.
+const BALANCE_WEI: u128 = 10_000 * 10_u128.pow(18);
 
 /// Time between two looks at the nodes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -128,7 +135,12 @@ impl Devnet {
             members: Vec::new(),
             nodes,
         };
-        let genesis = Draft::blank().decide(decisions, &mut Report::default())?;
+        let mut draft = Draft::blank();
+        for account in DevAccounts::from_mnemonic(TEST_MNEMONIC, ACCOUNTS)?.all() {
+            let funded = GenesisAccount { balance: U256::from(BALANCE_WEI), ..GenesisAccount::default() };
+            draft.genesis.alloc.insert(account.address(), funded);
+        }
+        let genesis = draft.decide(decisions, &mut Report::default())?;
         create_new(&folder.join(GENESIS_FILE), &genesis)?;
         SealingKey::of_new_file(&folder.join(NETWORK_KEY_FILE))?;
         Ok(())
