@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test unit e2e lint demo bench fuzz harness cases conformance docs
+.PHONY: help setup build run test unit e2e lint demo bench fuzz harness cases conformance docs sim
 
 # Arguments of `make run`, for example: make run ARGS="--port 9545 --datadir ./chain"
 ARGS ?=
@@ -41,6 +41,9 @@ bench: ## Measure the node beside the floor and anvil; about five minutes
 
 fuzz: ## Mutated bytes at every entrance, random chains beside plain revm; MINUTES=10 each
 	@scripts/fuzz
+
+sim: ## Networks of nodes under faults, by seeds; SEEDS=50000
+	@scripts/sim
 
 conformance: ## Run the conformance suites and write docs/conformance.md
 	@scripts/conformance
