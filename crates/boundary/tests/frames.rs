@@ -36,11 +36,11 @@ fn with_body<M: Message>(message: &M, body: &[u8]) -> Vec<u8> {
 fn the_encoding_is_pinned() {
     assert_eq!(
         bytes_of(&ToEnclave::Persisted { seq: Seq(0x0102) }),
-        [0xc1, 0x5e, 0, 2, 0x04, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 1, 2]
+        [0xc1, 0x5e, 0, 3, 0x04, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 1, 2]
     );
     assert_eq!(
         bytes_of(&FromEnclave::Data { conn: ConnId(3), bytes: b"ok".to_vec() }),
-        [0xc1, 0x5e, 0, 2, 0x86, 0, 0, 0, 14, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2, b'o', b'k']
+        [0xc1, 0x5e, 0, 3, 0x86, 0, 0, 0, 14, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2, b'o', b'k']
     );
 }
 
@@ -90,7 +90,7 @@ fn bodies_that_are_too_short_or_too_long_are_named() {
     assert_eq!(decode::<ToEnclave>(&with_body(&tick, &[0; 7])), Err(FrameError::Truncated { what: "now_ms" }));
     assert_eq!(
         decode::<ToEnclave>(&with_body(&ToEnclave::Start(Default::default()), &[0; 64])),
-        Err(FrameError::TrailingBytes { count: 37 })
+        Err(FrameError::TrailingBytes { count: 32 })
     );
     // 0xffff bytes of data are promised, one is there.
     let data = ToEnclave::Data { conn: ConnId(0), bytes: vec![1] };
@@ -122,7 +122,7 @@ fn values_outside_their_type_are_named() {
         );
     }
     let open = ToEnclave::Shutdown;
-    let mut frame = with_body(&open, &[0, 0, 0, 0, 0, 0, 0, 1, 2]);
+    let mut frame = with_body(&open, &[0, 0, 0, 0, 0, 0, 0, 1, 4]);
     frame[4] = 0x09;
     assert_eq!(decode::<ToEnclave>(&frame), Err(FrameError::BadValue { what: "peer" }));
 }
