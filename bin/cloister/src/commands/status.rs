@@ -50,7 +50,7 @@ struct Standing {
     role: String,
     term: u64,
     head: u64,
-    pending: u64,
+    pending: Option<u64>,
     connected: usize,
     others: usize,
 }
@@ -92,7 +92,7 @@ impl Standing {
             role: status.get("role")?.as_str()?.to_owned(),
             term: number("term")?,
             head: number("head")?,
-            pending: number("pending")?,
+            pending: number("pending"),
             connected: count("connected")?,
             others: (count("voters")? + count("learners")?).saturating_sub(1),
         })
@@ -111,6 +111,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
         text += &match &row.said {
             Ok(Standing { node, role, term, head, pending, connected, others }) => {
                 let lag = newest - head;
+                let pending = pending.map_or_else(|| "-".to_owned(), |pending| pending.to_string());
                 let links = format!("{connected}/{others}");
                 format!("{node:<6}{role:<13}{term:>6}{head:>12}{lag:>7}{pending:>9}  {links:<7} {url}\n")
             }

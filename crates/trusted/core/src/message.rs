@@ -363,8 +363,8 @@ pub struct NetworkStatus {
     pub connected: Vec<NodeId>,
     /// It fetches blocks that the others' logs do not reach back to any more.
     pub is_catching_up: bool,
-    /// Transactions in its pool.
-    pub pending: usize,
+    /// Transactions in its pool; not said on a confidential chain.
+    pub pending: Option<usize>,
     /// Why it takes no part any more.
     pub fault: Option<&'static str>,
 }

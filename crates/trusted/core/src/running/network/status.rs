@@ -1,5 +1,7 @@
 //! What a node says of its network: numbers and roles, nothing of what is in the blocks.
 
+use cloister_primitives::Confidentiality;
+
 use super::super::Running;
 use crate::NetworkStatus;
 
@@ -7,7 +9,8 @@ impl Running {
     /// Where this node and its network stand; `None` for a node that decides alone.
     pub(in crate::running) fn network_status(&mut self) -> Option<NetworkStatus> {
         let head = self.ledger.head();
-        let pending = self.pool.len();
+        // How much others wait for is theirs to know.
+        let pending = (self.spec.confidentiality() == Confidentiality::Off).then(|| self.pool.len());
         let network = self.engine.network()?;
         let status = network.raft.status();
         Some(NetworkStatus {
