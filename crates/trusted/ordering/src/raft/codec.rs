@@ -303,12 +303,6 @@ impl StoredLog {
         }
     }
 
-    /// Who takes part where the log begins.
-    #[must_use]
-    pub const fn members(&self) -> &Members {
-        &self.base.members
-    }
-
     /// All of it as one record, in place of those it was made of.
     #[must_use]
     pub fn record(&self) -> LogRecord {

@@ -7,8 +7,8 @@ use alloy_rlp::{Decodable, Encodable};
 use cloister_boundary::{HaltCode, Record};
 use cloister_crypto::draw_nonce;
 use cloister_keys::{ConsensusAad, LedgerKeys};
-use cloister_ordering::raft::{LogRecord, NodeId, StoredLog};
-use cloister_primitives::Seq;
+use cloister_ordering::raft::{BlockRef, LogRecord, NodeId, StoredLog};
+use cloister_primitives::{Height, Seq};
 
 use super::{Input, Purpose, Running, Sealed};
 use crate::{Fatal, machine::Step};
@@ -20,11 +20,10 @@ const RECORDS_AT_MOST: u64 = 1_000;
 pub(crate) fn open(
     keys: &LedgerKeys,
     node: NodeId,
-    log: StoredLog,
+    mut log: StoredLog,
     kept: &[Vec<u8>],
 ) -> Result<(StoredLog, u64), Fatal> {
     let damaged = |detail| Fatal::new(HaltCode::DamagedLog, detail);
-    let mut log = log;
     let mut next = None;
     for record in kept {
         let sealed =
@@ -87,9 +86,9 @@ impl Running {
     /// Stores a block that is committed elsewhere, ahead of the log that names it. `caught_up` is told once it is durable.
     pub(super) fn store_ahead(
         &mut self,
-        height: cloister_primitives::Height,
+        height: Height,
         sealed: Vec<u8>,
-        caught_up: Option<cloister_ordering::raft::BlockRef>,
+        caught_up: Option<BlockRef>,
         step: &mut Step<'_>,
     ) {
         let Some(network) = self.engine.network() else { return };
@@ -102,7 +101,7 @@ impl Running {
         self.store(purpose, Record::Block { height, sealed: sealed.into() }, step);
     }
 
-    pub(in crate::running) fn on_caught_up_stored(&mut self, block: cloister_ordering::raft::BlockRef) {
+    pub(in crate::running) fn on_caught_up_stored(&mut self, block: BlockRef) {
         if let Some(network) = self.engine.network() {
             network.push(Input::CaughtUp(block));
         }
