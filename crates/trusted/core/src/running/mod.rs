@@ -206,7 +206,7 @@ impl Running {
                 self.on_rebuild_read(None, step);
             }
             ToEnclave::Blocks { id, blocks } if self.is_peer_read(id) => self.on_peer_read(id, blocks, step),
-            ToEnclave::ReadFailed { id, .. } if self.is_peer_read(id) => self.on_peer_read_failed(id),
+            ToEnclave::ReadFailed { id, .. } if self.is_peer_read(id) => self.on_peer_read_failed(id, step),
             ToEnclave::Blocks { id, blocks } if self.is_log_read(id) => self.on_log_blocks(id, blocks, step),
             ToEnclave::ReadFailed { id, .. } if self.is_log_read(id) => self.on_log_read_failed(id, step),
             ToEnclave::LogSection { id, bytes } => self.on_log_section(id, bytes, step),
