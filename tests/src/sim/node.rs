@@ -49,6 +49,8 @@ pub(super) struct Node {
     pub(super) warned: BTreeMap<&'static str, u64>,
     /// Its disk was lost, put back or damaged: it need not come back.
     pub(super) lost: bool,
+    /// It is sent away in the course of things: it need not go on.
+    pub(super) leaves: bool,
     pub(super) newest: Option<(Height, B256)>,
 }
 
@@ -68,8 +70,14 @@ impl Node {
             halted: None,
             warned: BTreeMap::new(),
             lost: false,
+            leaves: false,
             newest: None,
         }
+    }
+
+    /// Whether it has to go on with the others in the end.
+    pub(super) const fn stays(&self) -> bool {
+        !self.lost && !self.leaves
     }
 
     pub(super) const fn is_up(&self) -> bool {
@@ -130,7 +138,7 @@ impl Node {
                 let hash = self.hash_at(height);
                 self.newest = hash.map(|hash| (height, hash));
             }
-            CoreEffect::Event(_) | CoreEffect::Disarm => {}
+            CoreEffect::Event(_) | CoreEffect::Disarm | CoreEffect::Nodes(_) => {}
             CoreEffect::Arm { deadline_ms } => wishes.push(Wish::Wake(deadline_ms)),
             CoreEffect::Warn(text) | CoreEffect::WarnAt(text, _) => *self.warned.entry(text).or_default() += 1,
             CoreEffect::Halt(fatal) => {

@@ -23,6 +23,7 @@ mod codec;
 mod freshness;
 mod inbox;
 mod log;
+mod members;
 mod reads;
 #[cfg(test)]
 mod tests;
@@ -37,7 +38,7 @@ use raft::{Config, RawNode, Ready, SoftState, StateRole};
 pub use codec::{Base, CodecError, LogEntry, LogRecord, MAX_MESSAGE_BYTES, StoredLog, Vote};
 pub use types::{BlockRef, Effect, Fault, Input, Members, NodeId, RaftStatus, ReadId, Standing};
 
-use self::codec::{Position, Words, base_of, change_of, encode_message, encode_question, encode_report, members_of};
+use self::codec::{Position, Words, base_of, encode_message, encode_question, encode_report, members_of};
 use self::freshness::{Freshness, Report};
 use self::inbox::Inbox;
 use self::log::Log;
@@ -333,15 +334,6 @@ impl Raft {
         self.unsealed.clear();
         if let Some(slot) = from {
             out.push(Effect::Discard { from: slot.height });
-        }
-    }
-
-    fn reconfigure(&mut self, nodes: &[(NodeId, Standing)]) {
-        // A change while another is under way is dropped by the engine below; who wants it asks again.
-        if self.leads()
-            && let Ok(change) = change_of(nodes)
-        {
-            let _ = self.node.propose_conf_change(Vec::new(), change);
         }
     }
 

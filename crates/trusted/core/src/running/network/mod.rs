@@ -9,6 +9,7 @@ mod bodies;
 mod catch_up;
 mod consensus_log;
 mod forwarding;
+mod governed;
 mod peers;
 mod status;
 
@@ -30,10 +31,12 @@ use crate::{
 };
 
 pub(crate) use consensus_log::open as open_log;
+pub(in crate::running) use governed::changes_nodes;
 
 use bodies::Bodies;
 use catch_up::CatchUp;
 use forwarding::Forwarding;
+use governed::Governed;
 use peers::Serving;
 
 /// Entries kept in memory below the beginning of the log, for followers that are behind.
@@ -78,8 +81,11 @@ pub(in crate::running) struct Network {
     /// Blocks up to here are committed, as soon as they are applied here.
     committed: Height,
     catch_up: Option<CatchUp>,
+    /// The last block of a state that was fetched: durable, and not applied yet.
+    caught_up: Option<BlockRef>,
     serving: Serving,
     forwarding: Forwarding,
+    governed: Governed,
     opening: Option<Opening>,
     /// Why this node takes no part any more.
     fault: Option<&'static str>,
@@ -121,8 +127,10 @@ impl Network {
             next_adopted: ADOPTED,
             committed: head,
             catch_up: None,
+            caught_up: None,
             serving: Serving::default(),
             forwarding: Forwarding::default(),
+            governed: Governed::default(),
             opening: None,
             fault: None,
         })
@@ -166,6 +174,7 @@ impl Running {
             network.opening = Some(Opening { opened, asked: 0, ask_again_at_ms: None, confirmed: None });
             network.push(Input::Read(ReadId(0)));
         }
+        self.read_nodes(step)?;
         self.settle(step)
     }
 
@@ -203,7 +212,7 @@ impl Running {
                 self.commit_applied(step)?;
             }
             Effect::Discard { from } => self.discard_of_network(from, step)?,
-            Effect::Members(members) => network.members = members,
+            Effect::Members(members) => self.on_members(members),
             Effect::ReadAt { height, .. } => {
                 if let Some(opening) = &mut network.opening {
                     opening.confirmed = Some(height);
@@ -215,7 +224,10 @@ impl Running {
                     opening.ask_again_at_ms = Some(step.now_ms.saturating_add(ASK_AGAIN_MS));
                 }
             }
-            Effect::Arm { deadline_ms } => self.engine_deadline_ms = Some(deadline_ms),
+            Effect::Arm { deadline_ms } => {
+                self.engine_deadline_ms = Some(deadline_ms);
+                self.carry_out(step.now_ms);
+            }
             Effect::Leader(leader) => self.on_leader(leader, step),
             Effect::Halt(fault) => {
                 let text = told(&fault);

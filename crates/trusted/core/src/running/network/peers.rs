@@ -8,7 +8,7 @@ use cloister_ordering::raft::{BlockRef, NodeId};
 use cloister_primitives::Height;
 
 use super::{HostRead, Input, Running, catch_up::BLOCKS_PER_REQUEST, digest, say};
-use crate::{CoreEffect, Fatal, PeerEvent, machine::Step, peer_word::PeerWord};
+use crate::{Fatal, PeerEvent, machine::Step, peer_word::PeerWord};
 
 /// Reads for other nodes that may be under way at one time.
 const MAX_READS: usize = 8;
