@@ -311,6 +311,23 @@ impl Cluster {
 /// Files of a node's keys: of its stored state, and of its host on the network.
 const KEYS: [&str; 2] = ["sealing.key", "transport.key"];
 
+/// The forks that came by height, all of which are there from the beginning.
+const BLOCK_FORKS: [&str; 13] = [
+    "homestead",
+    "eip150",
+    "eip155",
+    "eip158",
+    "byzantium",
+    "constantinople",
+    "petersburg",
+    "istanbul",
+    "muirGlacier",
+    "berlin",
+    "london",
+    "arrowGlacier",
+    "grayGlacier",
+];
+
 fn key_of(index: usize) -> Result<[u8; 32]> {
     Ok([u8::try_from(index + 1)?; 32])
 }
@@ -331,10 +348,17 @@ fn genesis(size: usize, funded: &[Address]) -> Result<Value> {
     for address in development.iter().map(|account| &account.address).chain(funded) {
         alloc.insert(address.to_string(), json!({ "balance": BALANCE }));
     }
-    Ok(json!({
-        "config": { "chainId": CHAIN_ID, "cloister": { "raft": { "nodes": nodes } } },
-        "gasLimit": format!("{GAS_LIMIT:#x}"), "timestamp": "0x1", "alloc": alloc,
-    }))
+    let mut config = json!({
+        "chainId": CHAIN_ID, "terminalTotalDifficulty": 0, "shanghaiTime": 0, "cancunTime": 0, "pragueTime": 0, "osakaTime": 0,
+        "cloister": {
+            "confidentiality": "off", "gasSchedule": "ethereum", "allowEqualTimestamps": true,
+            "baseFee": { "fixed": "0x0" }, "raft": { "nodes": nodes },
+        },
+    });
+    for fork in BLOCK_FORKS {
+        config[format!("{fork}Block")] = json!(0);
+    }
+    Ok(json!({ "config": config, "gasLimit": format!("{GAS_LIMIT:#x}"), "timestamp": "0x0", "alloc": alloc }))
 }
 
 /// A port that nothing listens on and no other network of this process has been given.

@@ -24,8 +24,8 @@ use crate::writers::{accounts, count_empty_blocks};
 const NODES: usize = 3;
 /// Sender accounts.
 const SENDERS: u64 = 500;
-/// Most wei per gas: base fees begin at one gwei and fall while blocks are less than half full.
-const MAX_FEE: u128 = 100_000_000_000;
+/// Wei per gas, which is free: the load generator funds its senders for what they may pay.
+const MAX_FEE: u128 = 1;
 /// Connections that load the leader.
 const CONNECTIONS: usize = 8;
 /// Pace of the load whose latency has a goal.
