@@ -7,9 +7,6 @@ use raft::eraftpb::{ConfChangeV2, Entry, EntryType};
 use super::codec::{Base, block_of, members_of};
 use super::{Effect, Fault, LogRecord, Raft};
 
-/// Committed entries between two beginnings of the log.
-const REBASE_EVERY: u64 = 256;
-
 impl Raft {
     /// The log now begins behind what this node had.
     pub(super) fn restored(&mut self, base: &Base, out: &mut Vec<Effect>) {
@@ -81,7 +78,7 @@ impl Raft {
 
     /// From time to time the log begins anew, so that it does not grow without end.
     fn rebase(&mut self, last: &Entry, out: &mut Vec<Effect>) {
-        if last.index < self.node.store().base().index + REBASE_EVERY {
+        if last.index < self.node.store().base().index + self.options.log.rebase_every {
             return;
         }
         let members = members_of(&self.node.raft.prs().conf().to_conf_state());
