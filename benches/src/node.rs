@@ -115,7 +115,9 @@ impl Node {
     }
 
     /// SIGKILL: no farewell, as a power cut would do it. An enclave in a process of its own ends when its link does.
-    pub fn kill(self) {
+    pub fn kill(mut self) {
+        // At once; what is done when it is dropped begins with a shell.
+        let _ = self.child.kill();
         drop(self);
     }
 

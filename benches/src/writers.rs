@@ -1,7 +1,8 @@
 //! Clients that write without a pause and hold a network to what it has acknowledged.
 //!
 //! Each has an account and one transaction in flight. It talks to the nodes as client libraries do that are given several: to
-//! the first that answers. A request that the network loses is asked again; one that a node refuses is a failure.
+//! the first that answers. A request that none of them does is asked again as often, and as soon, as libraries do by
+//! themselves; one that fails even then, or that a node refuses, is a failure.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -21,8 +22,10 @@ use crate::wallet::{Account, Draft, Fees, Signed};
 const FEES: Fees = Fees { chain_id: CHAIN_ID, max_fee: 0, max_priority_fee: 0 };
 /// Pause between two looks for a receipt.
 const POLL: Duration = Duration::from_millis(2);
-/// Pause after no node has answered.
-const PAUSE: Duration = Duration::from_millis(10);
+/// How often a request is asked again that no node has done, and the first pause, which doubles: the defaults of viem's
+/// transports (`retryCount`, `retryDelay`).
+const RETRIES: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_millis(150);
 /// A transaction without a receipt for so long is sent again, to the next node.
 const SENT_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// A write that has not succeeded for so long has failed.
@@ -100,6 +103,7 @@ impl Writers {
             let mut writer = Writer {
                 account,
                 nonce: 0,
+                node: 0,
                 nodes: nodes.map(|endpoint| Connected { endpoint, client: None }).collect(),
                 shared: Arc::clone(&shared),
             };
@@ -205,12 +209,16 @@ struct Writer {
     account: Account,
     nonce: u64,
     nodes: Vec<Connected>,
+    /// The one that is asked.
+    node: usize,
     shared: Arc<Shared>,
 }
 
 impl Writer {
     fn work(&mut self) -> Result<()> {
         while !self.shared.done.load(Ordering::Acquire) {
+            // The first choice again, once it is back.
+            self.node = 0;
             let signed = self.next();
             let (receipt, sent) = self.write(&signed)?;
             ensure!(receipt.transaction_hash == signed.hash, "the receipt of another transaction");
@@ -234,47 +242,60 @@ impl Writer {
     /// Sends until a node has the receipt, which it returns with the time of the last send.
     fn write(&mut self, signed: &Signed) -> Result<(Receipt, Instant)> {
         let start = Instant::now();
-        let mut node = 0;
         while start.elapsed() < PATIENCE {
             let sent = Instant::now();
-            if self.send(node, signed)? {
-                if let Some(receipt) = self.receipt(node, signed, sent)? {
-                    return Ok((receipt, sent));
-                }
-            } else if node + 1 == self.nodes.len() {
-                std::thread::sleep(PAUSE);
+            self.send(signed)?;
+            if let Some(receipt) = self.receipt(signed, sent)? {
+                return Ok((receipt, sent));
             }
-            node = (node + 1) % self.nodes.len();
         }
         bail!("no node has the receipt of {} after {} s", signed.hash, PATIENCE.as_secs())
     }
 
-    /// Whether the node has taken it.
-    fn send(&mut self, node: usize, signed: &Signed) -> Result<bool> {
+    /// Returns once a node has taken it.
+    fn send(&mut self, signed: &Signed) -> Result<()> {
         let params = format!("\"{}\"", signed.raw_hex);
-        match self.nodes[node].ask::<B256>("eth_sendRawTransaction", &params) {
-            Ok(_) => Ok(true),
-            Err(Failure::Unavailable) => Ok(false),
-            Err(Failure::Refused(error)) if is_there_already(&error) => Ok(true),
-            Err(Failure::Refused(error)) => {
+        match self.ask::<B256>("eth_sendRawTransaction", &params)? {
+            Err(error) if !is_there_already(&error) => {
                 bail!("{} is refused: {} ({})", signed.hash, error.message, error.code)
             }
+            _ => Ok(()),
         }
     }
 
-    /// Waits for the receipt; `None` where the node goes away, or takes so long that the transaction is to be sent again.
-    fn receipt(&mut self, node: usize, signed: &Signed, sent: Instant) -> Result<Option<Receipt>> {
+    /// Waits for the receipt; `None` where another node answers now than took it, or where it takes so long that the transaction
+    /// is to be sent again.
+    fn receipt(&mut self, signed: &Signed, sent: Instant) -> Result<Option<Receipt>> {
         let params = format!("\"{}\"", signed.hash);
+        let node = self.node;
         while sent.elapsed() < SENT_AGAIN_AFTER {
-            match self.nodes[node].ask("eth_getTransactionReceipt", &params) {
+            match self.ask("eth_getTransactionReceipt", &params)? {
                 Ok(Some(receipt)) => return Ok(Some(receipt)),
+                Ok(None) if self.node != node => return Ok(None),
                 Ok(None) => std::thread::sleep(POLL),
-                Err(Failure::Unavailable) => return Ok(None),
-                Err(Failure::Refused(error)) => bail!("a receipt is refused: {} ({})", error.message, error.code),
+                Err(error) => bail!("a receipt is refused: {} ({})", error.message, error.code),
             }
         }
         self.shared.sent_again.fetch_add(1, Ordering::Relaxed);
+        self.node = (self.node + 1) % self.nodes.len();
         Ok(None)
+    }
+
+    /// Asks one node after the other, beginning with the one that answered last.
+    fn ask<T: for<'d> Deserialize<'d>>(&mut self, method: &str, params: &str) -> Result<Result<Option<T>, RpcError>> {
+        for retry in 0..=RETRIES {
+            for _ in 0..self.nodes.len() {
+                match self.nodes[self.node].ask(method, params) {
+                    Ok(result) => return Ok(Ok(result)),
+                    Err(Failure::Refused(error)) => return Ok(Err(error)),
+                    Err(Failure::Unavailable) => self.node = (self.node + 1) % self.nodes.len(),
+                }
+            }
+            if retry < RETRIES {
+                std::thread::sleep(FIRST_PAUSE * 2_u32.pow(retry));
+            }
+        }
+        bail!("{method} has failed on all nodes, {RETRIES} times again")
     }
 }
 
