@@ -122,7 +122,7 @@ fn engine(parts: &Parts, head: Height, pace: Pace) -> Result<Engine, Fatal> {
     if let Some(network) = &parts.network {
         // Nodes of one network draw their election timeouts alike, and those of two networks do not.
         let seed = parts.ledger.genesis_hash().0.first_chunk().copied().map_or(0, u64::from_be_bytes);
-        return Ok(Engine::Network(Box::new(Network::new(network, seed, pace, head)?)));
+        return Ok(Engine::Network(Box::new(Network::new(network, seed, pace, parts.options.consensus_log, head)?)));
     }
     let solo = Solo::new(head, pace);
     let ordering: Box<dyn Ordering> = match parts.options.refuse_tails {

@@ -7,9 +7,6 @@ use raft::eraftpb::{ConfChangeV2, Entry, EntryType};
 use super::codec::{Base, block_of, members_of};
 use super::{Effect, Fault, LogRecord, Raft};
 
-/// Committed entries between two beginnings of the log.
-const REBASE_EVERY: u64 = 256;
-
 impl Raft {
     /// The log now begins behind what this node had.
     pub(super) fn restored(&mut self, base: &Base, out: &mut Vec<Effect>) {
@@ -71,7 +68,7 @@ impl Raft {
         if let Some(last) = entries.last() {
             self.node.advance_apply_to(last.index);
             // A node that came in only takes a beginning in which it takes part.
-            if is_changed || last.index >= self.node.store().base().index + REBASE_EVERY {
+            if is_changed || last.index >= self.node.store().base().index + self.options.log.rebase_every {
                 self.rebase(last, out);
             }
         }

@@ -10,7 +10,7 @@ use cloister_keys::{ConsensusAad, LedgerKeys};
 use cloister_ordering::raft::{BlockRef, LogRecord, NodeId, StoredLog};
 use cloister_primitives::{Height, Seq};
 
-use super::{Input, Purpose, Running, Sealed};
+use super::{Purpose, Running, Sealed};
 use crate::{Fatal, machine::Step};
 
 /// Records after which all of them are replaced by one.
@@ -99,23 +99,5 @@ impl Running {
         }
         let purpose = caught_up.map_or(Purpose::Upkeep, Purpose::CaughtUp);
         self.store(purpose, Record::Block { height, sealed: sealed.into() }, step);
-    }
-
-    /// The last block that was fetched is durable: the engine hears of it once it is applied as well.
-    pub(in crate::running) fn on_caught_up_stored(&mut self, block: BlockRef) {
-        if let Some(network) = self.engine.network() {
-            network.caught_up = Some(block);
-        }
-        self.tell_caught_up();
-    }
-
-    /// Tells the engine of a state that was fetched, if it is here.
-    pub(super) fn tell_caught_up(&mut self) {
-        let head = self.ledger.head();
-        if let Some(network) = self.engine.network()
-            && let Some(block) = network.caught_up.take_if(|block| block.height <= head)
-        {
-            network.push(Input::CaughtUp(block));
-        }
     }
 }

@@ -18,7 +18,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloy_primitives::Bytes;
 use cloister_boundary::{FromEnclave, HaltCode, ReadId as HostRead};
 use cloister_keys::Sealed;
-use cloister_ordering::raft::{BlockRef, Effect, Fault, Input, Members, NodeId, Raft, RaftOptions, ReadId, StoredLog};
+use cloister_ordering::raft::{
+    BlockRef, Effect, Fault, Input, LogLimits, Members, NodeId, Raft, RaftOptions, ReadId, StoredLog,
+};
 use cloister_ordering::{Pace, Slot};
 use cloister_primitives::Height;
 
@@ -38,9 +40,6 @@ use catch_up::CatchUp;
 use forwarding::Forwarding;
 use governed::Governed;
 use peers::Serving;
-
-/// Entries kept in memory below the beginning of the log, for followers that are behind.
-const KEPT_ENTRIES: usize = 4_096;
 
 /// How long after an unanswered question for the newest height it is asked again, milliseconds.
 const ASK_AGAIN_MS: u64 = 100;
@@ -81,7 +80,7 @@ pub(in crate::running) struct Network {
     /// Blocks up to here are committed, as soon as they are applied here.
     committed: Height,
     catch_up: Option<CatchUp>,
-    /// The last block of a state that was fetched: durable, and not applied yet.
+    /// The last block of one that is complete: durable, and perhaps not applied yet.
     caught_up: Option<BlockRef>,
     serving: Serving,
     forwarding: Forwarding,
@@ -104,8 +103,14 @@ const ADOPTED: u64 = 1 << 63;
 
 impl Network {
     /// A node that goes on where its log ends.
-    pub(in crate::running) fn new(parts: &NetworkParts, seed: u64, pace: Pace, head: Height) -> Result<Self, Fatal> {
-        let options = RaftOptions { id: parts.id, seed, pace, kept_entries: KEPT_ENTRIES };
+    pub(in crate::running) fn new(
+        parts: &NetworkParts,
+        seed: u64,
+        pace: Pace,
+        log: LogLimits,
+        head: Height,
+    ) -> Result<Self, Fatal> {
+        let options = RaftOptions { id: parts.id, seed, pace, log };
         let raft = Raft::new(options, &parts.stored)
             .map_err(|_| Fatal::new(HaltCode::DamagedLog, "the stored consensus log contradicts itself"))?;
         Ok(Self {
