@@ -2,6 +2,7 @@
 
 mod worker;
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -52,11 +53,21 @@ pub struct Limits {
     pub in_flight: usize,
     /// The run ends after this, complete or not.
     pub deadline: Duration,
+    /// Transactions offered per second by all connections together, each timed from when it was due: a node that falls behind
+    /// does not slow its clients down. `None` sends as fast as the other bounds allow.
+    pub offered_per_s: Option<NonZeroU32>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { batch: 100, connections: 4, lane_in_flight: 16, in_flight: 8_000, deadline: Duration::from_secs(120) }
+        Self {
+            batch: 100,
+            connections: 4,
+            lane_in_flight: 16,
+            in_flight: 8_000,
+            deadline: Duration::from_secs(120),
+            offered_per_s: None,
+        }
     }
 }
 

@@ -15,7 +15,9 @@
 //! time.
 
 pub mod chain;
+pub mod cluster;
 pub mod engine;
+pub mod failover;
 pub mod floor;
 pub mod frames;
 pub mod http;
@@ -33,3 +35,4 @@ pub mod traces;
 pub mod tracker;
 pub mod wallet;
 pub mod workload;
+pub mod writers;

@@ -1,6 +1,6 @@
 //! Starting and ending the nodes that are measured.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,8 @@ pub struct Node {
     pub group: Group,
     /// From the start of the process to the first answer.
     pub started_in: Duration,
+    start: Instant,
+    log: PathBuf,
 }
 
 impl Node {
@@ -54,8 +56,20 @@ impl Node {
         log: &Path,
         way: impl Fn(Endpoint) -> Result<Endpoint>,
     ) -> Result<Self> {
-        let output = File::create(log).wrap_err_with(|| format!("cannot write {}", log.display()))?;
-        let start = Instant::now();
+        File::create(log).wrap_err_with(|| format!("cannot write {}", log.display()))?;
+        let mut node = Self::spawn(program, arguments, port, log)?;
+        node.answers(way)?;
+        Ok(node)
+    }
+
+    /// Starts `program` without waiting for it, for nodes that serve only once they have found each other. What it prints is
+    /// added to `log`.
+    ///
+    /// # Errors
+    /// When the program cannot be started, or the log cannot be written.
+    pub fn spawn(program: &Path, arguments: &[String], port: u16, log: &Path) -> Result<Self> {
+        let output = OpenOptions::new().create(true).append(true).open(log);
+        let output = output.wrap_err_with(|| format!("cannot write {}", log.display()))?;
         let child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
@@ -65,29 +79,46 @@ impl Node {
             .spawn()
             .wrap_err_with(|| format!("cannot start {}", program.display()))?;
         let group = Group::of(child.id())?;
-        let mut node = Self {
+        Ok(Self {
             guard: guard(child.id())?,
             child,
             endpoint: Endpoint::local(port),
             group,
+            start: Instant::now(),
             started_in: Duration::ZERO,
-        };
+            log: log.to_owned(),
+        })
+    }
+
+    /// Waits until it answers `eth_chainId` over plain HTTP, or in another `way` once it has said in which.
+    ///
+    /// # Errors
+    /// When it ends, or does not answer within two minutes; the end of its log is in the message.
+    pub fn answers(&mut self, way: impl Fn(Endpoint) -> Result<Endpoint>) -> Result<()> {
+        let port = self.endpoint.port();
         loop {
             if let Ok(endpoint) = way(Endpoint::local(port))
                 && Client::connect(&endpoint).is_ok_and(|mut client| client.chain_id().is_ok())
             {
-                node.endpoint = endpoint;
-                node.started_in = start.elapsed();
-                return Ok(node);
+                self.endpoint = endpoint;
+                self.started_in = self.start.elapsed();
+                return Ok(());
             }
-            if let Some(status) = node.child.try_wait()? {
-                bail!("{} ended ({status}): {}", program.display(), tail(log));
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the node on port {port} ended ({status}): {}", tail(&self.log));
             }
-            if start.elapsed() > START_TIMEOUT {
-                bail!("{} does not answer: {}", program.display(), tail(log));
+            if self.start.elapsed() > START_TIMEOUT {
+                bail!("the node on port {port} does not answer: {}", tail(&self.log));
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// SIGKILL: no farewell, as a power cut would do it. An enclave in a process of its own ends when its link does.
+    pub fn kill(mut self) {
+        // At once; what is done when it is dropped begins with a shell.
+        let _ = self.child.kill();
+        drop(self);
     }
 
     /// Asks the node to end, and waits for it.
@@ -238,7 +269,9 @@ mod tests {
             group: Group::of(child.id()).unwrap(),
             guard: guard(child.id()).unwrap(),
             endpoint: Endpoint::local(1),
+            start: Instant::now(),
             started_in: Duration::ZERO,
+            log: PathBuf::new(),
             child,
         };
         let folder = PathBuf::from(format!("/proc/{}", node.child.id()));

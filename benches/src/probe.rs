@@ -11,6 +11,7 @@ const TICK: Duration = Duration::from_millis(10);
 /// The fields of `/proc/<pid>/stat` (proc(5)) that matter here.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
+    parent: u32,
     group: u32,
     ticks: u64,
 }
@@ -18,10 +19,11 @@ struct Stat {
 fn parse_stat(text: &str) -> Option<Stat> {
     // The second field is the command in parentheses and may itself hold spaces and parentheses.
     let mut fields = text.get(text.rfind(')')? + 1..)?.split_ascii_whitespace();
-    let group = fields.nth(2)?.parse().ok()?;
+    let parent = fields.nth(1)?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
     let user: u64 = fields.nth(8)?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
-    Some(Stat { group, ticks: user + system })
+    Some(Stat { parent, group, ticks: user + system })
 }
 
 fn processes() -> impl Iterator<Item = u32> {
@@ -32,7 +34,8 @@ fn stat_of(pid: u32) -> Option<Stat> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The processes whose cost is measured: one process group.
+/// The processes whose cost is measured: one process group, and the children of its members, since an enclave has a group of
+/// its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
     id: u32,
@@ -72,17 +75,23 @@ impl Group {
         Err(eyre!("cannot see which process listens on port {port}; pass --pid"))
     }
 
+    fn stats(self) -> Vec<(u32, Stat)> {
+        let mut all: Vec<_> = processes().filter_map(|pid| Some((pid, stat_of(pid)?))).collect();
+        let own: Vec<u32> = all.iter().filter(|(_, stat)| stat.group == self.id).map(|(pid, _)| *pid).collect();
+        all.retain(|(pid, stat)| own.contains(pid) || own.contains(&stat.parent));
+        all
+    }
+
     /// Process ids of the members.
     #[must_use]
     pub fn members(&self) -> Vec<u32> {
-        processes().filter(|pid| stat_of(*pid).is_some_and(|stat| stat.group == self.id)).collect()
+        self.stats().into_iter().map(|(pid, _)| pid).collect()
     }
 
     /// User and system time that all members have used so far.
     #[must_use]
     pub fn cpu(&self) -> Duration {
-        let ticks: u64 =
-            processes().filter_map(stat_of).filter(|stat| stat.group == self.id).map(|stat| stat.ticks).sum();
+        let ticks: u64 = self.stats().iter().map(|(_, stat)| stat.ticks).sum();
         TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
     }
 
@@ -152,7 +161,7 @@ mod tests {
     #[test]
     fn stat_lines_with_odd_command_names() {
         let line = "42 (a) b (c) S 1 77 77 0 -1 4194560 1 2 3 4 150 50 0 0 20 0 1 0 5 6 7";
-        assert_eq!(parse_stat(line).unwrap(), Stat { group: 77, ticks: 200 });
+        assert_eq!(parse_stat(line).unwrap(), Stat { parent: 1, group: 77, ticks: 200 });
         assert_eq!(parse_stat("42 (x"), None);
     }
 

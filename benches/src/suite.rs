@@ -3,6 +3,7 @@
 mod confidential;
 mod in_process;
 mod logs;
+mod network;
 mod nodes;
 mod subscribers;
 
@@ -41,6 +42,8 @@ pub struct Scale {
     pub subscribers: u64,
     /// ERC-20 transfers of one round with or without them.
     pub transfers_beside_subscribers: u64,
+    /// Deaths of a network's leader.
+    pub kills: u64,
     /// Length of one round of calls.
     pub calls_for: Duration,
 }
@@ -60,6 +63,7 @@ impl Scale {
         log_matches: 100,
         subscribers: 1_000,
         transfers_beside_subscribers: 30_000,
+        kills: 10,
         calls_for: Duration::from_secs(4),
     };
 
@@ -77,6 +81,7 @@ impl Scale {
         log_matches: 20,
         subscribers: 100,
         transfers_beside_subscribers: 5_000,
+        kills: 1,
         calls_for: Duration::from_secs(1),
     };
 }
@@ -100,11 +105,7 @@ pub fn run(
     footprint: impl FnOnce(u64) -> Result<Footprint>,
     progress: &mut dyn FnMut(&str),
 ) -> Summary {
-    let start = Instant::now();
-    let mut progress = |text: &str| {
-        let seconds = start.elapsed().as_secs();
-        progress(&format!("[{:>2}:{:02}] {text}", seconds / 60, seconds % 60));
-    };
+    let mut progress = timed(progress);
     let mut floors = or_report(in_process::Floors::prepare(scale, &mut progress), &mut progress);
     let root_us = or_report(in_process::root_update(scale, &mut progress), &mut progress);
     let guard_ns = or_report(in_process::frame_guard(&mut progress), &mut progress);
@@ -116,6 +117,7 @@ pub fn run(
     let subscribers = or_report(subscribers::measure(scale, programs, &mut progress), &mut progress);
 
     let confidential = or_report(confidential::measure(scale, programs, &mut progress), &mut progress);
+    let network = or_report(network::measure(scale, programs, &mut progress), &mut progress);
 
     let floor = floors.map(|floors| floors.cost());
     let mut summary = Summary::default();
@@ -123,9 +125,28 @@ pub fn run(
     logs::report(logs, scale, &mut summary);
     subscribers::report(subscribers, scale, &mut summary);
     confidential::report(confidential, floor, &mut summary);
+    network::report(network, &mut summary);
     in_process::report(scale, root_us, guard_ns, call_tracer, footprint, &mut summary);
     progress("done");
     summary
+}
+
+/// Runs only what is measured on a network of three nodes.
+pub fn run_network(scale: &Scale, programs: &Programs, progress: &mut dyn FnMut(&str)) -> Summary {
+    let mut progress = timed(progress);
+    let network = or_report(network::measure(scale, programs, &mut progress), &mut progress);
+    let mut summary = Summary::default();
+    network::report(network, &mut summary);
+    summary
+}
+
+/// Puts the time since now before what is told.
+fn timed(progress: &mut dyn FnMut(&str)) -> impl FnMut(&str) {
+    let start = Instant::now();
+    move |text| {
+        let seconds = start.elapsed().as_secs();
+        progress(&format!("[{:>2}:{:02}] {text}", seconds / 60, seconds % 60));
+    }
 }
 
 /// A failed measurement is told and leaves a gap; the others go on.

@@ -32,6 +32,7 @@ pub mod source;
 pub mod tools;
 pub mod transactions;
 pub mod websocket;
+pub mod wires;
 
 use std::path::{Path, PathBuf};
 

@@ -225,7 +225,12 @@ fn a_genesis_that_cannot_be_is_refused() {
     assert!(missing.contains("name the site with --sign-in"), "{missing}");
     let member = "0x2B5AD5c4795c026514f8317c7a215E218DcCD6cF";
     let open = files.refused_genesis(&["--chain-id", "5", "--confidentiality", "off", "--member", member]);
-    assert!(open.contains("config.cloister.members: has a meaning on a confidential chain only"), "{open}");
+    assert!(
+        open.contains(
+            "config.cloister.members: has a meaning on a confidential chain and in a network of several nodes only"
+        ),
+        "{open}"
+    );
     let twice = files.refused_genesis(
         &[
             &["--chain-id", "5", "--sign-in", "a.example"][..],

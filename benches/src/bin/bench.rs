@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use clap::Parser;
 use cloister_benches::node::{find_anvil, find_cloister};
 use cloister_benches::resident::{Footprint, Resident};
-use cloister_benches::suite::{Programs, Scale, run};
+use cloister_benches::suite::{Programs, Scale, run, run_network};
 use eyre::{Result, WrapErr, ensure};
 
 /// Measure cloister, the floor and anvil, and print one table with the goals.
@@ -23,6 +23,12 @@ struct Options {
     /// Rounds of what is measured in turns
     #[arg(long, env = "CLOISTER_BENCH_ROUNDS", value_parser = clap::value_parser!(u64).range(1..=9))]
     rounds: Option<u64>,
+    /// Measure a network of three nodes and nothing else
+    #[arg(long)]
+    network: bool,
+    /// How often its leader is killed
+    #[arg(long, env = "CLUSTER_KILLS", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    kills: Option<u64>,
     /// Where the figures go; logs of the nodes are put beside
     #[arg(long, default_value = "target/bench/summary.json")]
     summary: PathBuf,
@@ -41,6 +47,7 @@ fn main() -> Result<()> {
     }
     let mut scale = if options.quick { Scale::QUICK } else { Scale::FULL };
     scale.rounds = options.rounds.unwrap_or(scale.rounds);
+    scale.kills = options.kills.unwrap_or(scale.kills);
     let logs = options.summary.with_file_name("");
     std::fs::create_dir_all(&logs).wrap_err("cannot make the folder of the summary")?;
     let programs = Programs { cloister: find_cloister(), anvil: find_anvil(), logs };
@@ -48,7 +55,11 @@ fn main() -> Result<()> {
         // A closed pipe is no reason to stop measuring.
         let _ = writeln!(std::io::stderr(), "{text}");
     };
-    let summary = run(&scale, &programs, footprint_in_child, &mut progress);
+    let summary = if options.network {
+        run_network(&scale, &programs, &mut progress)
+    } else {
+        run(&scale, &programs, footprint_in_child, &mut progress)
+    };
     summary.write_json(&options.summary)?;
     writeln!(stdout, "\n{}", summary.table())?;
     writeln!(stdout, "written to {}", options.summary.display())?;

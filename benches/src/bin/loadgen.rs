@@ -1,6 +1,7 @@
 //! Drives an Ethereum node on this machine with pre-signed transfers and reports what it did.
 
 use std::io::Write;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,6 +48,9 @@ struct Options {
     /// Most unconfirmed transactions of one sender
     #[arg(long, default_value_t = 16)]
     sender_in_flight: usize,
+    /// Transactions offered per second, whether the node keeps up or not; default: as many as it takes
+    #[arg(long)]
+    offered_per_s: Option<NonZeroU32>,
     /// Most unconfirmed transactions in all
     #[arg(long, default_value_t = 8_000)]
     in_flight: usize,
@@ -129,6 +133,7 @@ fn main() -> Result<()> {
         lane_in_flight: options.sender_in_flight,
         in_flight: options.in_flight,
         deadline: Duration::from_secs(options.max_seconds),
+        offered_per_s: options.offered_per_s,
     };
     let poll = Duration::from_millis(options.poll_ms);
     let confirm = match options.confirm {

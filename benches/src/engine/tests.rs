@@ -165,7 +165,14 @@ fn lanes(senders: u64, each: u64) -> Vec<Vec<Signed>> {
 }
 
 fn limits(batch: usize) -> Limits {
-    Limits { batch, connections: 3, lane_in_flight: 4, in_flight: 24, deadline: Duration::from_secs(20) }
+    Limits {
+        batch,
+        connections: 3,
+        lane_in_flight: 4,
+        in_flight: 24,
+        deadline: Duration::from_secs(20),
+        ..Limits::default()
+    }
 }
 
 const QUICK: Confirm = Confirm::Blocks { poll: Duration::from_millis(1) };
@@ -236,6 +243,15 @@ fn receipts_can_be_asked_for_without_following_blocks() {
     assert!(report.is_complete(), "{report:?}");
     assert!(report.receipt_reads > 18);
     assert_eq!(report.blocks, 0);
+}
+
+#[test]
+fn an_offered_load_is_not_sent_before_it_is_due() {
+    let (endpoint, _) = start_node(Faults::default());
+    let limits = Limits { offered_per_s: std::num::NonZeroU32::new(300), ..limits(1) };
+    let report = run(&endpoint, lanes(3, 10), &limits, QUICK).unwrap();
+    assert!(report.is_complete(), "{report:?}");
+    assert!(report.elapsed_s >= 29.0 / 300.0, "{report:?}");
 }
 
 #[test]

@@ -16,6 +16,8 @@ use crate::tracker::Inbox;
 const MAX_SENDS: u8 = 100;
 /// Pause after a refusal, so that a full pool can drain.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(10);
+/// Longest wait for a commit before other things are looked after.
+const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
 /// What one connection did.
 #[derive(Debug, Default)]
@@ -62,6 +64,10 @@ pub(super) struct Worker<'a> {
     limits: &'a Limits,
     confirm: Confirm,
     inbox: &'a Inbox,
+    /// Number among the connections.
+    index: usize,
+    /// Requests sent so far.
+    requests: u32,
     lanes: Vec<Lane>,
     cursor: usize,
     in_flight: usize,
@@ -108,6 +114,8 @@ impl<'a> Worker<'a> {
             limits,
             confirm,
             inbox,
+            index,
+            requests: 0,
             cursor: 0,
             in_flight: 0,
             unfinished: lanes.iter().map(|lane| (lane.end - lane.next) as usize).sum(),
@@ -132,16 +140,24 @@ impl<'a> Worker<'a> {
             // Full batches of receipts first: they free senders. Small ones only when idle.
             if self.ready.len() >= self.limits.batch {
                 self.read_receipts(start)?;
-            } else if self.compose() {
+            } else if self.due().is_none_or(|due| due <= start.elapsed()) && self.compose() {
                 self.send(start)?;
             } else if !self.ready.is_empty() {
                 self.read_receipts(start)?;
             } else {
-                let arrived = self.inbox.take(Duration::from_millis(50));
+                let early = self.due().map(|due| due.saturating_sub(start.elapsed())).filter(|early| !early.is_zero());
+                let arrived = self.inbox.take(early.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT));
                 self.ready.extend(arrived);
             }
         }
         Ok(self.outcome)
+    }
+
+    /// When the next request is to leave, since the start, if the load is offered at a pace. Connections take turns.
+    fn due(&self) -> Option<Duration> {
+        let per_s = self.limits.offered_per_s?.get();
+        let before = self.requests as usize * self.limits.connections + self.index;
+        Some(Duration::from_secs_f64((before * self.limits.batch) as f64 / f64::from(per_s)))
     }
 
     /// Fills `self.batch` with the next transactions, one per lane and round.
@@ -189,7 +205,8 @@ impl<'a> Worker<'a> {
     }
 
     fn send(&mut self, start: Instant) -> Result<()> {
-        let now_us = micros(start.elapsed());
+        let now_us = micros(self.due().unwrap_or_else(|| start.elapsed()));
+        self.requests += 1;
         self.body.clear();
         for (id, number) in self.batch.iter().enumerate() {
             let transaction = &self.plan.transactions[*number as usize];

@@ -205,7 +205,8 @@ fn calls(scale: &Scale, node: &Node, prepared: &Prepared, calls: &mut Calls) -> 
 
 fn one_by_one(scale: &Scale, ours: &mut Ours<'_>, figures: &mut Figures) -> Result<()> {
     let lanes = ours.prepared.sign_transfers(Kind::Erc20, Recipients::Fresh, scale.single_transfers)?;
-    let limits = Limits { batch: 1, connections: 1, lane_in_flight: 1, in_flight: 1, deadline: DEADLINE };
+    let limits =
+        Limits { batch: 1, connections: 1, lane_in_flight: 1, in_flight: 1, deadline: DEADLINE, ..Limits::default() };
     let confirm = Confirm::Receipts { poll: Duration::from_micros(500) };
     let report = run(&ours.node.endpoint, lanes, &limits, confirm)?;
     ensure!(report.is_complete(), "not all was committed: {report:?}");

@@ -38,8 +38,9 @@ pub use genesis::{
 };
 pub use ids::{Height, Seq};
 pub use predeploys::{
-    DETERMINISTIC_DEPLOYER_ADDRESS, DETERMINISTIC_DEPLOYER_CODE, MULTICALL3_ADDRESS, MULTICALL3_CODE,
-    VISIBILITY_ADDRESS, VISIBILITY_CODE, confidential_contracts, development_contracts, system_contracts,
+    DETERMINISTIC_DEPLOYER_ADDRESS, DETERMINISTIC_DEPLOYER_CODE, MULTICALL3_ADDRESS, MULTICALL3_CODE, NODES_ADDRESS,
+    NODES_CODE, VISIBILITY_ADDRESS, VISIBILITY_CODE, confidential_contracts, development_contracts, network_contracts,
+    system_contracts,
 };
 pub use protection::Protection;
 pub use spec::{

@@ -68,8 +68,8 @@ pub struct ChainSpec {
 }
 
 impl ChainSpec {
-    /// The specification that a genesis describes. On a confidential chain the contracts that hold its rules are there
-    /// whether or not the genesis says so.
+    /// The specification that a genesis describes. The contracts that hold a confidential chain's rules, and the nodes
+    /// of a network, are there whether or not the genesis says so.
     ///
     /// # Errors
     /// [`GenesisError`] if the genesis contradicts itself.
@@ -77,6 +77,9 @@ impl ChainSpec {
         genesis.check()?;
         if genesis.config.cloister.confidentiality == Confidentiality::On {
             genesis.predeploy(predeploys::confidential_contracts(&genesis.config.members))?;
+        }
+        if let Some(raft) = &genesis.config.raft {
+            genesis.predeploy(predeploys::network_contracts(&genesis.config.members, raft))?;
         }
         let cloister = &genesis.config.cloister;
         let max_code_size_bytes = cloister.max_code_size.unwrap_or(DEFAULT_MAX_CODE_SIZE_BYTES);

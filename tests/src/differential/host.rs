@@ -169,7 +169,7 @@ impl<'a> Host<'a> {
             CoreEffect::Peer { to, .. } => self.fault = Some(format!("the node speaks to node {}", to.get())),
             CoreEffect::Warn(text) => self.fault = Some(format!("the node warned: {text}")),
             CoreEffect::WarnAt(text, height) => self.fault = Some(format!("the node warned at {height:?}: {text}")),
-            CoreEffect::Event(_) | CoreEffect::Arm { .. } | CoreEffect::Disarm => {}
+            CoreEffect::Event(_) | CoreEffect::Arm { .. } | CoreEffect::Disarm | CoreEffect::Nodes(_) => {}
         }
     }
 

@@ -180,6 +180,7 @@ impl Node {
                 CoreEffect::Opened(opened) => self.opened = Some(opened),
                 CoreEffect::Arm { deadline_ms } => self.deadline_ms = Some(deadline_ms),
                 CoreEffect::Disarm => self.deadline_ms = None,
+                CoreEffect::Nodes(_) => {}
                 CoreEffect::Halt(fatal) => self.fault = Some(format!("the node halted: {fatal:?}")),
                 CoreEffect::Peer { to, .. } => self.fault = Some(format!("the node speaks to node {}", to.get())),
                 CoreEffect::Warn(text) => self.fault = Some(format!("the node warned: {text}")),

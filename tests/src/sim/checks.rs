@@ -32,7 +32,7 @@ impl World {
 
     /// Every node that kept its disk is open and has what was acknowledged after the faults.
     pub(super) fn has_recovered(&self, healed_us: u64) -> bool {
-        let whole = || self.nodes.iter().filter(|node| !node.lost);
+        let whole = || self.nodes.iter().filter(|node| node.stays());
         let newest = self.clients.acknowledged.values().max();
         self.clients.seen_since(healed_us) >= 8 && whole().all(|node| node.head().as_ref() >= newest)
     }
@@ -45,7 +45,7 @@ impl World {
         if !self.violations.is_empty() {
             return;
         }
-        let whole: Vec<&Node> = self.nodes.iter().filter(|node| !node.lost).collect();
+        let whole: Vec<&Node> = self.nodes.iter().filter(|node| node.stays()).collect();
         let mut found = Vec::new();
         let lost = self.nodes.iter().filter(|node| node.lost).count();
         let complete = lost == 0 || !self.restarted;

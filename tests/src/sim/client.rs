@@ -1,12 +1,14 @@
-//! Clients: each has one transfer under way, asks any node for its receipt, and sends it again where none comes.
+//! Clients: each has one transaction under way, asks any node for its receipt, and sends it again where none comes. The
+//! last one is a member of the network: it decides about nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use alloy::signers::{SignerSync as _, local::PrivateKeySigner};
+use alloy::{sol, sol_types::SolCall as _};
 use alloy_consensus::{SignableTransaction as _, TxEip1559};
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
-use cloister_primitives::Height;
+use cloister_primitives::{Height, NODES_ADDRESS};
 
 use super::random::Dice;
 
@@ -18,6 +20,32 @@ pub(super) const CHAIN_ID: u64 = 31_415;
 
 /// How long a client waits for a receipt before it sends again, microseconds.
 const PATIENCE_US: u64 = 1_500_000;
+
+sol! {
+    function approve(uint64 number, bytes32 identity, bytes32 name, uint8 standing);
+}
+
+/// What becomes of a node: numbers of the contract.
+pub(super) const GONE: u8 = 0;
+pub(super) const VOTER: u8 = 2;
+
+/// What a node is known by.
+pub(super) fn identity_of(number: u64) -> B256 {
+    B256::from(U256::from(number))
+}
+
+/// The name that goes with it.
+pub(super) fn name_of(number: u64) -> String {
+    format!("n{number}")
+}
+
+/// A member's word about a node, and when it is given.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Decision {
+    pub(super) at_us: u64,
+    pub(super) number: u64,
+    pub(super) standing: u8,
+}
 
 /// A transfer on its way.
 #[derive(Clone, Debug)]
@@ -31,6 +59,8 @@ struct Client {
     signer: PrivateKeySigner,
     nonce: u64,
     sent: Option<Sent>,
+    /// What else than transfers it sends.
+    decisions: Option<VecDeque<Decision>>,
 }
 
 /// All clients, and what they were told.
@@ -45,14 +75,21 @@ fn signer(index: u8) -> PrivateKeySigner {
     PrivateKeySigner::from_bytes(&B256::repeat_byte(index + 1)).expect("invariant: small numbers are keys")
 }
 
-/// Accounts that genesis has to fund.
+/// Accounts that genesis has to fund; the last one is the member.
 pub(super) fn addresses() -> impl Iterator<Item = Address> {
-    (0..CLIENTS).map(|index| signer(index).address())
+    (0..=CLIENTS).map(|index| signer(index).address())
+}
+
+/// The member.
+pub(super) fn member() -> Address {
+    signer(CLIENTS).address()
 }
 
 impl Clients {
-    pub(super) fn new() -> Self {
-        let clients = (0..CLIENTS).map(|index| Client { signer: signer(index), nonce: 0, sent: None }).collect();
+    pub(super) fn new(decisions: VecDeque<Decision>) -> Self {
+        let client = |index| Client { signer: signer(index), nonce: 0, sent: None, decisions: None };
+        let member = Client { decisions: Some(decisions), ..client(CLIENTS) };
+        let clients = (0..CLIENTS).map(client).chain([member]).collect();
         Self { clients, acknowledged: BTreeMap::new(), seen_at_us: Vec::new() }
     }
 
@@ -66,15 +103,12 @@ impl Clients {
             sent.again_at_us = now_us + PATIENCE_US;
             return Some(sent.raw.clone());
         }
-        let transaction = TxEip1559 {
-            chain_id: CHAIN_ID,
-            nonce: client.nonce,
-            gas_limit: 21_000,
-            max_fee_per_gas: 1_000_000_000,
-            max_priority_fee_per_gas: 1,
-            to: TxKind::Call(Address::from_word(B256::from(U256::from(dice.between(1_000, 2_000))))),
-            value: U256::from(1),
-            ..TxEip1559::default()
+        let transaction = match &mut client.decisions {
+            None => transfer(client.nonce, dice),
+            Some(decisions) => {
+                let decision = decisions.pop_front_if(|decision| decision.at_us <= now_us)?;
+                decide(client.nonce, decision)
+            }
         };
         let signature = client.signer.sign_hash_sync(&transaction.signature_hash()).ok()?;
         let signed = transaction.into_signed(signature);
@@ -100,5 +134,33 @@ impl Clients {
         if let Some(sent) = self.clients.get_mut(index).and_then(|client| client.sent.take()) {
             self.acknowledged.insert(sent.hash, height);
         }
+    }
+}
+
+fn transfer(nonce: u64, dice: &mut Dice) -> TxEip1559 {
+    TxEip1559 {
+        chain_id: CHAIN_ID,
+        nonce,
+        gas_limit: 21_000,
+        max_fee_per_gas: 1_000_000_000,
+        max_priority_fee_per_gas: 1,
+        to: TxKind::Call(Address::from_word(B256::from(U256::from(dice.between(1_000, 2_000))))),
+        value: U256::from(1),
+        ..TxEip1559::default()
+    }
+}
+
+fn decide(nonce: u64, Decision { number, standing, .. }: Decision) -> TxEip1559 {
+    let name = B256::right_padding_from(name_of(number).as_bytes());
+    let call = approveCall { number, identity: identity_of(number), name, standing };
+    TxEip1559 {
+        chain_id: CHAIN_ID,
+        nonce,
+        gas_limit: 500_000,
+        max_fee_per_gas: 1_000_000_000,
+        max_priority_fee_per_gas: 1,
+        to: TxKind::Call(NODES_ADDRESS),
+        input: call.abi_encode().into(),
+        ..TxEip1559::default()
     }
 }

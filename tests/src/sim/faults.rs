@@ -64,7 +64,7 @@ impl World {
         }
         let delay_us = self.dice.between(100_000, 900_000);
         self.after(delay_us, 0, Event::Fault);
-        let node = usize::try_from(self.dice.between(0, self.plan.nodes - 1)).unwrap_or_default();
+        let node = usize::try_from(self.dice.between(0, self.nodes.len() as u64 - 1)).unwrap_or_default();
         match self.dice.between(0, 11) {
             0..=2 if self.plan.luck == Luck::LostDisks => self.put_back_a_disk(node),
             0 => self.crash(node),
@@ -145,6 +145,9 @@ impl World {
 
     /// Whether one more node may lose what it had: a majority has to keep it.
     fn may_lose(&self, node: usize) -> bool {
+        if self.plan.luck == Luck::NewMembers {
+            return false;
+        }
         let lost = self.nodes.iter().filter(|node| node.lost).count();
         self.nodes[node].is_up() && !self.nodes[node].lost && (lost + 1) * 2 < self.nodes.len()
     }

@@ -6,7 +6,7 @@ use alloy_primitives::{B256, Bytes};
 use cloister_access::Caller;
 use cloister_boundary::{FromEnclave, HaltCode, Membership, StartInfo, ToEnclave};
 use cloister_core::{
-    Core, CoreEffect, CoreMessage, CoreOptions, Event as CoreEvent, NodeId, Opened, Tick, WorkId, work::Work,
+    Core, CoreEffect, CoreMessage, CoreOptions, Event as CoreEvent, LogLimits, NodeId, Opened, Tick, WorkId, work::Work,
 };
 use cloister_crypto::simulation::SeededEntropy;
 use cloister_primitives::{Height, Seq};
@@ -15,6 +15,12 @@ use super::disk::{Disk, Kept};
 
 /// Milliseconds since the epoch at which simulations begin: after the genesis block's time.
 pub(super) const START_MS: u64 = 1_750_000_000_000;
+
+/// Snapshots and beginnings of the log come within seconds, so that nodes often need what others have forgotten.
+fn options() -> CoreOptions {
+    let consensus_log = LogLimits { kept_entries: 16, rebase_every: 8 };
+    CoreOptions { snapshot_every_blocks: 40, consensus_log, ..CoreOptions::default() }
+}
 
 /// What a node's effects ask of the world.
 #[derive(Debug)]
@@ -49,6 +55,8 @@ pub(super) struct Node {
     pub(super) warned: BTreeMap<&'static str, u64>,
     /// Its disk was lost, put back or damaged: it need not come back.
     pub(super) lost: bool,
+    /// It is sent away in the course of things: it need not go on.
+    pub(super) leaves: bool,
     pub(super) newest: Option<(Height, B256)>,
 }
 
@@ -68,8 +76,14 @@ impl Node {
             halted: None,
             warned: BTreeMap::new(),
             lost: false,
+            leaves: false,
             newest: None,
         }
+    }
+
+    /// Whether it has to go on with the others in the end.
+    pub(super) const fn stays(&self) -> bool {
+        !self.lost && !self.leaves
     }
 
     pub(super) const fn is_up(&self) -> bool {
@@ -83,7 +97,7 @@ impl Node {
     pub(super) fn start(&mut self, seed: u64, genesis: &[u8], time_us: u64) -> CoreMessage {
         self.life += 1;
         self.entropy = SeededEntropy::new(seed ^ (self.id.get() << 48) ^ (self.life << 32));
-        self.core = Some(Core::new(CoreOptions { snapshot_every_blocks: 40, ..CoreOptions::default() }));
+        self.core = Some(Core::new(options()));
         let kept = &self.disk.kept;
         CoreMessage::Host(ToEnclave::Start(StartInfo {
             now_ms: self.now_ms(time_us),
@@ -130,7 +144,7 @@ impl Node {
                 let hash = self.hash_at(height);
                 self.newest = hash.map(|hash| (height, hash));
             }
-            CoreEffect::Event(_) | CoreEffect::Disarm => {}
+            CoreEffect::Event(_) | CoreEffect::Disarm | CoreEffect::Nodes(_) => {}
             CoreEffect::Arm { deadline_ms } => wishes.push(Wish::Wake(deadline_ms)),
             CoreEffect::Warn(text) | CoreEffect::WarnAt(text, _) => *self.warned.entry(text).or_default() += 1,
             CoreEffect::Halt(fatal) => {

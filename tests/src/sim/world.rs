@@ -1,6 +1,6 @@
 //! The scheduler: what happens next, in simulated time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use alloy_primitives::{Bytes, Keccak256};
 use cloister_access::Caller;
@@ -10,7 +10,7 @@ use cloister_primitives::Seq;
 
 use super::{
     Outcome,
-    client::{CHAIN_ID, CLIENTS, Clients, addresses},
+    client::{CHAIN_ID, CLIENTS, Clients, Decision, GONE, VOTER, addresses, identity_of, member, name_of},
     faults::Faults,
     node::{Node, Wish},
     random::Dice,
@@ -29,6 +29,8 @@ pub enum Luck {
     Anything,
     /// Everything but that a node stops which keeps its disk.
     LostDisks,
+    /// Disks are not lost; one more node is let in, and another one sent away.
+    NewMembers,
 }
 
 /// One history to play.
@@ -50,7 +52,11 @@ impl Plan {
     /// What is played of this seed where nothing else is said: three nodes mostly, sometimes five.
     #[must_use]
     pub const fn of_seed(seed: u64) -> Self {
-        let luck = if seed % 8 == 5 { Luck::LostDisks } else { Luck::Anything };
+        let luck = match seed % 8 {
+            2 => Luck::NewMembers,
+            5 => Luck::LostDisks,
+            _ => Luck::Anything,
+        };
         Self { seed, nodes: if seed % 4 == 3 { 5 } else { 3 }, luck, faults_ms: 8_000, recovery_ms: 20_000 }
     }
 }
@@ -99,9 +105,8 @@ pub(super) struct World {
 }
 
 fn genesis(nodes: u64) -> Vec<u8> {
-    let names: Vec<_> = (1..=nodes)
-        .map(|id| serde_json::json!({"id": id, "name": format!("n{id}"), "identity": format!("0x{id:064x}")}))
-        .collect();
+    let names: Vec<_> =
+        (1..=nodes).map(|id| serde_json::json!({"id": id, "name": name_of(id), "identity": identity_of(id)})).collect();
     let alloc: serde_json::Map<_, _> =
         addresses().map(|address| (address.to_string(), serde_json::json!({"balance": "0xde0b6b3a7640000"}))).collect();
     serde_json::json!({
@@ -109,7 +114,7 @@ fn genesis(nodes: u64) -> Vec<u8> {
             "chainId": CHAIN_ID, "homesteadBlock": 0, "eip150Block": 0, "eip155Block": 0, "eip158Block": 0,
             "byzantiumBlock": 0, "constantinopleBlock": 0, "petersburgBlock": 0, "istanbulBlock": 0, "berlinBlock": 0,
             "londonBlock": 0, "terminalTotalDifficulty": 0,
-            "cloister": {"allowEqualTimestamps": true, "raft": {"nodes": names}},
+            "cloister": {"allowEqualTimestamps": true, "raft": {"nodes": names}, "members": [member()]},
         },
         "timestamp": "0x0", "gasLimit": "0x1c9c380", "difficulty": "0x0", "baseFeePerGas": "0x1", "alloc": alloc,
     })
@@ -119,12 +124,22 @@ fn genesis(nodes: u64) -> Vec<u8> {
 
 impl World {
     pub(super) fn new(plan: &Plan) -> Self {
-        let nodes = (1..=plan.nodes).filter_map(NodeId::new).map(Node::new).collect();
+        let mut dice = Dice::new(plan.seed);
+        let mut nodes: Vec<_> = (1..=plan.nodes).filter_map(NodeId::new).map(Node::new).collect();
+        let mut decisions = VecDeque::new();
+        if plan.luck == Luck::NewMembers {
+            let (comes, leaves) = (plan.nodes + 1, dice.between(1, plan.nodes));
+            nodes.extend(NodeId::new(comes).map(Node::new));
+            let (first_us, then_us) = (dice.between(500_000, 3_000_000), dice.between(3_000_000, 7_000_000));
+            decisions.push_back(Decision { at_us: first_us, number: comes, standing: VOTER });
+            decisions.push_back(Decision { at_us: then_us, number: leaves, standing: GONE });
+            nodes.iter_mut().filter(|node| node.id.get() == leaves).for_each(|node| node.leaves = true);
+        }
         Self {
             plan: plan.clone(),
-            dice: Dice::new(plan.seed),
+            dice,
             nodes,
-            clients: Clients::new(),
+            clients: Clients::new(decisions),
             faults: Faults::default(),
             time_us: 0,
             genesis: genesis(plan.nodes),
@@ -144,7 +159,7 @@ impl World {
         for node in 0..self.nodes.len() {
             self.after(0, node, Event::Start);
         }
-        for client in 0..usize::from(CLIENTS) {
+        for client in 0..=usize::from(CLIENTS) {
             self.after(CLIENT_PERIOD_US * client as u64, 0, Event::Client(client));
         }
         self.after(500_000, 0, Event::Fault);

@@ -20,7 +20,7 @@ use chain::{
     balance_of, forwarded, forwarder, forwarder_code, initcode, input, role,
 };
 use cloister_access::{Caller, Resource};
-use cloister_primitives::{VISIBILITY_ADDRESS, VISIBILITY_CODE};
+use cloister_primitives::{NODES_CODE, VISIBILITY_ADDRESS, VISIBILITY_CODE};
 use cloister_tests::repository;
 use cloister_tests::tools::{artifact, node_modules};
 use serde_json::{Value, json};
@@ -321,12 +321,21 @@ fn a_log_is_shown_if_its_blocks_rule_and_todays_allow_it() {
 
 #[test]
 fn the_checked_in_code_is_what_the_source_compiles_to() {
-    let source = std::fs::read_to_string(repository().join("contracts/system/Visibility.sol")).expect("the source");
+    for (name, evm_version, code) in [("Visibility", "osaka", &VISIBILITY_CODE), ("Nodes", "london", &NODES_CODE)] {
+        let file = format!("crates/primitives/src/predeploys/{}.hex", name.to_lowercase());
+        assert_eq!(compiled(name, evm_version), hex::encode(code), "put it in {file}");
+    }
+}
+
+/// The code of a system contract, in hex.
+fn compiled(name: &str, evm_version: &str) -> String {
+    let file = format!("{name}.sol");
+    let source = std::fs::read_to_string(repository().join("contracts/system").join(&file)).expect("the source");
     let request = json!({
         "language": "Solidity",
-        "sources": { "Visibility.sol": { "content": source } },
+        "sources": { &file: { "content": source } },
         "settings": {
-            "evmVersion": "osaka",
+            "evmVersion": evm_version,
             "optimizer": { "enabled": true, "runs": 200 },
             "metadata": { "bytecodeHash": "none", "appendCBOR": false },
             "outputSelection": { "*": { "*": ["evm.deployedBytecode.object"] } },
@@ -344,10 +353,6 @@ fn the_checked_in_code_is_what_the_source_compiles_to() {
     drop(stdin);
     let output = compiler.wait_with_output().expect("the compiler ends");
     let answer: Value = serde_json::from_slice(&output.stdout).expect("it answers JSON");
-    let code = &answer["contracts"]["Visibility.sol"]["Visibility"]["evm"]["deployedBytecode"]["object"];
-    assert_eq!(
-        code,
-        &json!(hex::encode(&VISIBILITY_CODE)),
-        "put it in crates/primitives/src/predeploys/visibility.hex"
-    );
+    let code = &answer["contracts"][&file][name]["evm"]["deployedBytecode"]["object"];
+    code.as_str().expect("it compiles").to_owned()
 }

@@ -45,10 +45,11 @@ impl Genesis {
                     .to_owned(),
             });
         }
-        if cloister.confidentiality == Confidentiality::Off && !self.config.members.is_empty() {
+        let is_governed = cloister.confidentiality == Confidentiality::On || self.config.raft.is_some();
+        if !is_governed && !self.config.members.is_empty() {
             return Err(GenesisError::Contradiction {
                 path: "config.cloister.members".to_owned(),
-                reason: "has a meaning on a confidential chain only".to_owned(),
+                reason: "has a meaning on a confidential chain and in a network of several nodes only".to_owned(),
             });
         }
         self.config.cloister.check_imported()?;

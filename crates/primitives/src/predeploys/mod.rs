@@ -1,4 +1,4 @@
-//! Contracts that a development genesis, or a confidential one, has from the start.
+//! Contracts that a genesis has from the start: of a development network, a confidential one, one of several nodes.
 //!
 //! System contracts come with their EIP's own address and bytecode. The other two are found at the same
 //! address on nearly every chain, and tools expect them there; both are public deployments whose code
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use alloy_eips::{eip2935, eip4788, eip7002, eip7251};
 use alloy_primitives::{Address, B256, Bytes, U256, address, bytes, hex, keccak256};
 
-use crate::genesis::GenesisAccount;
+use crate::genesis::{GenesisAccount, RaftGenesis};
 
 /// Address of the deterministic deployment proxy (`CREATE2` factory used by Foundry and Hardhat).
 pub const DETERMINISTIC_DEPLOYER_ADDRESS: Address = address!("0x4e59b44847b379578588920ca78fbf26c0b4956c");
@@ -45,6 +45,19 @@ static VISIBILITY: [u8; VISIBILITY_LENGTH] = match hex::const_decode_to_array(in
 /// Runtime code of `contracts/system/Visibility.sol`.
 pub static VISIBILITY_CODE: Bytes = Bytes::from_static(&VISIBILITY);
 
+/// Address of `Nodes`, in which members decide who orders the blocks of a network.
+pub const NODES_ADDRESS: Address = address!("0x00000000000000000000000000000000000c1002");
+
+const NODES_LENGTH: usize = 2261;
+
+static NODES: [u8; NODES_LENGTH] = match hex::const_decode_to_array(include_bytes!("nodes.hex")) {
+    Ok(code) => code,
+    Err(_) => panic!("nodes.hex is not 2,261 bytes of hex"),
+};
+
+/// Runtime code of `contracts/system/Nodes.sol`, compiled for London, so that older chains run it too.
+pub static NODES_CODE: Bytes = Bytes::from_static(&NODES);
+
 /// EIP-4788, EIP-2935, EIP-7002 and EIP-7251 system contracts.
 ///
 /// Nonce 1 and no balance, as in geth's development genesis; storage starts empty, and the first system
@@ -73,19 +86,46 @@ pub fn development_contracts() -> [(Address, GenesisAccount); 2] {
 /// that batches queries.
 #[must_use]
 pub fn confidential_contracts(members: &[Address]) -> [(Address, GenesisAccount); 2] {
-    let visibility = GenesisAccount { storage: storage_of(members), ..contract(&VISIBILITY_CODE) };
+    let visibility = GenesisAccount { storage: members_at(VISIBILITY_MEMBERS, members), ..contract(&VISIBILITY_CODE) };
     [(VISIBILITY_ADDRESS, visibility), (MULTICALL3_ADDRESS, contract(&MULTICALL3_CODE))]
 }
 
-/// Slots of `Visibility`: the mapping of its members, and how many they are.
-const MEMBERS: B256 = B256::with_last_byte(12);
-const MEMBER_COUNT: U256 = U256::from_limbs([13, 0, 0, 0]);
+/// The contract of a network of several nodes: who they are, and who decides about it.
+#[must_use]
+pub fn network_contracts(members: &[Address], raft: &RaftGenesis) -> [(Address, GenesisAccount); 1] {
+    let mut storage = members_at(NODES_MEMBERS, members);
+    let voter = U256::from(2);
+    for (index, node) in (0_u64..).zip(&raft.nodes) {
+        let number = B256::from(U256::from(node.id));
+        let first: U256 = keccak256([number, slot(NODES_NODES)].concat()).into();
+        storage.insert(first, node.identity.into());
+        storage.insert(first + U256::ONE, B256::right_padding_from(node.name.as_bytes()).into());
+        storage.insert(first + voter, voter);
+        storage.insert(U256::from_be_bytes(keccak256(slot(NODES_NUMBERS)).0) + U256::from(index), number.into());
+        storage.insert(keccak256([node.identity, slot(NODES_IDENTITIES)].concat()).into(), U256::ONE);
+    }
+    storage.insert(slot(NODES_NUMBERS).into(), U256::from(raft.nodes.len()));
+    [(NODES_ADDRESS, GenesisAccount { storage, ..contract(&NODES_CODE) })]
+}
 
-fn storage_of(members: &[Address]) -> BTreeMap<U256, U256> {
-    let slot = |member: &Address| keccak256([member.into_word(), MEMBERS].concat()).into();
-    let mut storage: BTreeMap<_, _> = members.iter().map(|member| (slot(member), U256::ONE)).collect();
+/// Slot of the mapping of members in `Visibility`; how many they are stands behind it.
+const VISIBILITY_MEMBERS: u8 = 12;
+/// The same in `Nodes`.
+const NODES_MEMBERS: u8 = 0;
+/// Slots of `Nodes`: the mapping of its nodes, their numbers, and the identities that are taken.
+const NODES_NODES: u8 = 2;
+const NODES_NUMBERS: u8 = 3;
+const NODES_IDENTITIES: u8 = 4;
+
+const fn slot(number: u8) -> B256 {
+    B256::with_last_byte(number)
+}
+
+fn members_at(mapping: u8, members: &[Address]) -> BTreeMap<U256, U256> {
+    let key = |member: &Address| keccak256([member.into_word(), slot(mapping)].concat()).into();
+    let mut storage: BTreeMap<_, _> = members.iter().map(|member| (key(member), U256::ONE)).collect();
     if !members.is_empty() {
-        storage.insert(MEMBER_COUNT, U256::from(members.len()));
+        storage.insert(slot(mapping + 1).into(), U256::from(members.len()));
     }
     storage
 }

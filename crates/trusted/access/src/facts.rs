@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, b256};
 use cloister_governance::{Operand, Policy, Rule, RuleTable, Term};
-use cloister_primitives::{Height, VISIBILITY_ADDRESS};
+use cloister_primitives::{Height, NODES_ADDRESS, VISIBILITY_ADDRESS};
 use cloister_state::StateError;
 
 use crate::ruled::admits_account;
@@ -158,7 +158,9 @@ impl LogFacts<'_> {
     }
 
     fn is_for_members(&self, topic0: B256) -> bool {
-        self.address == VISIBILITY_ADDRESS && [AUDIT_GRANT_USED, AUDIT_APPROVED].contains(&topic0)
+        let is_vote = self.address == VISIBILITY_ADDRESS && [AUDIT_GRANT_USED, AUDIT_APPROVED].contains(&topic0);
+        // Who the nodes are is every member's to know and to decide.
+        is_vote || self.address == NODES_ADDRESS
     }
 
     fn names(&self, operand: Operand, account: Address) -> bool {

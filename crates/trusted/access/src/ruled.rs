@@ -7,7 +7,7 @@ use cloister_execution::{
     AccountFact, Admission, BlockRules, FrameFacts, FrameGuard, Inquiry, SYSTEM_ADDRESS, is_precompile,
 };
 use cloister_governance::{Policy, RuleCache, RuleTable, Term};
-use cloister_primitives::{Height, Protection, VISIBILITY_ADDRESS};
+use cloister_primitives::{Height, NODES_ADDRESS, Protection, VISIBILITY_ADDRESS};
 use cloister_state::{StateError, StateView};
 
 use crate::ruling::{Ruling, Verdict};
@@ -165,7 +165,7 @@ impl Ruled {
     }
 
     /// Anybody's transaction runs it; nobody is answered what it says, but about his own account and, by the contract
-    /// of rules, about his own rules: it asks itself who the owner is.
+    /// of rules, about his own rules: it asks itself who the owner is. Who is signed in may know the nodes.
     fn without_rules(&self, table: &RuleTable, frame: &FrameFacts<'_>, storage: Address) -> Result<bool, StateError> {
         let Some(asker) = self.purpose.asker() else { return Ok(true) };
         let accounts = &asker.accounts;
@@ -184,7 +184,7 @@ impl Ruled {
         if !accounts.is_empty() && batch::is_whole(table, frame)? {
             return Ok(true);
         }
-        let is_about_rules = storage == VISIBILITY_ADDRESS && !frame.caller.is_zero();
+        let is_about_rules = [VISIBILITY_ADDRESS, NODES_ADDRESS].contains(&storage) && !frame.caller.is_zero();
         let is_asked = frame.depth == 0 || batch::is_part(table, frame)?;
         Ok(is_asked && (is_about_rules || accounts.contains(&storage)))
     }

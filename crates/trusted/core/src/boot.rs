@@ -12,7 +12,7 @@ use cloister_boundary::{FromEnclave, HaltCode, ReadId, StartInfo, StoredSnapshot
 use cloister_execution::{Executor, Open};
 use cloister_primitives::{
     ChainSpec, Confidentiality, DETERMINISTIC_DEPLOYER_ADDRESS, DETERMINISTIC_DEPLOYER_CODE, Height,
-    MULTICALL3_ADDRESS, MULTICALL3_CODE, VISIBILITY_ADDRESS, VISIBILITY_CODE,
+    MULTICALL3_ADDRESS, MULTICALL3_CODE, NODES_ADDRESS, NODES_CODE, VISIBILITY_ADDRESS, VISIBILITY_CODE,
 };
 
 use crate::{
@@ -34,6 +34,7 @@ fn published_code(spec: &ChainSpec) -> Arc<[Address]> {
         (DETERMINISTIC_DEPLOYER_ADDRESS, &DETERMINISTIC_DEPLOYER_CODE),
         (MULTICALL3_ADDRESS, &MULTICALL3_CODE),
         (VISIBILITY_ADDRESS, &VISIBILITY_CODE),
+        (NODES_ADDRESS, &NODES_CODE),
     ];
     let alloc = &spec.genesis().alloc;
     let is_given = |address: &Address, code: &Bytes| alloc.get(address).is_some_and(|account| account.code == *code);

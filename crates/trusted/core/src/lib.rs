@@ -34,7 +34,10 @@ mod verify;
 pub mod work;
 
 pub use audits::AuditRefusal;
-pub use cloister_ordering::{Pace, raft::NodeId};
+pub use cloister_ordering::{
+    Pace,
+    raft::{LogLimits, NodeId},
+};
 pub use cloister_state::HistoryLimits;
 pub use error::{CoreError, Fatal};
 pub use import::{ImportCode, ImportRefusal, Imported, ImportedBlock, MAX_FOREIGN_BLOCK_BYTES};

@@ -6,7 +6,7 @@ use cloister_access::Development;
 use cloister_boundary::{FromEnclave, HaltCode, ToEnclave};
 use cloister_crypto::EntropySource;
 use cloister_execution::Executor;
-use cloister_ordering::Pace;
+use cloister_ordering::{Pace, raft::LogLimits};
 use cloister_pool::PoolLimits;
 use cloister_state::HistoryLimits;
 
@@ -27,6 +27,8 @@ pub struct CoreOptions {
     pub snapshot_every_blocks: u64,
     /// When blocks are made.
     pub pace: Pace,
+    /// How much there is of a network's consensus log.
+    pub consensus_log: LogLimits,
     /// Whether the development methods may exist; genesis has to allow them too.
     pub development: Development,
     /// Test networks only: refuse one in so many speculative tails, drawn from this seed.
@@ -61,6 +63,7 @@ impl Default for CoreOptions {
             pool: PoolLimits::default(),
             snapshot_every_blocks: 1_024,
             pace: Pace::Instant,
+            consensus_log: LogLimits::default(),
             development: Development::Refused,
             refuse_tails: None,
         }

@@ -80,6 +80,8 @@ pub enum CoreEffect {
         /// At most [`MAX_PEER_MESSAGE_BYTES`].
         message: Bytes,
     },
+    /// Who else may be a node of the network from now on, and the SHA-256 of the key that proves it.
+    Nodes(Vec<(NodeId, B256)>),
     /// The answer to a request.
     Reply(RequestId, Result<Response, CoreError>),
     /// Something readers wait for.

@@ -39,9 +39,6 @@ impl NetworkBoot {
         let id = NodeId::new(membership.node).ok_or(Fatal::new(HaltCode::BadOptions, "a node id is not zero"))?;
         let fresh = StoredLog::new(Members::of_voters(voters(raft)));
         let (stored, next_record) = open_log(&origin.keys, id, fresh, &info.consensus)?;
-        if !stored.base().members.contains(id) && next_record == 0 {
-            return Err(Fatal::new(HaltCode::BadOptions, "genesis names no node with this id"));
-        }
         let boot = Self { id, stored, next_record, host_last: info.log.last, cut: None, tail: Vec::new() };
         if boot.begins_after() > info.log.last {
             return Err(Fatal::new(HaltCode::DamagedLog, "the stored blocks end before the consensus log begins"));

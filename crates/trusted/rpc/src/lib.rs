@@ -33,6 +33,7 @@ mod log_search;
 mod logs;
 mod net;
 mod network;
+mod opening;
 pub mod params;
 mod pending;
 mod pool;

@@ -6,7 +6,7 @@ use crate::served::{Handler, Served};
 
 use cloister_access::Caller;
 use jsonrpsee::{
-    Extensions, PendingSubscriptionSink, RpcModule,
+    Extensions, RpcModule,
     core::RegisterMethodError,
     types::{ErrorObjectOwned, Params},
 };
@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::{
     Backlog, Callers, RpcContext, SessionEnd, Signature,
     convert::{Text, Written},
+    opening::{Openings, PendingSubscription},
     params::FromParams,
 };
 
@@ -168,9 +169,11 @@ impl Registry {
         handler: H,
     ) -> Result<&mut Self, RegisterMethodError>
     where
-        H: Fn(MethodCall, PendingSubscriptionSink, Backlog, SessionEnd) -> F + Clone + Send + Sync + 'static,
+        H: Fn(MethodCall, PendingSubscription, Backlog, SessionEnd) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = jsonrpsee::core::SubscriptionResult> + Send + 'static,
     {
+        let openings = Openings::default();
+        let entering = openings.clone();
         self.module.register_subscription(
             subscribe.name,
             notification,
@@ -178,9 +181,13 @@ impl Registry {
             move |params, sink, context, extensions| {
                 let backlog = extensions.get::<Backlog>().cloned().unwrap_or_default();
                 let end = extensions.get::<SessionEnd>().cloned().unwrap_or_default();
-                handler(MethodCall::new(context, caller(&extensions), params), sink, backlog, end)
+                let pending = PendingSubscription::new(sink, entering.clone());
+                handler(MethodCall::new(context, caller(&extensions), params), pending, backlog, end)
             },
         )?;
+        if let Some(end) = self.module.remove_method(unsubscribe.name) {
+            self.module.verify_and_insert(unsubscribe.name, openings.before(end))?;
+        }
         self.context.reference.add(subscribe);
         self.context.reference.add(unsubscribe);
         Ok(self)

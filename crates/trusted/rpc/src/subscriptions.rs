@@ -8,7 +8,7 @@ use cloister_core::Event;
 use cloister_primitives::Code;
 use futures_util::FutureExt as _;
 use jsonrpsee::{
-    PendingSubscriptionSink, SubscriptionMessage, SubscriptionSink,
+    SubscriptionMessage, SubscriptionSink,
     core::{RegisterMethodError, SubscriptionError, SubscriptionResult},
     types::ErrorObjectOwned,
 };
@@ -24,6 +24,7 @@ use crate::{
     errors::{self, RpcResult},
     feeds::{Hearing, Subject},
     logs::LogFilter,
+    opening::PendingSubscription,
     params::{Json, Param},
     transactions,
 };
@@ -103,7 +104,7 @@ async fn listen(call: &MethodCall) -> RpcResult<Source> {
 
 async fn subscribe(
     call: MethodCall,
-    pending: PendingSubscriptionSink,
+    pending: PendingSubscription,
     backlog: Backlog,
     session: SessionEnd,
 ) -> SubscriptionResult {

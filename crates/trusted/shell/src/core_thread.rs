@@ -224,6 +224,7 @@ impl CoreThread {
                 }
             }
             CoreEffect::Peer { to, message } => self.peers.send(to, message),
+            CoreEffect::Nodes(nodes) => self.peers.restrict(&nodes),
             CoreEffect::Warn(text) => tracing::warn!("{text}"),
             CoreEffect::WarnAt(text, height) => tracing::warn!(height = height.0, "{text}"),
             CoreEffect::Halt(fatal) => {

@@ -124,7 +124,7 @@ fn engine(parts: &Parts, head: Height, pace: Pace) -> Result<Engine, Fatal> {
     if let Some(network) = &parts.network {
         // Nodes of one network draw their election timeouts alike, and those of two networks do not.
         let seed = parts.ledger.genesis_hash().0.first_chunk().copied().map_or(0, u64::from_be_bytes);
-        return Ok(Engine::Network(Box::new(Network::new(network, seed, pace, head)?)));
+        return Ok(Engine::Network(Box::new(Network::new(network, seed, pace, parts.options.consensus_log, head)?)));
     }
     let solo = Solo::new(head, pace);
     let ordering: Box<dyn Ordering> = match parts.options.refuse_tails {
@@ -209,7 +209,7 @@ impl Running {
                 self.on_rebuild_read(None, step);
             }
             ToEnclave::Blocks { id, blocks } if self.is_peer_read(id) => self.on_peer_read(id, blocks, step),
-            ToEnclave::ReadFailed { id, .. } if self.is_peer_read(id) => self.on_peer_read_failed(id),
+            ToEnclave::ReadFailed { id, .. } if self.is_peer_read(id) => self.on_peer_read_failed(id, step),
             ToEnclave::Blocks { id, blocks } if self.is_log_read(id) => self.on_log_blocks(id, blocks, step),
             ToEnclave::ReadFailed { id, .. } if self.is_log_read(id) => self.on_log_read_failed(id, step),
             ToEnclave::LogSection { id, bytes } => self.on_log_section(id, bytes, step),

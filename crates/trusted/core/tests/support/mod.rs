@@ -253,7 +253,7 @@ impl Node {
             CoreEffect::Event(_) => {}
             CoreEffect::Host(message) => self.on_host_message(message),
             CoreEffect::Opened(opened) => self.ledger = Some(opened.ledger),
-            CoreEffect::Peer { .. } => {}
+            CoreEffect::Peer { .. } | CoreEffect::Nodes(_) => {}
             CoreEffect::Warn(text) => self.heard.warnings.push(text),
             CoreEffect::WarnAt(text, height) => self.heard.warnings_at.push((text, height)),
             CoreEffect::Halt(fatal) => self.heard.halted = Some(fatal),

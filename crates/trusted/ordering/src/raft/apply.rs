@@ -7,9 +7,6 @@ use raft::eraftpb::{ConfChangeV2, Entry, EntryType};
 use super::codec::{Base, block_of, members_of};
 use super::{Effect, Fault, LogRecord, Raft};
 
-/// Committed entries between two beginnings of the log.
-const REBASE_EVERY: u64 = 256;
-
 impl Raft {
     /// The log now begins behind what this node had.
     pub(super) fn restored(&mut self, base: &Base, out: &mut Vec<Effect>) {
@@ -46,6 +43,7 @@ impl Raft {
     }
 
     pub(super) fn commit(&mut self, entries: &[Entry], out: &mut Vec<Effect>) -> Result<(), Fault> {
+        let mut is_changed = false;
         for entry in entries {
             let broken = Fault::BrokenChain { index: entry.index };
             match entry.get_entry_type() {
@@ -59,14 +57,20 @@ impl Raft {
                     self.newest = Some(block);
                     out.push(Effect::Commit(block.height));
                 }
-                EntryType::EntryConfChangeV2 => self.change_members(entry, out)?,
+                EntryType::EntryConfChangeV2 => {
+                    self.change_members(entry, out)?;
+                    is_changed = true;
+                }
                 EntryType::EntryConfChange => return Err(broken),
             }
             self.applied = entry.index;
         }
         if let Some(last) = entries.last() {
             self.node.advance_apply_to(last.index);
-            self.rebase(last, out);
+            // A node that came in only takes a beginning in which it takes part.
+            if is_changed || last.index >= self.node.store().base().index + self.options.log.rebase_every {
+                self.rebase(last, out);
+            }
         }
         Ok(())
     }
@@ -79,11 +83,8 @@ impl Raft {
         Ok(())
     }
 
-    /// From time to time the log begins anew, so that it does not grow without end.
+    /// The log begins anew: from time to time, so that it does not grow without end.
     fn rebase(&mut self, last: &Entry, out: &mut Vec<Effect>) {
-        if last.index < self.node.store().base().index + REBASE_EVERY {
-            return;
-        }
         let members = members_of(&self.node.raft.prs().conf().to_conf_state());
         let base = Base { index: last.index, term: last.term, members, block: self.newest };
         self.node.mut_store().rebase(base.clone());

@@ -30,6 +30,7 @@ struct Waiting {
 pub(super) struct Inbox {
     ready: VecDeque<Message>,
     waiting: VecDeque<Waiting>,
+    ticks: u32,
     /// Blocks whose bytes came and are not in the log yet, oldest first.
     held: VecDeque<B256>,
     /// Blocks whose state was fetched.
@@ -49,6 +50,14 @@ impl Inbox {
         };
         // What an earlier leader's messages wait for may never come, and is of no use when it does.
         self.waiting.retain(|waiting| waiting.message.term >= message.term);
+        let missing = blocks_of(&message, &known).filter(|block| !self.is_held(block) && !self.is_asked(block));
+        let asks: Vec<_> = missing.map(|block| Effect::Fetch { from, block }).collect();
+        if let Some(said) = self.waiting.iter_mut().find(|waiting| repeats(&waiting.message, &message)) {
+            // In its place: were each repetition queued, the first would always be about to expire.
+            *said = Waiting { message, ticks: 0 };
+            out.extend(asks);
+            return;
+        }
         if self.waiting.len() >= MAX_WAITING {
             return;
         }
@@ -59,8 +68,7 @@ impl Inbox {
             }
             out.push(Effect::CatchUp { from, block });
         }
-        let missing = blocks_of(&message, &known).filter(|block| !self.is_held(block) && !self.is_asked(block));
-        out.extend(missing.map(|block| Effect::Fetch { from, block }));
+        out.extend(asks);
         self.waiting.push_back(Waiting { message, ticks: 0 });
     }
 
@@ -70,7 +78,7 @@ impl Inbox {
             let Some(from) = NodeId::new(waiting.message.from) else {
                 continue;
             };
-            if position == 0 && waiting.ticks.is_multiple_of(RETRY_TICKS) {
+            if position == 0 && self.ticks.is_multiple_of(RETRY_TICKS) {
                 let missing = blocks_of(&waiting.message, known).filter(|block| !self.is_held(block));
                 out.extend(missing.map(|block| Effect::Fetch { from, block }));
             }
@@ -113,6 +121,7 @@ impl Inbox {
     }
 
     pub(super) fn tick(&mut self, known: impl Fn(&Entry) -> bool, out: &mut Vec<Effect>) {
+        self.ticks = self.ticks.wrapping_add(1);
         for waiting in &mut self.waiting {
             waiting.ticks += 1;
         }
@@ -148,6 +157,14 @@ impl Inbox {
     }
 }
 
+/// Whether a leader says the same again, with as many entries or more.
+fn repeats(said: &Message, again: &Message) -> bool {
+    let place = |message: &Message| (message.from, message.term, message.get_msg_type(), message.index);
+    said.get_msg_type() == MessageType::MsgAppend
+        && place(said) == place(again)
+        && said.entries.len() <= again.entries.len()
+}
+
 /// The blocks that a message names and the log does not.
 fn blocks_of(message: &Message, known: &impl Fn(&Entry) -> bool) -> impl Iterator<Item = BlockRef> {
     message.entries.iter().filter(|entry| !known(entry)).filter_map(|entry| block_of(&entry.data))
@@ -155,4 +172,88 @@ fn blocks_of(message: &Message, known: &impl Fn(&Entry) -> bool) -> impl Iterato
 
 fn state_of(message: &Message) -> Option<BlockRef> {
     (message.get_msg_type() == MessageType::MsgSnapshot).then(|| base_of(message.get_snapshot()).block).flatten()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use cloister_primitives::Height;
+
+    use super::*;
+
+    const NOTHING: fn(&Entry) -> bool = |_| false;
+
+    fn block(height: u64) -> BlockRef {
+        BlockRef { height: Height(height), digest: B256::with_last_byte(u8::try_from(height).unwrap()) }
+    }
+
+    /// What node 2 leads with: blocks from the one after `before` up to `last`.
+    fn append(before: u64, last: u64) -> Message {
+        let entries = (before + 1..=last)
+            .map(|height| Entry {
+                index: height,
+                term: 3,
+                data: alloy_rlp::encode(block(height)).into(),
+                ..Default::default()
+            })
+            .collect::<Vec<_>>();
+        let mut message = Message { from: 2, term: 3, index: before, ..Default::default() };
+        message.set_msg_type(MessageType::MsgAppend);
+        message.entries = entries.into();
+        message
+    }
+
+    fn asked(out: &mut Vec<Effect>) -> Vec<u64> {
+        out.drain(..)
+            .filter_map(|effect| match effect {
+                Effect::Fetch { block, .. } => Some(block.height.0),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn missing_blocks_are_asked_for_once_and_again_after_a_while() {
+        let (mut inbox, mut out) = (Inbox::default(), Vec::new());
+        inbox.push(append(0, 2), NOTHING, &mut out);
+        inbox.push(append(2, 3), NOTHING, &mut out);
+        assert_eq!(asked(&mut out), [1, 2, 3]);
+        inbox.received(block(1), NOTHING);
+        for _ in 0..RETRY_TICKS {
+            assert_eq!(asked(&mut out), [0; 0]);
+            inbox.tick(NOTHING, &mut out);
+        }
+        assert_eq!(asked(&mut out), [2], "only for the first message: the next is of no use before it");
+        inbox.received(block(2), NOTHING);
+        assert_eq!(inbox.pop().map(|message| message.index), Some(0));
+        assert_eq!(inbox.pop(), None, "the block of the second one is not here");
+    }
+
+    #[test]
+    fn a_leader_that_repeats_itself_does_not_keep_a_follower_from_asking_again() {
+        let (mut inbox, mut out) = (Inbox::default(), Vec::new());
+        let mut asks = 0;
+        for tick in 0..4 * WAIT_TICKS {
+            if tick % 2 == 0 {
+                inbox.push(append(0, 2), NOTHING, &mut out);
+            }
+            inbox.tick(NOTHING, &mut out);
+            asks += asked(&mut out).len();
+        }
+        assert_eq!(inbox.waiting.len(), 1);
+        assert_eq!(asks, 2 + 2 * (4 * WAIT_TICKS / RETRY_TICKS) as usize);
+        inbox.received(block(1), NOTHING);
+        inbox.received(block(2), NOTHING);
+        assert_eq!(inbox.pop().map(|message| message.entries.len()), Some(2));
+    }
+
+    #[test]
+    fn what_nobody_repeats_is_forgotten() {
+        let (mut inbox, mut out) = (Inbox::default(), Vec::new());
+        inbox.push(append(0, 1), NOTHING, &mut out);
+        for _ in 0..WAIT_TICKS {
+            inbox.tick(NOTHING, &mut out);
+        }
+        assert!(inbox.waiting.is_empty());
+    }
 }

@@ -23,6 +23,7 @@ mod codec;
 mod freshness;
 mod inbox;
 mod log;
+mod members;
 mod reads;
 #[cfg(test)]
 mod tests;
@@ -35,9 +36,9 @@ use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{Config, RawNode, Ready, SoftState, StateRole};
 
 pub use codec::{Base, CodecError, LogEntry, LogRecord, MAX_MESSAGE_BYTES, StoredLog, Vote};
-pub use types::{BlockRef, Effect, Fault, Input, Members, NodeId, RaftStatus, ReadId, Standing};
+pub use types::{BlockRef, Effect, Fault, Input, LogLimits, Members, NodeId, RaftStatus, ReadId, Standing};
 
-use self::codec::{Position, Words, base_of, change_of, encode_message, encode_question, encode_report, members_of};
+use self::codec::{Position, Words, base_of, encode_message, encode_question, encode_report, members_of};
 use self::freshness::{Freshness, Report};
 use self::inbox::Inbox;
 use self::log::Log;
@@ -67,9 +68,8 @@ pub struct RaftOptions {
     pub seed: u64,
     /// When the leader makes blocks.
     pub pace: Pace,
-    /// Entries kept in memory below the beginning of the log: a follower that is further behind catches up with
-    /// the state instead.
-    pub kept_entries: usize,
+    /// How much of the log there is.
+    pub log: LogLimits,
 }
 
 /// A write that is not durable yet, and what waits for it.
@@ -119,7 +119,7 @@ impl Raft {
     /// # Errors
     /// [`Fault`] where the log contradicts itself.
     pub fn new(options: RaftOptions, stored: &StoredLog) -> Result<Self, Fault> {
-        let log = Log::new(stored, options.kept_entries).map_err(|error| Fault::Engine(error.to_string()))?;
+        let log = Log::new(stored, options.log.kept_entries).map_err(|error| Fault::Engine(error.to_string()))?;
         let base = log.base().clone();
         let config = Config {
             id: options.id.get(),
@@ -333,15 +333,6 @@ impl Raft {
         self.unsealed.clear();
         if let Some(slot) = from {
             out.push(Effect::Discard { from: slot.height });
-        }
-    }
-
-    fn reconfigure(&mut self, nodes: &[(NodeId, Standing)]) {
-        // A change while another is under way is dropped by the engine below; who wants it asks again.
-        if self.leads()
-            && let Ok(change) = change_of(nodes)
-        {
-            let _ = self.node.propose_conf_change(Vec::new(), change);
         }
     }
 

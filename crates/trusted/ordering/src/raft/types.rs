@@ -39,6 +39,22 @@ pub struct BlockRef {
     pub digest: B256,
 }
 
+/// How much of the log there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogLimits {
+    /// Entries kept in memory below the beginning of the log: a follower that is further behind catches up with the state
+    /// instead.
+    pub kept_entries: usize,
+    /// Committed entries between two beginnings of the log.
+    pub rebase_every: u64,
+}
+
+impl Default for LogLimits {
+    fn default() -> Self {
+        Self { kept_entries: 4_096, rebase_every: 256 }
+    }
+}
+
 /// Who takes part. While `outgoing` is not empty, decisions need a majority of it as well (Raft §6, joint consensus).
 #[derive(Clone, Debug, Default, PartialEq, Eq, RlpEncodable, RlpDecodable)]
 pub struct Members {

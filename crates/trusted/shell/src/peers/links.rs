@@ -35,7 +35,7 @@ struct Live {
     number: u64,
     queue: mpsc::Sender<Queued>,
     room: Arc<Semaphore>,
-    /// Dropped when a newer link takes its place.
+    /// Dropped when a newer link takes its place, or none.
     _in_place: oneshot::Sender<()>,
 }
 
@@ -43,6 +43,8 @@ struct Live {
 struct Table {
     next: u64,
     live: BTreeMap<NodeId, Live>,
+    /// Room for what comes, by node: that of a link counts for the next one, too.
+    unread: BTreeMap<NodeId, Arc<Semaphore>>,
 }
 
 /// What a link's task holds of its place in the table.
@@ -56,14 +58,11 @@ struct Place {
 pub(super) struct Links {
     core: mpsc::UnboundedSender<CoreInput>,
     table: Mutex<Table>,
-    /// Room for what comes, by node.
-    unread: BTreeMap<NodeId, Arc<Semaphore>>,
 }
 
 impl Links {
-    pub(super) fn new(core: mpsc::UnboundedSender<CoreInput>, others: impl Iterator<Item = NodeId>) -> Self {
-        let unread = others.map(|node| (node, Arc::new(Semaphore::new(MAX_UNREAD_BYTES)))).collect();
-        Self { core, table: Mutex::default(), unread }
+    pub(super) fn new(core: mpsc::UnboundedSender<CoreInput>) -> Self {
+        Self { core, table: Mutex::default() }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -101,7 +100,7 @@ impl Links {
         let ended = tokio::select! {
             ended = self.hear(node, number, read) => ended,
             ended = speak(write, queued) => ended,
-            // A newer link has taken the place.
+            // A newer link has taken the place, or none may.
             _ = replaced => Ok(()),
         };
         self.leave(node, number);
@@ -125,6 +124,16 @@ impl Links {
         Place { number, queued, replaced }
     }
 
+    /// Ends the link with a node, if there is one.
+    pub(super) fn close(&self, node: NodeId) {
+        let mut table = self.table();
+        if table.live.remove(&node).is_some() {
+            self.tell(node, PeerEvent::Gone, None);
+            drop(table);
+            tracing::info!(node = node.get(), "a link is closed: this is no node of the network any more");
+        }
+    }
+
     fn leave(&self, node: NodeId, number: u64) {
         let mut table = self.table();
         if table.live.get(&node).is_some_and(|live| live.number == number) {
@@ -141,7 +150,8 @@ impl Links {
     }
 
     async fn hear<S: AsyncRead>(&self, node: NodeId, number: u64, mut from: ReadHalf<S>) -> Result<(), LinkError> {
-        let unread = self.unread.get(&node).ok_or(LinkError::Unlisted)?;
+        let new = || Arc::new(Semaphore::new(MAX_UNREAD_BYTES));
+        let unread = self.table().unread.entry(node).or_insert_with(new).clone();
         while let Some(bytes) = frames::read_length(&mut from).await? {
             let Ok(room) = unread.clone().acquire_many_owned(bytes).await else { return Ok(()) };
             let message = frames::read_message(&mut from, bytes).await?;

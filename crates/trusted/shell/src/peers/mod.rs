@@ -49,7 +49,7 @@ pub(crate) enum LinkError {
     Alone,
     #[error("the host names this node itself as the other end")]
     Itself,
-    #[error("genesis lists no such node")]
+    #[error("neither genesis nor its members know such a node")]
     Unlisted,
     #[error("too many links are being opened at one time")]
     TooMany,
@@ -123,7 +123,7 @@ impl Peers {
         let (Some(attester), Some(identity)) = (attester, identity) else {
             return Err((HaltCode::BadOptions, "this enclave has nothing to vouch for a node's identity"));
         };
-        let links = Links::new(core, roster.others());
+        let links = Links::new(core);
         let tls = PeerTls::new(attester, identity, roster.subject(), self.host_time.clone())
             .map_err(|_| (HaltCode::Invariant, "the identity of this node cannot be used for TLS"))?;
         let network = Network { roster, tls, links, handshakes: Semaphore::new(MAX_HANDSHAKES) };
@@ -154,6 +154,15 @@ impl Peers {
         match known {
             Ok(Surroundings::Network(network)) => network.link(stream, node, opened_by).await,
             _ => Err(LinkError::Alone),
+        }
+    }
+
+    /// Holds links with these nodes alone from now on.
+    pub(crate) fn restrict(&self, nodes: &[(NodeId, B256)]) {
+        if let Surroundings::Network(network) = &*self.surroundings.borrow() {
+            for gone in network.roster.replace(nodes) {
+                network.links.close(gone);
+            }
         }
     }
 

@@ -1,6 +1,9 @@
-//! Who the nodes of the network are, by its genesis.
+//! Who the nodes of the network are: by its genesis, and then by what members decided.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{PoisonError, RwLock},
+};
 
 use alloy_primitives::B256;
 use cloister_attestation::{Manifest, PeerId, Policy, Role};
@@ -15,7 +18,7 @@ use crate::tls::Subject;
 pub(super) struct Roster {
     node: NodeId,
     /// The others' identities.
-    others: BTreeMap<NodeId, B256>,
+    others: RwLock<BTreeMap<NodeId, B256>>,
     /// What is asked of any node's evidence.
     policy: Policy,
     subject: Subject,
@@ -45,18 +48,25 @@ impl Roster {
         ))?;
         let listed = raft.nodes.iter().filter_map(|listed| Some((NodeId::new(listed.id)?, listed.identity)));
         let mut others: BTreeMap<_, _> = listed.collect();
-        let ours = NodeId::new(node).and_then(|node| Some((node, others.remove(&node)?)));
-        let (node, listed) = ours.ok_or((HaltCode::BadOptions, "the genesis lists no node of this number"))?;
-        if listed != *identity {
-            return Err((
-                HaltCode::BadGenesis,
-                "the genesis lists another identity for this node: the sealing key or the node's number is another's",
-            ));
+        let node = NodeId::new(node).ok_or((HaltCode::BadOptions, "a node's number is not zero"))?;
+        match others.remove(&node) {
+            Some(listed) if listed != *identity => {
+                return Err((
+                    HaltCode::BadGenesis,
+                    "the genesis lists another identity for this node: the sealing key or the node's number is another's",
+                ));
+            }
+            Some(_) => {}
+            // The others decide whether there is such a node.
+            None => tracing::info!(
+                node = node.get(),
+                "genesis does not name this node: it takes part once members approve of it"
+            ),
         }
         let policy = Policy { role: Role::Peer, ..Manifest::of_genesis(&spec, genesis_hash).policy() };
         let ledger_binding = policy.ledger_binding;
         let subject = Subject { chain_id: spec.chain_id(), genesis_hash, ledger_binding };
-        Ok(Self { node, others, policy, subject })
+        Ok(Self { node, others: RwLock::new(others), policy, subject })
     }
 
     /// This node.
@@ -64,9 +74,14 @@ impl Roster {
         self.node
     }
 
-    /// The others.
-    pub(super) fn others(&self) -> impl Iterator<Item = NodeId> {
-        self.others.keys().copied()
+    /// From now on these are the nodes, this one among them or not. Returns who is none of them any more.
+    pub(super) fn replace(&self, nodes: &[(NodeId, B256)]) -> Vec<NodeId> {
+        let now: BTreeMap<_, _> = nodes.iter().copied().filter(|(node, _)| *node != self.node).collect();
+        let mut others = self.others.write().unwrap_or_else(PoisonError::into_inner);
+        let gone = others.iter().filter(|(node, identity)| now.get(node) != Some(identity)).map(|(node, _)| *node);
+        let gone = gone.collect();
+        *others = now;
+        gone
     }
 
     /// What evidence of this node says of the network.
@@ -83,7 +98,8 @@ impl Roster {
             return Err(LinkError::Itself);
         }
         let node = NodeId::new(number).ok_or(LinkError::Unlisted)?;
-        let identity = *self.others.get(&node).ok_or(LinkError::Unlisted)?;
+        let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
+        let identity = *others.get(&node).ok_or(LinkError::Unlisted)?;
         let policy = Policy { peer: Some(PeerId(identity.0)), ..self.policy.clone() };
         Ok(Expected { node, identity, policy })
     }

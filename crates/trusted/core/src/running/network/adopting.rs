@@ -93,6 +93,7 @@ impl Running {
                 network.bodies.committed(block);
             }
         }
+        self.tell_caught_up();
         self.open_if_confirmed(step);
         Ok(())
     }

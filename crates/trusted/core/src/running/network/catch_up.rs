@@ -2,7 +2,7 @@
 
 use alloy_primitives::Bytes;
 use cloister_boundary::HaltCode;
-use cloister_ordering::raft::{BlockRef, NodeId};
+use cloister_ordering::raft::{BlockRef, Input, NodeId};
 use cloister_primitives::Height;
 
 use super::{Running, digest, say};
@@ -47,6 +47,7 @@ impl Running {
         // What is applied and not committed may be another leader's.
         self.discard_of_network(head.next(), step)?;
         let Some(network) = self.engine.network() else { return Ok(()) };
+        network.caught_up = None;
         network.catch_up = Some(CatchUp { from, target, next: head.next(), asked: head, heard_at_ms: step.now_ms });
         self.go_on_catching_up(step);
         Ok(())
@@ -102,5 +103,22 @@ impl Running {
         self.store_ahead(height, sealed.into(), last.then_some(block), step);
         self.go_on_catching_up(step);
         Ok(())
+    }
+
+    /// The last block of what was fetched is durable.
+    pub(in crate::running) fn on_caught_up_stored(&mut self, block: BlockRef) {
+        if let Some(network) = self.engine.network() {
+            network.caught_up = Some(block);
+        }
+        self.tell_caught_up();
+    }
+
+    /// The engine's log begins anew after a block once that is durable and applied as well, whichever comes last.
+    pub(super) fn tell_caught_up(&mut self) {
+        let head = self.ledger.head();
+        let Some(network) = self.engine.network() else { return };
+        if let Some(block) = network.caught_up.take_if(|block| block.height <= head) {
+            network.push(Input::CaughtUp(block));
+        }
     }
 }

@@ -10,7 +10,7 @@ use cloister_keys::{ConsensusAad, LedgerKeys};
 use cloister_ordering::raft::{BlockRef, LogRecord, NodeId, StoredLog};
 use cloister_primitives::{Height, Seq};
 
-use super::{Input, Purpose, Running, Sealed};
+use super::{Purpose, Running, Sealed};
 use crate::{Fatal, machine::Step};
 
 /// Records after which all of them are replaced by one.
@@ -99,11 +99,5 @@ impl Running {
         }
         let purpose = caught_up.map_or(Purpose::Upkeep, Purpose::CaughtUp);
         self.store(purpose, Record::Block { height, sealed: sealed.into() }, step);
-    }
-
-    pub(in crate::running) fn on_caught_up_stored(&mut self, block: BlockRef) {
-        if let Some(network) = self.engine.network() {
-            network.push(Input::CaughtUp(block));
-        }
     }
 }

@@ -9,6 +9,7 @@ mod bodies;
 mod catch_up;
 mod consensus_log;
 mod forwarding;
+mod governed;
 mod peers;
 mod status;
 
@@ -17,7 +18,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloy_primitives::Bytes;
 use cloister_boundary::{FromEnclave, HaltCode, ReadId as HostRead};
 use cloister_keys::Sealed;
-use cloister_ordering::raft::{BlockRef, Effect, Fault, Input, Members, NodeId, Raft, RaftOptions, ReadId, StoredLog};
+use cloister_ordering::raft::{
+    BlockRef, Effect, Fault, Input, LogLimits, Members, NodeId, Raft, RaftOptions, ReadId, StoredLog,
+};
 use cloister_ordering::{Pace, Slot};
 use cloister_primitives::Height;
 
@@ -30,14 +33,13 @@ use crate::{
 };
 
 pub(crate) use consensus_log::open as open_log;
+pub(in crate::running) use governed::changes_nodes;
 
 use bodies::Bodies;
 use catch_up::CatchUp;
 use forwarding::Forwarding;
+use governed::Governed;
 use peers::Serving;
-
-/// Entries kept in memory below the beginning of the log, for followers that are behind.
-const KEPT_ENTRIES: usize = 4_096;
 
 /// How long after an unanswered question for the newest height it is asked again, milliseconds.
 const ASK_AGAIN_MS: u64 = 100;
@@ -78,8 +80,11 @@ pub(in crate::running) struct Network {
     /// Blocks up to here are committed, as soon as they are applied here.
     committed: Height,
     catch_up: Option<CatchUp>,
+    /// The last block of one that is complete: durable, and perhaps not applied yet.
+    caught_up: Option<BlockRef>,
     serving: Serving,
     forwarding: Forwarding,
+    governed: Governed,
     opening: Option<Opening>,
     /// Why this node takes no part any more.
     fault: Option<&'static str>,
@@ -98,8 +103,14 @@ const ADOPTED: u64 = 1 << 63;
 
 impl Network {
     /// A node that goes on where its log ends.
-    pub(in crate::running) fn new(parts: &NetworkParts, seed: u64, pace: Pace, head: Height) -> Result<Self, Fatal> {
-        let options = RaftOptions { id: parts.id, seed, pace, kept_entries: KEPT_ENTRIES };
+    pub(in crate::running) fn new(
+        parts: &NetworkParts,
+        seed: u64,
+        pace: Pace,
+        log: LogLimits,
+        head: Height,
+    ) -> Result<Self, Fatal> {
+        let options = RaftOptions { id: parts.id, seed, pace, log };
         let raft = Raft::new(options, &parts.stored)
             .map_err(|_| Fatal::new(HaltCode::DamagedLog, "the stored consensus log contradicts itself"))?;
         Ok(Self {
@@ -121,8 +132,10 @@ impl Network {
             next_adopted: ADOPTED,
             committed: head,
             catch_up: None,
+            caught_up: None,
             serving: Serving::default(),
             forwarding: Forwarding::default(),
+            governed: Governed::default(),
             opening: None,
             fault: None,
         })
@@ -166,6 +179,7 @@ impl Running {
             network.opening = Some(Opening { opened, asked: 0, ask_again_at_ms: None, confirmed: None });
             network.push(Input::Read(ReadId(0)));
         }
+        self.read_nodes(step)?;
         self.settle(step)
     }
 
@@ -203,7 +217,7 @@ impl Running {
                 self.commit_applied(step)?;
             }
             Effect::Discard { from } => self.discard_of_network(from, step)?,
-            Effect::Members(members) => network.members = members,
+            Effect::Members(members) => self.on_members(members),
             Effect::ReadAt { height, .. } => {
                 if let Some(opening) = &mut network.opening {
                     opening.confirmed = Some(height);
@@ -215,7 +229,10 @@ impl Running {
                     opening.ask_again_at_ms = Some(step.now_ms.saturating_add(ASK_AGAIN_MS));
                 }
             }
-            Effect::Arm { deadline_ms } => self.engine_deadline_ms = Some(deadline_ms),
+            Effect::Arm { deadline_ms } => {
+                self.engine_deadline_ms = Some(deadline_ms);
+                self.carry_out(step.now_ms);
+            }
             Effect::Leader(leader) => self.on_leader(leader, step),
             Effect::Halt(fault) => {
                 let text = told(&fault);

@@ -1,6 +1,6 @@
 //! What other nodes say, and blocks they ask for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use alloy_primitives::Bytes;
 use cloister_boundary::FromEnclave;
@@ -8,18 +8,22 @@ use cloister_ordering::raft::{BlockRef, NodeId};
 use cloister_primitives::Height;
 
 use super::{HostRead, Input, Running, catch_up::BLOCKS_PER_REQUEST, digest, say};
-use crate::{CoreEffect, Fatal, PeerEvent, machine::Step, peer_word::PeerWord};
+use crate::{Fatal, PeerEvent, machine::Step, peer_word::PeerWord};
 
 /// Reads for other nodes that may be under way at one time.
 const MAX_READS: usize = 8;
+
+/// Reads that may wait for their turn. Who gets no answer asks again.
+const MAX_WAITING: usize = 512;
 
 /// Blocks of others' wishes, read from the host.
 #[derive(Debug, Default)]
 pub(super) struct Serving {
     reads: BTreeMap<HostRead, Wish>,
+    waiting: VecDeque<Wish>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Wish {
     of: NodeId,
     from: Height,
@@ -28,7 +32,7 @@ struct Wish {
 }
 
 /// What was asked for, and so how it is answered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Block(BlockRef),
     Stored,
@@ -90,49 +94,65 @@ impl Running {
         Ok(())
     }
 
-    /// Reads blocks for another node, if the host has them. Who gets no answer asks again.
+    /// Reads blocks for another node, if the host has them, now or when others have had their turn.
     fn serve(&mut self, wish: Wish, step: &mut Step<'_>) {
-        let id = self.loads.draw_read();
         let Some(network) = self.engine.network() else { return };
-        if network.serving.reads.len() >= MAX_READS || network.host_last < Some(wish.upto) {
-            return;
+        let Serving { reads, waiting } = &mut network.serving;
+        let is_known = reads.values().chain(&*waiting).any(|known| *known == wish);
+        if !is_known && waiting.len() < MAX_WAITING && network.host_last >= Some(wish.upto) {
+            waiting.push_back(wish);
         }
-        let count = u32::try_from(wish.upto.0 - wish.from.0 + 1).unwrap_or(u32::MAX);
-        step.host(FromEnclave::ReadBlocks { id, from: wish.from, count });
-        network.serving.reads.insert(id, wish);
+        self.read_for_others(step);
+    }
+
+    fn read_for_others(&mut self, step: &mut Step<'_>) {
+        while let Some(network) = self.engine.network()
+            && network.serving.reads.len() < MAX_READS
+            && let Some(wish) = network.serving.waiting.pop_front()
+        {
+            let id = self.loads.draw_read();
+            let count = u32::try_from(wish.upto.0 - wish.from.0 + 1).unwrap_or(u32::MAX);
+            step.host(FromEnclave::ReadBlocks { id, from: wish.from, count });
+            network.serving.reads.insert(id, wish);
+        }
     }
 
     pub(in crate::running) fn is_peer_read(&mut self, id: HostRead) -> bool {
         self.engine.network().is_some_and(|network| network.serving.reads.contains_key(&id))
     }
 
-    pub(in crate::running) fn on_peer_read_failed(&mut self, id: HostRead) {
+    pub(in crate::running) fn on_peer_read_failed(&mut self, id: HostRead, step: &mut Step<'_>) {
         if let Some(network) = self.engine.network() {
             network.serving.reads.remove(&id);
         }
+        self.read_for_others(step);
     }
 
     pub(in crate::running) fn on_peer_read(&mut self, id: HostRead, blobs: Vec<Option<Vec<u8>>>, step: &mut Step<'_>) {
         let Some(network) = self.engine.network() else { return };
         let Some(wish) = network.serving.reads.remove(&id) else { return };
-        let mut next = wish.from;
-        for blob in blobs {
-            let Some(blob) = blob else { return };
-            if next > wish.upto {
-                return;
-            }
-            let sealed = Bytes::from(blob);
-            let word = match wish.form {
-                Form::Block(block) if digest(&sealed) != block.digest => return,
-                Form::Block(_) => PeerWord::Block { height: next, sealed },
-                Form::Stored => PeerWord::Stored { height: next, sealed },
-            };
-            step.out.push(CoreEffect::Peer { to: wish.of, message: word.encode() });
-            next = next.next();
-        }
+        let next = tell(&wish, blobs, step);
         // The host answers long reads in parts.
         if next > wish.from && next <= wish.upto {
-            self.serve(Wish { from: next, ..wish }, step);
+            network.serving.waiting.push_front(Wish { from: next, ..wish });
         }
+        self.read_for_others(step);
     }
+}
+
+/// Sends what was read, up to the first block that is not there. Returns the height after the last one.
+fn tell(wish: &Wish, blobs: Vec<Option<Vec<u8>>>, step: &mut Step<'_>) -> Height {
+    let mut next = wish.from;
+    for blob in blobs {
+        let Some(blob) = blob.filter(|_| next <= wish.upto) else { break };
+        let sealed = Bytes::from(blob);
+        let word = match wish.form {
+            Form::Block(block) if digest(&sealed) != block.digest => break,
+            Form::Block(_) => PeerWord::Block { height: next, sealed },
+            Form::Stored => PeerWord::Stored { height: next, sealed },
+        };
+        say(wish.of, &word, step);
+        next = next.next();
+    }
+    next
 }

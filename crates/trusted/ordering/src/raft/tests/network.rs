@@ -6,7 +6,8 @@ use alloy_primitives::{B256, keccak256};
 use cloister_primitives::{Height, Seq};
 
 use super::super::{
-    BlockRef, Effect, Fault, Input, LogRecord, Members, NodeId, Raft, RaftOptions, ReadId, StoredLog, split_mix,
+    BlockRef, Effect, Fault, Input, LogLimits, LogRecord, Members, NodeId, Raft, RaftOptions, ReadId, StoredLog,
+    split_mix,
 };
 use crate::{Pace, Slot};
 
@@ -79,7 +80,12 @@ const GENESIS: BlockRef = BlockRef { height: Height::GENESIS, digest: B256::ZERO
 impl Network {
     pub(super) fn new(seed: u64, size: u64) -> Self {
         let members = Members::of_voters((1..=size).map(id));
-        let options = RaftOptions { id: id(1), seed, pace: Pace::Instant, kept_entries: 300 };
+        let options = RaftOptions {
+            id: id(1),
+            seed,
+            pace: Pace::Instant,
+            log: LogLimits { kept_entries: 300, ..LogLimits::default() },
+        };
         let mut network = Self {
             now_ms: 1_000,
             draw: seed,

@@ -1,0 +1,393 @@
+//! Networks of several nodes on this machine, each of two processes, with links between their enclaves.
+//!
+//! The nodes are those of `cloister devnet`; here each can be killed, started again and robbed of its disk, and its way to
+//! another one can lead through whatever listens in between.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use alloy_primitives::Address;
+use cloister_network::TransportKey;
+use cloister_shell::node_identity;
+use eyre::{Result, WrapErr, bail, ensure, eyre};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::http::Endpoint;
+use crate::node::Node;
+use crate::probe::Group;
+use crate::rpc::{Client, parse_quantity};
+use crate::wallet::Account;
+
+/// Chain id (EIP-155), as of every development network.
+pub const CHAIN_ID: u64 = 31_337;
+/// Block gas limit, as on Ethereum.
+const GAS_LIMIT: u64 = 60_000_000;
+/// What each development account has: a million ether.
+const BALANCE: &str = "0xd3c21bcecceda1000000";
+/// How long a node may take to reach a state that it must reach.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Pause between two looks at a node.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Ports that systems do not hand out by themselves: one stays free while the node that listens on it is down.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// A network. Its nodes are numbered from 0 on and are killed when it is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    program: PathBuf,
+    logs: PathBuf,
+    folder: TempDir,
+    members: Vec<Member>,
+}
+
+#[derive(Debug)]
+struct Member {
+    http_port: u16,
+    peer_port: u16,
+    /// The name of its transport's key.
+    peer_id: String,
+    /// Where each of the others is reached.
+    routes: Vec<SocketAddr>,
+    node: Option<Node>,
+}
+
+/// What a node says of itself (`cloister_networkStatus`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Such as "leader".
+    pub role: String,
+    /// Term of the ordering engine.
+    pub term: u64,
+    /// Newest committed height.
+    pub head: u64,
+}
+
+impl Cluster {
+    /// Writes the files of a network of `size` nodes, of which none runs yet. Logs go to `logs`. Besides the development
+    /// accounts, `funded` have money.
+    ///
+    /// # Errors
+    /// When a file cannot be written, or no port is free.
+    pub fn new(program: &Path, logs: &Path, size: usize, funded: &[Address]) -> Result<Self> {
+        let folder = tempfile::tempdir().wrap_err("no temporary folder")?;
+        let mut members = Vec::new();
+        for index in 0..size {
+            let (datadir, key) = (folder.path().join(format!("node{}", index + 1)), key_of(index)?);
+            fs::create_dir(&datadir)?;
+            for name in KEYS {
+                write_key(&datadir.join(name), key)?;
+            }
+            let peer_id = TransportKey::from_seed(key).ok_or_else(|| eyre!("not a key"))?.peer_id().to_string();
+            let (http_port, peer_port) = (free_port()?, free_port()?);
+            members.push(Member { http_port, peer_port, peer_id, routes: Vec::new(), node: None });
+        }
+        let direct: Vec<_> =
+            members.iter().map(|member| SocketAddr::from(([127, 0, 0, 1], member.peer_port))).collect();
+        for member in &mut members {
+            member.routes.clone_from(&direct);
+        }
+        write_key(&folder.path().join("network.key"), [99; 32])?;
+        fs::write(folder.path().join("genesis.json"), genesis(size, funded)?.to_string())?;
+        let cluster = Self { program: program.to_owned(), logs: logs.to_owned(), folder, members };
+        for index in 0..size {
+            // Every start adds to the log.
+            let _ = fs::remove_file(cluster.log(index));
+        }
+        Ok(cluster)
+    }
+
+    /// Number of nodes.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Where a node listens for the others.
+    #[must_use]
+    pub fn peer_address(&self, index: usize) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.members[index].peer_port))
+    }
+
+    /// From its next start on, node `from` reaches `to` through `address`.
+    pub fn route(&mut self, from: usize, to: usize, address: SocketAddr) {
+        self.members[from].routes[to] = address;
+    }
+
+    /// Starts a node without waiting for it.
+    ///
+    /// # Errors
+    /// When it runs already or cannot be started.
+    pub fn spawn(&mut self, index: usize) -> Result<()> {
+        ensure!(self.members[index].node.is_none(), "node {} runs", index + 1);
+        let node = Node::spawn(&self.program, &self.arguments(index), self.members[index].http_port, &self.log(index))?;
+        self.members[index].node = Some(node);
+        Ok(())
+    }
+
+    /// Starts a node and waits until it serves, for which it must have found enough of the others.
+    ///
+    /// # Errors
+    /// When it ends, or does not serve in time.
+    pub fn start(&mut self, index: usize) -> Result<()> {
+        self.spawn(index)?;
+        self.running(index)?.answers(Ok)
+    }
+
+    /// Starts all nodes and waits until they serve.
+    ///
+    /// # Errors
+    /// When one of them does not.
+    pub fn start_all(&mut self) -> Result<()> {
+        for index in 0..self.size() {
+            self.spawn(index)?;
+        }
+        for index in 0..self.size() {
+            self.running(index)?.answers(Ok)?;
+        }
+        Ok(())
+    }
+
+    /// SIGKILL.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn kill(&mut self, index: usize) -> Result<()> {
+        self.taken(index).map(Node::kill)
+    }
+
+    /// SIGTERM, and waits for its end.
+    ///
+    /// # Errors
+    /// When it does not run, or does not end.
+    pub fn stop(&mut self, index: usize) -> Result<()> {
+        self.taken(index)?.stop()
+    }
+
+    /// Takes from a node that does not run all it has stored. Its keys stay.
+    ///
+    /// # Errors
+    /// When it runs, or a file cannot be removed.
+    pub fn wipe(&mut self, index: usize) -> Result<()> {
+        ensure!(self.members[index].node.is_none(), "node {} runs", index + 1);
+        for entry in fs::read_dir(self.datadir(index))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                fs::remove_dir_all(path)?;
+            } else if !KEYS.iter().any(|key| path.ends_with(key)) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Numbers of the nodes that run.
+    #[must_use]
+    pub fn alive(&self) -> Vec<usize> {
+        (0..self.size()).filter(|index| self.members[*index].node.is_some()).collect()
+    }
+
+    /// Where a node's clients connect.
+    #[must_use]
+    pub fn endpoint(&self, index: usize) -> Endpoint {
+        Endpoint::local(self.members[index].http_port)
+    }
+
+    /// The same for all nodes, also for those that do not run.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        (0..self.size()).map(|index| self.endpoint(index)).collect()
+    }
+
+    /// The processes of a node that runs.
+    #[must_use]
+    pub fn group(&self, index: usize) -> Option<Group> {
+        self.members[index].node.as_ref().map(|node| node.group)
+    }
+
+    /// What a node says of itself.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn standing(&self, index: usize) -> Result<Standing> {
+        let status: Value = Client::connect(&self.endpoint(index))?.call("cloister_networkStatus", json!([]))?;
+        let text = |name: &str| status[name].as_str().ok_or_else(|| eyre!("no {name} in {status}"));
+        Ok(Standing {
+            role: text("role")?.to_owned(),
+            term: parse_quantity(text("term")?)?,
+            head: parse_quantity(text("head")?)?,
+        })
+    }
+
+    /// Waits until one `among` the nodes says that it leads; of two that say so, the one of the later term.
+    ///
+    /// # Errors
+    /// When none does in time.
+    pub fn leader(&self, among: &[usize]) -> Result<usize> {
+        eventually("a leader", || {
+            let standings = among.iter().filter_map(|index| Some((*index, self.standing(*index).ok()?)));
+            let leaders = standings.filter(|(_, standing)| standing.role == "leader");
+            leaders.max_by_key(|(_, standing)| standing.term).map(|(index, _)| index)
+        })
+    }
+
+    /// Waits until a node has the block at `height`.
+    ///
+    /// # Errors
+    /// When it has not in time.
+    pub fn reaches(&self, index: usize, height: u64) -> Result<()> {
+        eventually(&format!("node {} at block {height}", index + 1), || {
+            self.standing(index).is_ok_and(|standing| standing.head >= height).then_some(())
+        })
+    }
+
+    /// Waits until all nodes that run have the same newest block, with the same state root, and returns its height. For a
+    /// network that nobody writes to.
+    ///
+    /// # Errors
+    /// When they have not in time.
+    pub fn agreement(&self) -> Result<u64> {
+        let newest = |index| -> Result<Value> {
+            Client::connect(&self.endpoint(index))?.call("eth_getBlockByNumber", json!(["latest", false]))
+        };
+        eventually("the same newest block on all nodes", || {
+            let blocks = self.alive().into_iter().map(newest).collect::<Result<Vec<_>>>().ok()?;
+            let first = blocks.first()?;
+            let is_same = |name: &str| blocks.iter().all(|block| block[name] == first[name] && block[name].is_string());
+            (is_same("hash") && is_same("stateRoot")).then(|| parse_quantity(first["number"].as_str()?).ok()).flatten()
+        })
+    }
+
+    /// The end of each node's log.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        let tail = |index| {
+            let text = fs::read_to_string(self.log(index)).unwrap_or_default();
+            let lines: Vec<_> = text.lines().collect();
+            format!("node {}:\n{}\n", index + 1, lines[lines.len().saturating_sub(30)..].join("\n"))
+        };
+        (0..self.size()).map(tail).collect()
+    }
+
+    fn datadir(&self, index: usize) -> PathBuf {
+        self.folder.path().join(format!("node{}", index + 1))
+    }
+
+    fn log(&self, index: usize) -> PathBuf {
+        self.logs.join(format!("cluster-node{}.log", index + 1))
+    }
+
+    fn running(&mut self, index: usize) -> Result<&mut Node> {
+        self.members[index].node.as_mut().ok_or_else(|| eyre!("node {} does not run", index + 1))
+    }
+
+    fn taken(&mut self, index: usize) -> Result<Node> {
+        self.members[index].node.take().ok_or_else(|| eyre!("node {} does not run", index + 1))
+    }
+
+    fn arguments(&self, index: usize) -> Vec<String> {
+        let member = &self.members[index];
+        let path = |name: &str| self.folder.path().join(name).display().to_string();
+        let mut arguments: Vec<String> = ["node", "--tls", "off", "--quiet"].map(String::from).to_vec();
+        let mut flag = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        flag("--datadir", self.datadir(index).display().to_string());
+        flag("--genesis", path("genesis.json"));
+        flag("--network-key-file", path("network.key"));
+        flag("--port", member.http_port.to_string());
+        flag("--node-id", (index + 1).to_string());
+        flag("--network-listen", self.peer_address(index).to_string());
+        for (other, peer) in self.members.iter().enumerate().filter(|(other, _)| *other != index) {
+            flag("--network-peer", format!("{}={}/{}", other + 1, member.routes[other], peer.peer_id));
+        }
+        arguments
+    }
+}
+
+/// Files of a node's keys: of its stored state, and of its host on the network.
+const KEYS: [&str; 2] = ["sealing.key", "transport.key"];
+
+/// The forks that came by height, all of which are there from the beginning.
+const BLOCK_FORKS: [&str; 13] = [
+    "homestead",
+    "eip150",
+    "eip155",
+    "eip158",
+    "byzantium",
+    "constantinople",
+    "petersburg",
+    "istanbul",
+    "muirGlacier",
+    "berlin",
+    "london",
+    "arrowGlacier",
+    "grayGlacier",
+];
+
+fn key_of(index: usize) -> Result<[u8; 32]> {
+    Ok([u8::try_from(index + 1)?; 32])
+}
+
+fn write_key(path: &Path, key: [u8; 32]) -> Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    Ok(file.write_all(&key)?)
+}
+
+fn genesis(size: usize, funded: &[Address]) -> Result<Value> {
+    let mut nodes = Vec::new();
+    for index in 0..size {
+        let identity = node_identity(&key_of(index)?).map_err(|_| eyre!("a key gives no identity"))?;
+        nodes.push(json!({ "id": index + 1, "name": format!("node{}", index + 1), "identity": identity }));
+    }
+    let mut alloc = serde_json::Map::new();
+    let development = Account::development()?;
+    for address in development.iter().map(|account| &account.address).chain(funded) {
+        alloc.insert(address.to_string(), json!({ "balance": BALANCE }));
+    }
+    let mut config = json!({
+        "chainId": CHAIN_ID, "terminalTotalDifficulty": 0, "shanghaiTime": 0, "cancunTime": 0, "pragueTime": 0, "osakaTime": 0,
+        "cloister": {
+            "confidentiality": "off", "gasSchedule": "ethereum", "allowEqualTimestamps": true,
+            "baseFee": { "fixed": "0x0" }, "raft": { "nodes": nodes },
+        },
+    });
+    for fork in BLOCK_FORKS {
+        config[format!("{fork}Block")] = json!(0);
+    }
+    Ok(json!({ "config": config, "gasLimit": format!("{GAS_LIMIT:#x}"), "timestamp": "0x0", "alloc": alloc }))
+}
+
+/// A port that nothing listens on and no other network of this process has been given.
+fn free_port() -> Result<u16> {
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    // Processes begin in different places, as those that run beside each other have numbers near each other.
+    let first = std::process::id().wrapping_mul(61);
+    for _ in 0..count {
+        let next = first.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = PORTS.start + u16::try_from(next)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port between {} and {} is free", PORTS.start, PORTS.end)
+}
+
+/// Looks until `found` finds something.
+///
+/// # Errors
+/// When it does not within two minutes.
+pub fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return Ok(found);
+        }
+        ensure!(start.elapsed() < PATIENCE, "not within {} s: {what}", PATIENCE.as_secs());
+        std::thread::sleep(LOOK_EVERY);
+    }
+}

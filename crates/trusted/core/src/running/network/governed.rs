@@ -1,0 +1,112 @@
+//! What members decided about nodes: read from the state, told to the shell, and carried out by the leader.
+
+use alloy_primitives::{Address, B256};
+use cloister_boundary::HaltCode;
+use cloister_governance::{NodeStanding, RegisteredNode};
+use cloister_ordering::raft::{Input, Members, NodeId, Standing};
+use cloister_primitives::NODES_ADDRESS;
+
+use super::{Network, Running};
+use crate::{CoreEffect, Fatal, machine::Step};
+
+/// A learner that is so many entries behind at most may vote.
+const MAX_LAG_OF_VOTER: u64 = 64;
+
+/// Time between two proposals of a change, milliseconds: the engine drops one that comes while another is under way.
+const PROPOSE_AGAIN_MS: u64 = 500;
+
+/// What members decided, and how far it is carried out.
+#[derive(Debug, Default)]
+pub(super) struct Governed {
+    nodes: Vec<(NodeId, NodeStanding)>,
+    /// Whether it may differ from who takes part.
+    is_open: bool,
+    proposed_at_ms: u64,
+}
+
+impl Running {
+    /// Reads who the nodes are, if this block or the start may have changed it.
+    pub(in crate::running) fn read_nodes(&mut self, step: &mut Step<'_>) -> Result<(), Fatal> {
+        let height = self.ledger.head();
+        if self.engine.network().is_none() {
+            return Ok(());
+        }
+        let read = self.ledger.state.view(height).and_then(|view| cloister_governance::nodes(&view));
+        let nodes = read.map_err(|_| Fatal::at(HaltCode::Invariant, "the newest state cannot be read", height.0))?;
+        step.out.push(CoreEffect::Nodes(nodes.iter().filter_map(listed).collect()));
+        if let Some(network) = self.engine.network() {
+            network.governed.nodes =
+                nodes.iter().filter_map(|node| Some((NodeId::new(node.number)?, node.standing))).collect();
+            network.governed.is_open = true;
+        }
+        Ok(())
+    }
+
+    /// Has the engine take the next step towards what members decided, if this node leads.
+    pub(super) fn carry_out(&mut self, now_ms: u64) {
+        let Some(network) = self.engine.network() else { return };
+        let governed = &network.governed;
+        if !governed.is_open || now_ms < governed.proposed_at_ms.saturating_add(PROPOSE_AGAIN_MS) {
+            return;
+        }
+        match network.next_change() {
+            None => network.governed.is_open = network.awaits_learner(),
+            Some(change) if network.leader == Some(network.id) => {
+                network.governed.proposed_at_ms = now_ms;
+                network.push(Input::Reconfigure(vec![change]));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Who takes part has changed.
+    pub(super) fn on_members(&mut self, members: Members) {
+        if let Some(network) = self.engine.network() {
+            network.members = members;
+            network.governed.is_open = true;
+        }
+    }
+}
+
+/// Whether a block changed what members decided.
+pub(in crate::running) fn changes_nodes(mut addresses: impl Iterator<Item = Address>) -> bool {
+    addresses.any(|address| address == NODES_ADDRESS)
+}
+
+/// Whom links are held with.
+fn listed(node: &RegisteredNode) -> Option<(NodeId, B256)> {
+    let number = NodeId::new(node.number).filter(|_| node.standing != NodeStanding::Gone)?;
+    Some((number, node.identity))
+}
+
+impl Network {
+    /// The first node that is not what members decided, and what it becomes next: a voter is a learner first.
+    fn next_change(&self) -> Option<(NodeId, Standing)> {
+        let members = &self.members;
+        if !members.outgoing.is_empty() {
+            return None;
+        }
+        self.governed.nodes.iter().find_map(|(node, decided)| {
+            let (votes, learns) = (members.voters.contains(&node.get()), members.learners.contains(&node.get()));
+            let next = match decided {
+                NodeStanding::Gone if votes || learns => Standing::Gone,
+                NodeStanding::Learner if !learns => Standing::Learner,
+                NodeStanding::Voter if votes => return None,
+                NodeStanding::Voter if !learns => Standing::Learner,
+                NodeStanding::Voter => {
+                    self.raft.lag(*node).filter(|lag| *lag <= MAX_LAG_OF_VOTER)?;
+                    Standing::Voter
+                }
+                NodeStanding::Gone | NodeStanding::Learner => return None,
+            };
+            Some((*node, next))
+        })
+    }
+
+    /// Whether something is decided that this node's members are not yet.
+    fn awaits_learner(&self) -> bool {
+        let votes = |node: &NodeId| self.members.voters.contains(&node.get());
+        !self.members.outgoing.is_empty()
+            || self.governed.nodes.iter().any(|(node, decided)| *decided == NodeStanding::Voter && !votes(node))
+    }
+}
