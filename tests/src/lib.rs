@@ -20,6 +20,8 @@ pub mod gateway;
 pub mod harness;
 pub mod import;
 pub mod layers;
+pub mod metrics;
+pub mod network;
 pub mod node;
 pub mod reference;
 pub mod requests;

@@ -158,6 +158,17 @@ impl RpcClient {
     }
 }
 
+/// Asks for a path with GET, on a connection of its own.
+///
+/// # Errors
+/// If nobody listens there, the connection breaks, or the answer is not HTTP.
+pub fn get(address: SocketAddr, path: &str) -> io::Result<HttpAnswer> {
+    let mut connection = BufReader::new(connect(address)?);
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    connection.get_mut().write_all(request.as_bytes())?;
+    Ok(read_answer(&mut connection)?.0)
+}
+
 /// A connection with [`ANSWER_TIMEOUT`] on reads and writes.
 ///
 /// # Errors

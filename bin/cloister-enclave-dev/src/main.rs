@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use cloister_boundary::{HaltCode, link::EnclaveLink};
 use cloister_devtools::{Colour, ConsoleFormat, DevAccounts, DevConsole, TEST_MNEMONIC};
-use cloister_shell::{Caller, ShellConfig, harden, log_to_stderr, run};
+use cloister_shell::{Caller, LogForm, ShellConfig, harden, log_to_stderr, run};
 use eyre::WrapErr as _;
 
 /// The enclave of a development network.
@@ -34,7 +34,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> eyre::Result<ExitCode> {
     let arguments = Arguments::parse();
     harden().wrap_err("the system does not let this process protect its memory")?;
-    log_to_stderr();
+    log_to_stderr(if arguments.json_logs { LogForm::Json } else { LogForm::Text });
     let accounts = DevAccounts::from_mnemonic(&arguments.mnemonic, arguments.accounts)?;
     let format = match (arguments.quiet, arguments.json_logs) {
         (true, _) => ConsoleFormat::Quiet,

@@ -4,8 +4,8 @@
 use std::process::ExitCode;
 
 use cloister_boundary::{HaltCode, link::EnclaveLink};
-use cloister_shell::{ShellConfig, harden, log_to_stderr, run};
-use eyre::WrapErr as _;
+use cloister_shell::{LogForm, ShellConfig, harden, log_to_stderr, run};
+use eyre::{OptionExt as _, WrapErr as _};
 
 /// Requests and blocks are made of many small, short-lived pieces (ADR 0010).
 #[global_allocator]
@@ -13,7 +13,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> eyre::Result<ExitCode> {
     harden().wrap_err("the system does not let this process protect its memory")?;
-    log_to_stderr();
+    let form = LogForm::of_arguments(std::env::args().skip(1)).ok_or_eyre("the one argument is --json-logs")?;
+    log_to_stderr(form);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().wrap_err("the runtime cannot be started")?;
     let code = runtime.block_on(async {

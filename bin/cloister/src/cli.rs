@@ -21,6 +21,8 @@ Examples:
   cloister audit export --key env:KEY --contract ADDRESS --blocks 0..500 --out audit
                                                what an auditor is shown, in files
   cloister verify --datadir chain              check everything stored in ./chain
+  cloister backup --datadir chain --out chain.backup
+                                               write it into one file, from which `cloister restore` makes it again
 
 Exit codes:
    0  it did what it was asked to
@@ -84,6 +86,10 @@ pub(crate) enum Command {
     Seal(commands::seal::Seal),
     /// Check a data folder: open every block, follow the chain, recompute the state roots
     Verify(commands::verify::Verify),
+    /// Write everything that a data folder holds, sealed as it is, into one file
+    Backup(commands::backup::BackupArgs),
+    /// Make a data folder out of such a file
+    Restore(commands::backup::RestoreArgs),
     /// Say who may see what of a contract on a confidential chain
     Policy(commands::policy::PolicyCommand),
     /// List, make use of, and export audits of a confidential chain
@@ -107,6 +113,8 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Gateway(command) => command.run(),
         Command::Seal(command) => command.run(),
         Command::Status(command) => command.run(),
+        Command::Backup(command) => command.run(),
+        Command::Restore(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Policy(command) => command.run(),
         Command::Audit(command) => command.run(),

@@ -6,8 +6,10 @@ use cloister_devtools::{Colour, ConsoleFormat};
 use cloister_node::ExitCode;
 use tracing_subscriber::EnvFilter;
 
-/// What is logged unless `CLOISTER_LOG` says otherwise.
-const DEFAULT_LOG: &str = "warn";
+/// What is logged unless `CLOISTER_LOG` says otherwise: what is wrong, and what changes in the network.
+const DEFAULT_LOG: &str = "warn,cloister_node::network_events=info,cloister_network::dial=info";
+/// The same for who wants to hear nothing.
+const QUIET_LOG: &str = "warn";
 
 /// Prints to standard output. Nobody may be listening: that is not our failure.
 pub(crate) fn say(text: &str) {
@@ -34,13 +36,15 @@ pub(crate) fn colour() -> Colour {
 
 /// Begins to log to standard error.
 pub(crate) fn start_logging(format: ConsoleFormat) {
-    let filter = EnvFilter::try_from_env("CLOISTER_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
+    let default = if format == ConsoleFormat::Quiet { QUIET_LOG } else { DEFAULT_LOG };
+    let filter = EnvFilter::try_from_env("CLOISTER_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     // Fails if somebody has set up logging before, which only tests do.
-    let _ = if format == ConsoleFormat::Json { builder.json().try_init() } else { builder.try_init() };
+    let _ =
+        if format == ConsoleFormat::Json { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
 }
 
 /// A panic is a fault of this program. It ends the process at once, so that nothing goes on with half

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -92,6 +93,7 @@ pub(crate) struct Prepared {
     key: SealingKey,
     store: Box<dyn BlobStore>,
     listener: Listener,
+    metrics: Option<Listener>,
     max_connections: u32,
     datadir: Option<String>,
     /// The folder held the chain's genesis already.
@@ -112,6 +114,7 @@ impl Prepared {
     ) -> Result<Self, Failure> {
         let tls = server.tls(network)?;
         let listener = Listener::bind(server.address())?;
+        let metrics = server.metrics_address.map(bind_metrics).transpose()?;
         let folder = server.datadir.clone().map(Folder::new);
         let store: Box<dyn BlobStore> = match &folder {
             Some(folder) => Box::new(Store::open(folder.path(), StoreOptions::default())?),
@@ -147,6 +150,7 @@ impl Prepared {
             key,
             store,
             listener,
+            metrics,
             max_connections: server.max_connections,
             datadir: folder.map(|folder| folder.path().display().to_string()),
             chain_was_kept: !genesis.is_new,
@@ -172,6 +176,7 @@ impl Prepared {
         announcement: Announcement,
     ) -> Result<(), Failure> {
         let endpoint = self.endpoint();
+        let metrics_address = self.metrics.as_ref().map(Listener::address);
         let (network, membership) = match &self.network {
             Some(config) => {
                 let (network, membership) = join(config, self.datadir.as_deref()).await?;
@@ -195,6 +200,9 @@ impl Prepared {
         if let Some(network) = network {
             host = host.with_network(network);
         }
+        if let Some(metrics) = self.metrics {
+            host = host.with_metrics(metrics);
+        }
         let handle = host.handle();
         let spec = self.spec;
         let known_chain = self.datadir.clone().filter(|_| self.chain_was_kept);
@@ -205,7 +213,8 @@ impl Prepared {
                 if let Err(failure) = write_manifest(&announcement, &ready, &spec) {
                     output::warn(failure.message());
                 }
-                announce(&announcement, &ready, &spec, &endpoint, datadir.as_deref());
+                let place = Place { endpoint: &endpoint, metrics: metrics_address, datadir: datadir.as_deref() };
+                announce(&announcement, &ready, &spec, &place);
             }
         });
         let signals = tokio::spawn(shut_down_on_signal(handle));
@@ -214,6 +223,11 @@ impl Prepared {
         signals.abort();
         ended.map_err(|error| explain(error, known_chain.as_deref()))
     }
+}
+
+/// Binds the address for metrics.
+fn bind_metrics(address: SocketAddr) -> Result<Listener, Failure> {
+    Listener::bind(address).map_err(|error| Failure::new(ExitCode::Listen, format!("--metrics-address: {error}")))
 }
 
 /// Begins to take part in the network between nodes.
@@ -305,10 +319,21 @@ fn write_manifest(announcement: &Announcement, ready: &Ready, spec: &ChainSpec) 
     write_file(file, &format!("{json}\n"))
 }
 
-fn announce(announcement: &Announcement, ready: &Ready, spec: &ChainSpec, endpoint: &str, datadir: Option<&str>) {
+/// Where a node is.
+struct Place<'a> {
+    /// Where clients connect, `127.0.0.1:8545`.
+    endpoint: &'a str,
+    /// Where metrics are asked for.
+    metrics: Option<SocketAddr>,
+    datadir: Option<&'a str>,
+}
+
+fn announce(announcement: &Announcement, ready: &Ready, spec: &ChainSpec, place: &Place<'_>) {
+    let Place { endpoint, metrics, datadir } = *place;
     let genesis = spec.genesis();
     let genesis_hash = B256::from(ready.chain.genesis_hash);
     let listening = format!("Listening on {endpoint}");
+    let metrics_line = metrics.map_or_else(String::new, |address| format!("Metrics on http://{address}/metrics\n"));
     match (announcement.format, &announcement.accounts) {
         (ConsoleFormat::Json, accounts) => {
             let addresses = accounts.iter().flat_map(|accounts| accounts.all());
@@ -320,6 +345,7 @@ fn announce(announcement: &Announcement, ready: &Ready, spec: &ChainSpec, endpoi
                 "chainId": ready.chain.chain_id,
                 "genesisHash": genesis_hash,
                 "head": ready.head.0,
+                "metrics": metrics,
                 "datadir": datadir,
                 "accounts": addresses,
             });
@@ -345,8 +371,10 @@ fn announce(announcement: &Announcement, ready: &Ready, spec: &ChainSpec, endpoi
                 head: ready.head.0,
                 datadir,
             };
-            output::say(&format!("{banner}{listening}\n"));
+            output::say(&format!("{banner}{metrics_line}{listening}\n"));
         }
-        (ConsoleFormat::Text(_) | ConsoleFormat::Quiet, _) => output::say(&format!("{listening}\n")),
+        (ConsoleFormat::Text(_) | ConsoleFormat::Quiet, _) => {
+            output::say(&format!("{metrics_line}{listening}\n"));
+        }
     }
 }

@@ -8,9 +8,10 @@ use crate::limits::{
     MAX_FRAME, MAX_GENESIS, MAX_META, MAX_OPTIONS, MAX_PLATFORM_KEY, MAX_SEALED, MAX_SNAPSHOTS,
 };
 use crate::message::{
-    ConnId, Detail, FromEnclave, HaltCode, Membership, PeerOrigin, PublicStatus, ReadId, Record, Side, StartInfo,
-    StorageFault, StoredLog, StoredSnapshot, ToEnclave,
+    ConnId, Detail, FromEnclave, HaltCode, Membership, PeerOrigin, ReadId, Record, Side, StartInfo, StorageFault,
+    StoredLog, StoredSnapshot, ToEnclave,
 };
+use crate::status;
 use crate::wire::{Reader, Writer};
 
 /// Kinds of frames towards the enclave.
@@ -221,9 +222,7 @@ impl Body for FromEnclave {
                 from::CREDIT
             }
             Self::Status(status) => {
-                w.u64(status.head.0);
-                w.u64(status.head_time_s);
-                w.u64(status.transactions);
+                status::write(&mut w, status)?;
                 from::STATUS
             }
             Self::Halt { code, detail } => {
@@ -240,7 +239,7 @@ impl Body for FromEnclave {
             from::DATA => 8 + 4 + MAX_DATA,
             from::HALT => 1 + 4 + MAX_DETAIL,
             from::READY => 8 + 32 + 8,
-            from::STATUS => 8 + 8 + 8,
+            from::STATUS => status::MAX_STATUS,
             from::READ_BLOCKS | from::READ_CHUNK => 8 + 8 + 4,
             from::READ_LOG_SECTION => 8 + 8,
             from::CREDIT => 8 + 4,
@@ -277,11 +276,7 @@ impl Body for FromEnclave {
             from::DATA => Self::Data { conn: read_conn(&mut r)?, bytes: read_data(&mut r)? },
             from::CLOSE => Self::Close { conn: read_conn(&mut r)? },
             from::CREDIT => Self::Credit { conn: read_conn(&mut r)?, bytes: read_credit(&mut r)? },
-            from::STATUS => Self::Status(PublicStatus {
-                head: Height(r.u64("head")?),
-                head_time_s: r.u64("head time")?,
-                transactions: r.u64("transactions")?,
-            }),
+            from::STATUS => Self::Status(status::read(&mut r)?),
             from::HALT => Self::Halt { code: read_halt_code(&mut r)?, detail: read_detail(&mut r)? },
             _ => return Err(FrameError::UnknownKind { kind }),
         };

@@ -73,6 +73,7 @@ pub mod limits;
 #[cfg(feature = "link")]
 pub mod link;
 mod message;
+mod status;
 mod window;
 mod wire;
 
@@ -81,7 +82,8 @@ pub use codec::{Decoder, FrameError, HEADER_LEN, MAGIC, Message, PROTOCOL_VERSIO
 pub use fuzz::fuzz_frame;
 pub use limits::{INITIAL_WINDOW, MAX_DATA, MAX_FRAME};
 pub use message::{
-    ConnId, Detail, FromEnclave, HaltCode, Membership, PeerOrigin, PublicStatus, ReadId, Record, Side, StartInfo,
-    StorageFault, StoredLog, StoredSnapshot, ToEnclave,
+    ConnId, Detail, FromEnclave, HaltCode, Membership, PeerOrigin, ReadId, Record, Side, StartInfo, StorageFault,
+    StoredLog, StoredSnapshot, ToEnclave,
 };
+pub use status::{NodeRole, PublicNetwork, PublicStatus};
 pub use window::{ReceiveWindow, SendWindow, WindowError};

@@ -49,5 +49,8 @@ pub const MAX_CONSENSUS_RECORDS: usize = 2_048;
 /// Longest record of the consensus log.
 pub const MAX_CONSENSUS_RECORD: usize = 1 << 20;
 
+/// Most nodes of a network that a status names.
+pub const MAX_MEMBERS: usize = 64;
+
 const _: () = assert!(MAX_GENESIS + MAX_OPTIONS + MAX_META + 2 * MAX_PLATFORM_KEY + (1 << 16) < MAX_FRAME);
 const _: () = assert!(MAX_BLOCKS_ANSWER + MAX_SEALED + 5 * MAX_BLOCKS_PER_READ as usize + 64 < MAX_FRAME);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use cloister_primitives::{Height, Seq};
 
 use crate::limits::MAX_DETAIL;
+use crate::status::PublicStatus;
 
 /// One client connection. Assigned by the host, counting up, never used twice by one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -310,17 +311,6 @@ pub enum FromEnclave {
         /// Constant text for the operator.
         detail: Detail,
     },
-}
-
-/// What the operator may know: declassified facts only.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PublicStatus {
-    /// Newest committed block.
-    pub head: Height,
-    /// Its timestamp: seconds since the Unix epoch.
-    pub head_time_s: u64,
-    /// Transactions committed since genesis.
-    pub transactions: u64,
 }
 
 /// One thing for the host to store. Sealed bytes are opaque to it.

@@ -160,7 +160,7 @@ fn start(folder: &Path, index: usize, member: &Member, members: &[Member]) -> Re
         .arg(&member.folder)
         .arg("--genesis")
         .arg(folder.join(GENESIS_FILE))
-        .args(["--port", &member.port.to_string(), "--tls", "off", "--quiet"])
+        .args(["--port", &member.port.to_string(), "--tls", "off"])
         .args(["--node-id", &(index + 1).to_string()])
         .args(["--network-listen", &format!("127.0.0.1:{}", member.network_port)])
         .arg("--network-key-file")

@@ -1,6 +1,7 @@
 //! One file per command, and the flags they share.
 
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod chain;
 pub(crate) mod completions;
 pub(crate) mod dev;

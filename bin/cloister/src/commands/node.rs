@@ -121,11 +121,19 @@ impl Node {
             let arguments = if self.dev {
                 development_arguments(accounts.mnemonic(), self.accounts.accounts, format)
             } else {
-                Vec::new()
+                enclave_arguments(format)
             };
             let (process, link) = EnclaveProcess::spawn(&program, arguments)?;
             prepared.with_network(between).serve(link, Some(process), announcement).await
         })
+    }
+}
+
+/// What the enclave is told: how to write what it warns of.
+fn enclave_arguments(format: ConsoleFormat) -> Vec<String> {
+    match format {
+        ConsoleFormat::Json => vec!["--json-logs".to_owned()],
+        ConsoleFormat::Text(_) | ConsoleFormat::Quiet => Vec::new(),
     }
 }
 

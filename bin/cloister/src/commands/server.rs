@@ -36,6 +36,10 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest_out: Option<PathBuf>,
 
+    /// Tell metrics at http://ADDRESS/metrics, in the clear: for the operators' own network; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", value_parser = metrics_address)]
+    pub(crate) metrics_address: Option<SocketAddr>,
+
     /// Most client connections at one time
     #[arg(long, value_name = "COUNT", default_value_t = 5_000,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -191,6 +195,10 @@ fn address(text: &str) -> Result<IpAddr, String> {
     text.trim_matches(['[', ']']).parse().map_err(|_| "want an IP address, such as 127.0.0.1 or 0.0.0.0".to_owned())
 }
 
+fn metrics_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "want an IP address and a port, such as 127.0.0.1:9545".to_owned())
+}
+
 fn block_time(text: &str) -> Result<PeriodMs, String> {
     let wrong = || "want seconds between 0.001 and 86400, such as 2 or 0.5".to_owned();
     let seconds: f64 = text.parse().map_err(|_| wrong())?;
@@ -243,6 +251,9 @@ mod tests {
         assert_eq!(address(&["--host", "localhost", "-p", "0"]), "127.0.0.1:0");
         assert_eq!(address(&["--host", "::1"]), "[::1]:8545");
         assert!(flags(&["--host", "here"]).is_err());
+        let metrics = |text| flags(&["--metrics-address", text]).map(|flags| flags.server.metrics_address);
+        assert_eq!(metrics("[::1]:9545").unwrap(), Some("[::1]:9545".parse().unwrap()));
+        assert!(metrics("9545").is_err());
         assert!(flags(&["--port", "70000"]).is_err());
         assert!(flags(&[]).unwrap().server.exposure().is_none());
         assert!(flags(&["--host", "0.0.0.0"]).unwrap().server.exposure().is_some());

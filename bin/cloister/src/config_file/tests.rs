@@ -51,6 +51,7 @@ fn every_flag_has_a_key() {
             (_, "tls") => "\"on\"",
             (_, "history") => "\"full\"",
             (_, "host") => "\"127.0.0.1\"",
+            (_, "metrics_address") => "\"127.0.0.1:9545\"",
             (_, "hardfork") => "\"osaka\"",
             (_, "mnemonic" | "enclave" | "manifest_out" | "datadir" | "genesis") => "\"x\"",
             _ => "7",

@@ -2,8 +2,8 @@
 
 use cloister_boundary::limits::{MAX_BLOCKS_PER_READ, MAX_CHUNKS};
 use cloister_boundary::{
-    ConnId, Detail, FromEnclave, HaltCode, INITIAL_WINDOW, Membership, PeerOrigin, PublicStatus, ReadId, Record, Side,
-    StartInfo, StorageFault, StoredLog, StoredSnapshot, ToEnclave,
+    ConnId, Detail, FromEnclave, HaltCode, INITIAL_WINDOW, Membership, NodeRole, PeerOrigin, PublicNetwork,
+    PublicStatus, ReadId, Record, Side, StartInfo, StorageFault, StoredLog, StoredSnapshot, ToEnclave,
 };
 use cloister_primitives::{Height, Seq};
 use proptest::prelude::*;
@@ -113,6 +113,22 @@ fn record() -> impl Strategy<Value = Record> {
     ]
 }
 
+fn network() -> impl Strategy<Value = PublicNetwork> {
+    let role = prop::sample::select(NodeRole::ALL.to_vec());
+    let connected = prop::collection::vec(any::<u64>(), 0..4);
+    (role, any::<u64>(), any::<Option<u64>>(), height(), any::<(u32, u32)>(), connected).prop_map(
+        |(role, term, leader, committed, (voters, learners), connected)| PublicNetwork {
+            role,
+            term,
+            leader,
+            committed,
+            voters,
+            learners,
+            connected,
+        },
+    )
+}
+
 /// Any message of the enclave.
 pub(crate) fn from_enclave() -> impl Strategy<Value = FromEnclave> {
     prop_oneof![
@@ -131,9 +147,11 @@ pub(crate) fn from_enclave() -> impl Strategy<Value = FromEnclave> {
         (conn(), data()).prop_map(|(conn, bytes)| FromEnclave::Data { conn, bytes }),
         conn().prop_map(|conn| FromEnclave::Close { conn }),
         (conn(), 1..=INITIAL_WINDOW).prop_map(|(conn, bytes)| FromEnclave::Credit { conn, bytes }),
-        (height(), any::<u64>(), any::<u64>()).prop_map(|(head, head_time_s, transactions)| {
-            FromEnclave::Status(PublicStatus { head, head_time_s, transactions })
-        }),
+        (height(), any::<u64>(), any::<u64>(), prop::option::of(network())).prop_map(
+            |(head, head_time_s, transactions, network)| {
+                FromEnclave::Status(PublicStatus { head, head_time_s, transactions, network })
+            }
+        ),
         (prop::sample::select(HaltCode::ALL.to_vec()), prop::sample::select(vec!["", "the log ends early", "größer"]))
             .prop_map(|(code, text)| FromEnclave::Halt { code, detail: Detail::constant(text) }),
     ]

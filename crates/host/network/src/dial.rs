@@ -51,7 +51,13 @@ pub(crate) async fn keep(listed: Listed, dials: mpsc::Sender<Dial>, control: Con
             // Said once: a node that is down is dialled again and again.
             Err(error) if is_reachable => {
                 is_reachable = false;
-                tracing::info!(node = peer.node, host = peer.host, port = peer.port, "a node is not reached: {error}");
+                tracing::info!(
+                    event = "peer-unreachable",
+                    node = peer.node,
+                    host = peer.host,
+                    port = peer.port,
+                    "a node is not reached: {error}"
+                );
             }
             Err(error) => tracing::debug!(node = peer.node, "a node is not reached: {error}"),
         }

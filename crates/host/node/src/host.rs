@@ -18,6 +18,8 @@ use crate::clock::{Clock, tick};
 use crate::config::HostConfig;
 use crate::error::{HostError, Violation};
 use crate::listen::{Listener, Serving, accept};
+use crate::metrics::{self, Metrics, Sources};
+use crate::network_events::NetworkEvents;
 use crate::peer_link;
 use crate::process::EnclaveProcess;
 use crate::store_task::StoreTask;
@@ -46,6 +48,7 @@ pub struct HostHandle {
     ready: watch::Receiver<Option<Ready>>,
     status: watch::Receiver<PublicStatus>,
     table: Arc<Table>,
+    metrics: Metrics,
 }
 
 impl HostHandle {
@@ -88,6 +91,8 @@ pub struct Host {
     /// None for a node by itself.
     network: Option<Network>,
     process: Option<EnclaveProcess>,
+    /// Where metrics are asked for; None where they are kept to oneself.
+    metrics_listener: Option<Listener>,
     handle: HostHandle,
     ready: watch::Sender<Option<Ready>>,
     status: watch::Sender<PublicStatus>,
@@ -117,14 +122,33 @@ impl Host {
             ready: ready_seen,
             status: status_seen,
             table: Arc::default(),
+            metrics: Metrics::default(),
         };
-        Self { config, link, store: store.into(), listener: None, network: None, process: None, handle, ready, status }
+        Self {
+            config,
+            link,
+            store: store.into(),
+            listener: None,
+            network: None,
+            process: None,
+            metrics_listener: None,
+            handle,
+            ready,
+            status,
+        }
     }
 
     /// The network to the hosts of other nodes.
     #[must_use]
     pub fn with_network(mut self, network: Network) -> Self {
         self.network = Some(network);
+        self
+    }
+
+    /// Tells metrics to who asks at this address.
+    #[must_use]
+    pub fn with_metrics(mut self, listener: Listener) -> Self {
+        self.metrics_listener = Some(listener);
         self
     }
 
@@ -148,8 +172,18 @@ impl Host {
     /// # Errors
     /// Why it ended before it was asked to.
     pub async fn run(self) -> Result<(), HostError> {
-        let Self { config, link, store, listener, network, mut process, handle, ready, status } = self;
+        let Self { config, link, store, listener, network, mut process, metrics_listener, .. } = self;
+        let Self { handle, ready, status, .. } = self;
         let HostLink { send, mut recv } = link;
+        // Told from the start, and not any more when this returns.
+        let mut telling = JoinSet::new();
+        if let Some(process) = process.as_ref().and_then(EnclaveProcess::id) {
+            handle.metrics.set_enclave(process);
+        }
+        if let Some(listener) = metrics_listener {
+            let sources = Sources::new(Arc::clone(&store), handle.status(), handle.ready.clone());
+            telling.spawn(metrics::serve(listener, handle.metrics.clone(), sources));
+        }
         let patience = config.shutdown_grace;
         let ended = match greet(&config, &send, &mut recv).await {
             Ok(()) => {
@@ -219,6 +253,7 @@ struct Dispatch {
     handle: HostHandle,
     ready: watch::Sender<Option<Ready>>,
     status: watch::Sender<PublicStatus>,
+    events: NetworkEvents,
     /// Taken when the enclave is ready.
     waiting: Option<(Option<Listener>, Serving)>,
     stop_accepting: watch::Sender<()>,
@@ -242,7 +277,7 @@ impl Dispatch {
         listener: Option<Listener>,
     ) -> Result<(Self, UnboundedReceiver<Violation>), HostError> {
         let (violations, seen) = unbounded_channel();
-        recv.divert(take_by_table(Arc::clone(&handle.table), violations.clone()));
+        recv.divert(take_by_table(&handle, violations.clone()));
         let mut clock = Clock::default();
         let start = std::mem::take(&mut config.start);
         let mut snapshots = store.snapshots();
@@ -262,10 +297,13 @@ impl Dispatch {
         };
         send.send(ToEnclave::Start(info)).await.map_err(HostError::Link)?;
         let store_task =
-            StoreTask::start(Arc::clone(store), send.clone(), violations.clone()).map_err(HostError::Thread)?;
+            StoreTask::start(Arc::clone(store), send.clone(), violations.clone(), handle.metrics.store.clone())
+                .map_err(HostError::Thread)?;
         let ticking = tick(clock, config.tick, Arc::clone(&handle.tick), send.clone());
         let serving = serving(&config, &handle, send, violations);
+        let events = NetworkEvents::new(handle.metrics.leader_changes.clone());
         let dispatch = Self {
+            events,
             store: Arc::clone(store),
             store_task,
             handle,
@@ -312,10 +350,11 @@ impl Dispatch {
             }
             for message in batch.drain(..) {
                 if let FromEnclave::Halt { code, detail } = message {
-                    return match code {
-                        HaltCode::ShutDown if asked => Ok(()),
-                        _ => Err(HostError::Halted { code, detail }),
-                    };
+                    if code == HaltCode::ShutDown && asked {
+                        return Ok(());
+                    }
+                    tracing::error!(event = "halted", code = code.name(), "the enclave stopped: {detail}");
+                    return Err(HostError::Halted { code, detail });
                 }
                 self.handle_message(message).await?;
             }
@@ -340,6 +379,7 @@ impl Dispatch {
             FromEnclave::ReadChunk { id, snapshot, index } => self.store_task.read_chunk(id, snapshot, index)?,
             FromEnclave::ReadLogSection { id, last } => self.store_task.read_log_section(id, last)?,
             FromEnclave::Status(status) => {
+                self.events.follow(&status);
                 self.status.send_replace(status);
             }
             FromEnclave::Ready { chain_id, genesis_hash, head } => {
@@ -393,15 +433,19 @@ impl Dispatch {
 
 /// Words on a connection go straight to its task, without their turn among the records of blocks.
 fn take_by_table(
-    table: Arc<Table>,
+    handle: &HostHandle,
     violations: UnboundedSender<Violation>,
 ) -> impl Fn(FromEnclave) -> Option<FromEnclave> + Send + Sync + 'static {
-    move |message| match table.take(message) {
-        Ok(other) => other,
-        Err(violation) => {
-            // Nobody listens only when the host is ending anyway.
-            let _ = violations.send(violation);
-            None
+    let (table, messages) = (Arc::clone(&handle.table), handle.metrics.messages.clone());
+    move |message| {
+        messages.inc();
+        match table.take(message) {
+            Ok(other) => other,
+            Err(violation) => {
+                // Nobody listens only when the host is ending anyway.
+                let _ = violations.send(violation);
+                None
+            }
         }
     }
 }
@@ -412,5 +456,6 @@ fn serving(
     send: &Sender<ToEnclave>,
     violations: UnboundedSender<Violation>,
 ) -> Serving {
-    Serving { table: Arc::clone(&handle.table), link: send.clone(), violations, limits: config.connections }
+    let (table, metrics) = (Arc::clone(&handle.table), handle.metrics.clone());
+    Serving { table, link: send.clone(), violations, limits: config.connections, metrics }
 }

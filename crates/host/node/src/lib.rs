@@ -2,7 +2,7 @@
 //!
 //! **Duty.** Listens for clients and moves their bytes to and from the enclave, and those of links to other nodes; stores what the
 //! enclave seals and reads it back; tells the time; starts, watches and stops the enclave process;
-//! keeps the sealing key file of the virtual platform.
+//! keeps the sealing key file of the virtual platform; tells its operator how it is, in metrics and events of the log.
 //!
 //! **Trusts.** Nobody with availability. Clients may be slow, silent, half-open or many; the enclave
 //! may break the protocol. Each is bounded or named ([`Violation`]), none makes this side hang,
@@ -38,14 +38,18 @@ mod files;
 mod host;
 mod key;
 mod listen;
+mod metrics;
 mod network;
+mod network_events;
 mod peer_link;
 mod process;
 mod store_task;
 mod table;
 
 pub use cloister_network::{Network, NetworkError, TransportKey};
-pub use cloister_storage::{BlobStore, MemoryStore, Store, StoreError, StoreOptions};
+pub use cloister_storage::{
+    Backup, BackupError, BlobStore, DiskUse, MemoryStore, Store, StoreError, StoreOptions, restore,
+};
 pub use config::{ConnectionLimits, ExitCode, HostConfig, StartConfig};
 pub use error::{HostError, Violation};
 pub use files::raise_open_files;

@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use crate::config::ConnectionLimits;
 use crate::connection::{Connection, linger};
 use crate::error::Violation;
+use crate::metrics::{Metrics, Open};
 use crate::table::Table;
 
 /// Connections that the system may hold ready before they are accepted.
@@ -95,6 +96,19 @@ impl Listener {
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
+
+    /// The next connection, and where it comes from. Forgets none when it is dropped.
+    pub(crate) async fn accept(&self) -> (TcpStream, SocketAddr) {
+        loop {
+            match self.socket.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
 }
 
 fn bind(address: SocketAddr) -> std::io::Result<Listener> {
@@ -119,6 +133,7 @@ pub(crate) struct Serving {
     pub(crate) link: Sender<ToEnclave>,
     pub(crate) violations: UnboundedSender<Violation>,
     pub(crate) limits: ConnectionLimits,
+    pub(crate) metrics: Metrics,
 }
 
 /// Accepts until `stop` changes or its sender is gone, then waits for the connections to end.
@@ -128,22 +143,18 @@ pub(crate) async fn accept(listener: Listener, serving: Serving, mut stop: watch
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
     let mut tasks = JoinSet::new();
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.socket.accept() => accepted,
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => accepted,
             _ = stop.changed() => break,
             Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+        let clients = &serving.metrics.clients;
         if let Ok(permit) = Arc::clone(&connections).try_acquire_owned() {
-            tasks.spawn(serve(stream, origin(peer), serving.clone(), permit));
-        } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+            tasks.spawn(serve(stream, origin(peer), serving.clone(), (permit, clients.open())));
+            continue;
+        }
+        clients.refused.inc();
+        if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
             tasks.spawn(refuse(stream, permit));
         }
     }
@@ -151,10 +162,10 @@ pub(crate) async fn accept(listener: Listener, serving: Serving, mut stop: watch
     while tasks.join_next().await.is_some() {}
 }
 
-async fn serve(stream: TcpStream, peer: PeerOrigin, serving: Serving, _permit: OwnedSemaphorePermit) {
+async fn serve(stream: TcpStream, peer: PeerOrigin, serving: Serving, _place: (OwnedSemaphorePermit, Open)) {
     // Only costs latency if refused.
     let _ = stream.set_nodelay(true);
-    let Serving { table, link, violations, limits } = serving;
+    let Serving { table, link, violations, limits, .. } = serving;
     let registration = table.register();
     Connection::new(registration, stream, link, violations, limits).run(peer).await;
 }

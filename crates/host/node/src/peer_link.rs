@@ -6,10 +6,11 @@
 use std::{sync::Mutex, time::Duration};
 
 use cloister_boundary::{
-    ConnId, PeerOrigin, SendWindow, ToEnclave,
+    ConnId, PeerOrigin, SendWindow, Side, ToEnclave,
     link::{LinkClosed, Sender},
 };
 use cloister_network::{Link, Network};
+use prometheus_client::metrics::counter::Counter;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     sync::{
@@ -38,8 +39,7 @@ pub(crate) async fn accept(mut network: Network, serving: Serving, mut stop: wat
         tokio::select! {
             link = network.next_link() => match link {
                 Some(Link { node, opened_by, stream }) => {
-                    let peer = PeerOrigin::Node { node, opened_by };
-                    tasks.spawn(carry(stream, peer, serving.clone()));
+                    tasks.spawn(carry(stream, node, opened_by, serving.clone()));
                 }
                 None => break,
             },
@@ -51,12 +51,14 @@ pub(crate) async fn accept(mut network: Network, serving: Serving, mut stop: wat
 }
 
 /// Carries one link to its end.
-async fn carry<S>(stream: S, peer: PeerOrigin, serving: Serving)
+async fn carry<S>(stream: S, node: u64, opened_by: Side, serving: Serving)
 where
     S: AsyncRead + AsyncWrite + Send,
 {
-    let Serving { table, link, violations, limits } = serving;
+    let Serving { table, link, violations, limits, metrics } = serving;
     let Registration { conn, events, outgoing } = table.register();
+    let counted = metrics.peers.open(node);
+    let peer = PeerOrigin::Node { node, opened_by };
     // An end of the boundary's link is the dispatcher's to report.
     if link.send(ToEnclave::Open { conn, peer }).await.is_err() {
         return;
@@ -68,13 +70,14 @@ where
     let credit = Credit::default();
     let hearing = async {
         tokio::select! {
-            _ = hear(conn, read, &credit, &link) => {}
+            _ = hear(conn, read, &credit, &link, &counted.received) => {}
             _ = written => {}
         }
         let _ = link.send(ToEnclave::Closed { conn }).await;
     };
     let speaking = async {
-        let _ = Speaking { conn, queued, outgoing, link: link.clone(), stall: limits.write_stall }.run(write).await;
+        let (link, sent) = (link.clone(), counted.sent.clone());
+        let _ = Speaking { conn, queued, outgoing, link, stall: limits.write_stall, sent }.run(write).await;
         drop(writes);
     };
     tokio::join!(hearing, speaking, sort(events, queue, &credit, &violations, conn));
@@ -132,10 +135,12 @@ async fn hear(
     mut stream: impl AsyncRead + Unpin,
     credit: &Credit,
     link: &Sender<ToEnclave>,
+    received: &Counter,
 ) -> Result<(), LinkClosed> {
     loop {
         let mut bytes = vec![0; MAX_READ.min(credit.available().await)];
         let Ok(count @ 1..) = stream.read(&mut bytes).await else { return Ok(()) };
+        received.inc_by(count as u64);
         bytes.truncate(count);
         // Small messages may wait in the link: they must not hold large buffers.
         bytes.shrink_to_fit();
@@ -151,13 +156,14 @@ struct Speaking {
     outgoing: Outgoing,
     link: Sender<ToEnclave>,
     stall: Duration,
+    sent: Counter,
 }
 
 impl Speaking {
     /// Writes what is queued until there will be no more, then closes the stream. Gives up when the other host takes
     /// nothing for too long.
     async fn run(self, mut stream: impl AsyncWrite + Unpin) -> Result<(), LinkClosed> {
-        let Self { conn, mut queued, outgoing, link, stall } = self;
+        let Self { conn, mut queued, outgoing, link, stall, sent } = self;
         while let Some(bytes) = queued.recv().await {
             let is_last = queued.is_empty();
             let writing = async {
@@ -167,6 +173,7 @@ impl Speaking {
             let Ok(Ok(())) = timeout(stall, writing).await else {
                 return Ok(());
             };
+            sent.inc_by(bytes.len() as u64);
             let credit = lock(&outgoing).consume(bytes.len());
             if let Some(bytes) = credit {
                 link.send(ToEnclave::Credit { conn, bytes }).await?;
@@ -182,14 +189,14 @@ impl Speaking {
 mod tests {
     use std::sync::Arc;
 
-    use cloister_boundary::{FromEnclave, INITIAL_WINDOW, Side, WindowError, link::EnclaveLink, link::pair};
+    use cloister_boundary::{FromEnclave, INITIAL_WINDOW, WindowError, link::EnclaveLink, link::pair};
     use tokio::{
         io::{DuplexStream, duplex},
         task::JoinHandle,
     };
 
     use super::*;
-    use crate::{config::ConnectionLimits, table::Table};
+    use crate::{config::ConnectionLimits, metrics::Metrics, table::Table};
 
     const PEER: PeerOrigin = PeerOrigin::Node { node: 2, opened_by: Side::There };
     const CONN: ConnId = ConnId(0);
@@ -210,9 +217,10 @@ mod tests {
             let table = Arc::new(Table::default());
             let (sender, violations) = unbounded_channel();
             let limits = ConnectionLimits::default();
-            let serving = Serving { table: table.clone(), link: host.send, violations: sender, limits };
+            let metrics = Metrics::default();
+            let serving = Serving { table: table.clone(), link: host.send, violations: sender, limits, metrics };
             let mut carried =
-                Self { there, table, enclave, violations, task: tokio::spawn(carry(here, PEER, serving)) };
+                Self { there, table, enclave, violations, task: tokio::spawn(carry(here, 2, Side::There, serving)) };
             assert_eq!(carried.told().await, ToEnclave::Open { conn: CONN, peer: PEER });
             carried
         }

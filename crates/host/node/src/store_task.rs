@@ -4,6 +4,7 @@ use std::cmp::Ordering as Turn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use cloister_boundary::limits::{MAX_BLOCKS_PER_READ, MAX_READS_IN_FLIGHT};
 use cloister_boundary::link::Sender;
@@ -15,6 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::error::Violation;
+use crate::metrics::StoreMetrics;
 
 /// Sealed bytes that may wait to be stored; beyond that the link waits.
 const MAX_QUEUED: usize = 256 << 20;
@@ -38,6 +40,17 @@ enum Read {
     LogSection { last: Height },
 }
 
+impl Read {
+    /// Its kind's stable name.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Blocks { .. } => "blocks",
+            Self::Chunk { .. } => "chunk",
+            Self::LogSection { .. } => "log-section",
+        }
+    }
+}
+
 /// The threads' handle for the dispatcher.
 pub(crate) struct StoreTask {
     room: Arc<Semaphore>,
@@ -57,10 +70,11 @@ impl StoreTask {
         store: Arc<dyn BlobStore>,
         link: Sender<ToEnclave>,
         violations: UnboundedSender<Violation>,
+        metrics: StoreMetrics,
     ) -> std::io::Result<Self> {
         let (jobs, job_queue) = unbounded_channel();
         let (answers, answer_queue) = unbounded_channel();
-        let writer = Writer::new(Arc::clone(&store), answers, violations);
+        let writer = Writer::new(Arc::clone(&store), answers, violations, metrics.clone());
         let writer = std::thread::Builder::new().name("store-write".to_owned()).spawn(move || writer.run(job_queue))?;
         // The writer never waits for the enclave, so records and answers cannot block each other.
         // The answers that pile up are small and fewer than the records queued.
@@ -69,7 +83,8 @@ impl StoreTask {
         let (reads, read_queue) = unbounded_channel();
         let (stop_reading, stopped) = watch::channel(());
         let reading = Arc::new(AtomicUsize::new(0));
-        let reader = Reader { store, link, reading: Arc::clone(&reading), runtime: Handle::current(), stopped };
+        let runtime = Handle::current();
+        let reader = Reader { store, link, reading: Arc::clone(&reading), runtime, stopped, metrics };
         let reader = std::thread::Builder::new().name("store-read".to_owned()).spawn(move || reader.run(read_queue))?;
         Ok(Self {
             room: Arc::new(Semaphore::new(MAX_QUEUED)),
@@ -151,6 +166,7 @@ struct Writer {
     failed: Option<StorageFault>,
     /// The operator was told of a failure and not yet of its end.
     reported: bool,
+    metrics: StoreMetrics,
 }
 
 impl Writer {
@@ -158,8 +174,9 @@ impl Writer {
         store: Arc<dyn BlobStore>,
         answers: UnboundedSender<ToEnclave>,
         violations: UnboundedSender<Violation>,
+        metrics: StoreMetrics,
     ) -> Self {
-        Self { store, answers, violations, due: None, failed: None, reported: false }
+        Self { store, answers, violations, due: None, failed: None, reported: false, metrics }
     }
 
     fn run(mut self, mut queue: UnboundedReceiver<Job>) {
@@ -223,7 +240,7 @@ impl Writer {
             return;
         }
         let (seqs, records): (Vec<_>, Vec<_>) = group.into_iter().map(|job| (job.seq, job.record)).unzip();
-        match self.store.append(&records) {
+        match self.append(&records) {
             Ok(()) => {
                 if std::mem::take(&mut self.reported) {
                     tracing::info!("records are stored again");
@@ -233,7 +250,7 @@ impl Writer {
             // One record that does not fit must not take those before it along.
             Err(StoreError::Refused(_)) if records.len() > 1 => {
                 for (at, (seq, record)) in seqs.iter().zip(&records).enumerate() {
-                    match self.store.append(std::slice::from_ref(record)) {
+                    match self.append(std::slice::from_ref(record)) {
                         Ok(()) => self.answer_stored(*seq),
                         Err(error) => return self.fail(&seqs[at..], &error),
                     }
@@ -243,12 +260,22 @@ impl Writer {
         }
     }
 
+    /// Stores records with one sync.
+    fn append(&self, records: &[Record]) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        self.store.append(records)?;
+        self.metrics.committed(begun.elapsed());
+        records.iter().for_each(|record| self.metrics.stored(record));
+        Ok(())
+    }
+
     /// The first of these could not be stored, so none of them is.
     fn fail(&mut self, seqs: &[Seq], error: &StoreError) {
         let fault = error.fault();
         if !std::mem::replace(&mut self.reported, true) {
             tracing::error!(%error, "a record could not be stored");
         }
+        self.metrics.failed(fault);
         self.failed = Some(fault);
         self.due = seqs.first().copied().or(self.due);
         seqs.iter().for_each(|seq| self.answer_failed(*seq, fault));
@@ -272,6 +299,7 @@ struct Reader {
     runtime: Handle,
     /// Resolves when the host gives up waiting for the enclave to take answers.
     stopped: watch::Receiver<()>,
+    metrics: StoreMetrics,
 }
 
 impl Reader {
@@ -294,6 +322,7 @@ impl Reader {
     }
 
     fn answer(&self, id: ReadId, read: &Read) -> ToEnclave {
+        self.metrics.read(read.kind());
         let answer = match *read {
             Read::Blocks { from, count } => {
                 self.store.blocks(from, count).map(|blocks| ToEnclave::Blocks { id, blocks })

@@ -99,9 +99,9 @@ async fn readiness_and_status_are_seen_from_elsewhere() {
     let seen = host.handle.ready().await.unwrap();
     let chain = ChainIdentity { chain_id: CHAIN_ID, genesis_hash: GENESIS_HASH };
     assert_eq!((seen.chain, seen.head), (chain, Height(0)));
-    let status = PublicStatus { head: Height(5), head_time_s: 1_700_000_000, transactions: 12 };
+    let status = PublicStatus { head: Height(5), head_time_s: 1_700_000_000, transactions: 12, network: None };
     let mut follow = host.handle.status();
-    link.send.send(FromEnclave::Status(status)).await.unwrap();
+    link.send.send(FromEnclave::Status(status.clone())).await.unwrap();
     follow.changed().await.unwrap();
     assert_eq!(*follow.borrow(), status);
 }

@@ -13,7 +13,7 @@ use cloister_boundary::link::EnclaveLink;
 use cloister_boundary::{FromEnclave, HaltCode, ReadId, Record, StorageFault, StoredLog, StoredSnapshot, ToEnclave};
 use cloister_node::{HostError, Violation};
 use cloister_primitives::{Height, Seq};
-use cloister_storage::{BlobStore, ChainIdentity, Kept, MemoryStore, Store, StoreError, StoreOptions};
+use cloister_storage::{BlobStore, ChainIdentity, DiskUse, Kept, MemoryStore, Store, StoreError, StoreOptions};
 use common::{config, greet, halt, host_with, next, ready};
 
 /// A store whose disk can be slow or full.
@@ -53,6 +53,10 @@ impl BlobStore for Shaky {
 
     fn log_section(&self, last: Height) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.log_section(last)
+    }
+
+    fn disk(&self) -> Result<Option<DiskUse>, StoreError> {
+        self.inner.disk()
     }
 
     fn bounds(&self) -> StoredLog {

@@ -1,7 +1,8 @@
 //! Where the host keeps what the enclave has sealed.
 //!
 //! **Duty.** Stores records durably and in order, hands them back unchanged, and says by name what
-//! is wrong when it cannot: a locked folder, another chain's folder, damage, a full disk.
+//! is wrong when it cannot: a locked folder, another chain's folder, damage, a full disk. Puts all of it into one
+//! file, and back.
 //!
 //! **Trusts.** The file system, to keep what was synced. Not the records: they are opaque bytes.
 //! Whether they were swapped or rolled back is for the enclave to find out, which sealed them.
@@ -14,6 +15,7 @@
 //! **Not here.** Encryption, padding, the meaning of a record, deciding when to snapshot or prune
 //! (all the enclave's), threads (`host/node` owns those).
 
+mod backup;
 mod error;
 mod index;
 mod memory;
@@ -23,6 +25,7 @@ mod schema;
 use cloister_boundary::{Record, StoredLog, StoredSnapshot};
 use cloister_primitives::Height;
 
+pub use backup::{BACKUP_VERSION, Backup, BackupError, restore};
 pub use error::{Refusal, StoreError};
 pub use memory::MemoryStore;
 pub use rocks::{Store, StoreOptions};
@@ -55,6 +58,15 @@ pub struct Kept {
     pub meta: Option<Vec<u8>>,
     /// Records of the consensus log, oldest first.
     pub consensus: Vec<Vec<u8>>,
+}
+
+/// Room on a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskUse {
+    /// What the store's files take.
+    pub used_bytes: u64,
+    /// What is left for this user.
+    pub free_bytes: u64,
 }
 
 /// A place for sealed records. Reads may run on other threads while one thread appends.
@@ -100,6 +112,12 @@ pub trait BlobStore: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn kept(&self) -> Result<Kept, StoreError>;
+
+    /// The room that it takes on a disk; `None` where it takes none.
+    ///
+    /// # Errors
+    /// When the disk cannot be asked.
+    fn disk(&self) -> Result<Option<DiskUse>, StoreError>;
 
     /// The chain this store belongs to; `None` while it is new.
     fn chain(&self) -> Option<ChainIdentity>;

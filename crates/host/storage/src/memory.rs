@@ -9,7 +9,7 @@ use cloister_boundary::{Record, StoredLog, StoredSnapshot};
 use cloister_primitives::Height;
 
 use crate::index::Index;
-use crate::{BlobStore, ChainIdentity, Kept, StoreError};
+use crate::{BlobStore, ChainIdentity, DiskUse, Kept, StoreError};
 
 /// Records in memory. "Durable" means: until the process ends.
 #[derive(Debug, Default)]
@@ -104,6 +104,10 @@ impl BlobStore for MemoryStore {
     fn kept(&self) -> Result<Kept, StoreError> {
         let content = self.content();
         Ok(Kept { meta: content.meta.clone(), consensus: content.consensus.values().cloned().collect() })
+    }
+
+    fn disk(&self) -> Result<Option<DiskUse>, StoreError> {
+        Ok(None)
     }
 
     fn chain(&self) -> Option<ChainIdentity> {

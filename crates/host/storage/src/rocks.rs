@@ -16,10 +16,10 @@ use cloister_primitives::Height;
 use crate::error::StoreError;
 use crate::index::{Index, Reconciled};
 use crate::memory::gather;
-use crate::schema::Database;
-use crate::{BlobStore, ChainIdentity, Kept};
+use crate::schema::{Database, Entry};
+use crate::{BlobStore, ChainIdentity, DiskUse, Kept};
 
-const LOCK_FILE: &str = "node.lock";
+pub(crate) const LOCK_FILE: &str = "node.lock";
 
 /// Room that must be free before the database is opened again after a full disk: its log, which
 /// opening turns into tables, and some for what comes next.
@@ -77,11 +77,7 @@ impl Store {
     /// version, is damaged, or cannot be used.
     pub fn open(path: impl AsRef<Path>, options: StoreOptions) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
-            .map_err(|error| StoreError::io(&path, &error))?;
+        make_folder(&path)?;
         let folder_lock = lock_folder(&path)?;
         let database = Database::open(&path)?;
         let (index, partial) = database.index(&path)?;
@@ -102,6 +98,22 @@ impl Store {
         Ok(store)
     }
 
+    /// Visits everything that is stored.
+    pub(crate) fn each_entry<E: From<StoreError>>(
+        &self,
+        visit: impl FnMut(Entry<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self.database().as_ref() {
+            Some(database) => database.each_entry(&self.path, visit),
+            None => Err(self.not_open().into()),
+        }
+    }
+
+    fn not_open(&self) -> StoreError {
+        let detail = "the database could not be opened again after a failed write".to_owned();
+        StoreError::Io { path: self.path.clone(), detail }
+    }
+
     fn database(&self) -> RwLockReadGuard<'_, Option<Database>> {
         self.database.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -109,10 +121,7 @@ impl Store {
     fn with_database<T>(&self, run: impl FnOnce(&Database, &Path) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match self.database().as_ref() {
             Some(database) => run(database, &self.path),
-            None => Err(StoreError::Io {
-                path: self.path.clone(),
-                detail: "the database could not be opened again after a failed write".to_owned(),
-            }),
+            None => Err(self.not_open()),
         }
     }
 
@@ -128,11 +137,16 @@ impl Store {
         Ok(())
     }
 
+    /// Room that is left on the disk.
+    fn free_bytes(&self) -> Result<u64, StoreError> {
+        let disk = rustix::fs::statvfs(&self.path).map_err(|error| StoreError::io(&self.path, &error.into()))?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     /// Whether opening the database, which writes its log out as tables, would find room.
     fn check_room(&self) -> Result<(), StoreError> {
         let io = |error: std::io::Error| StoreError::io(&self.path, &error);
-        let disk = rustix::fs::statvfs(&self.path).map_err(|error| io(error.into()))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let free = self.free_bytes()?;
         let mut needed = REOPEN_RESERVE;
         for entry in std::fs::read_dir(&self.path).map_err(io)? {
             let entry = entry.map_err(io)?;
@@ -165,7 +179,13 @@ impl Store {
     }
 }
 
-fn lock_folder(path: &Path) -> Result<File, StoreError> {
+/// Makes a folder that nobody else may look into, unless there is one.
+pub(crate) fn make_folder(path: &Path) -> Result<(), StoreError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| StoreError::io(path, &error))
+}
+
+pub(crate) fn lock_folder(path: &Path) -> Result<File, StoreError> {
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -226,6 +246,17 @@ impl BlobStore for Store {
 
     fn kept(&self) -> Result<Kept, StoreError> {
         self.with_database(Database::kept)
+    }
+
+    fn disk(&self) -> Result<Option<DiskUse>, StoreError> {
+        let io = |error: std::io::Error| StoreError::io(&self.path, &error);
+        let mut used_bytes = 0_u64;
+        for entry in std::fs::read_dir(&self.path).map_err(io)? {
+            // A file may go away meanwhile: tables do.
+            let len = entry.and_then(|entry| entry.metadata()).map_or(0, |metadata| metadata.len());
+            used_bytes = used_bytes.saturating_add(len);
+        }
+        Ok(Some(DiskUse { used_bytes, free_bytes: self.free_bytes()? }))
     }
 
     fn chain(&self) -> Option<ChainIdentity> {

@@ -32,6 +32,9 @@ const SNAPSHOTS: &str = "snapshots";
 const LOGS: &str = "logs";
 const META: &str = "meta";
 
+/// All families. Backups name them by their places here.
+const FAMILIES: [&str; 4] = [BLOCKS, SNAPSHOTS, LOGS, META];
+
 const FORMAT_KEY: &[u8] = b"format";
 const CHAIN_KEY: &[u8] = b"chain";
 const SEALED_KEY: &[u8] = b"sealed";
@@ -49,6 +52,15 @@ const MAX_WAL_LEN: u64 = 64 << 20;
 
 /// Tables held open at one time.
 const MAX_OPEN_FILES: i32 = 256;
+
+/// One entry, whatever it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry<'a> {
+    /// Place of its family in [`FAMILIES`].
+    pub(crate) family: u8,
+    pub(crate) key: &'a [u8],
+    pub(crate) value: &'a [u8],
+}
 
 /// One open database.
 pub(crate) struct Database(DB);
@@ -258,6 +270,47 @@ impl Database {
             }
         }
         self.0.write_opt(batch, &durable()).map_err(|error| StoreError::rocks(path, &error))
+    }
+
+    /// Visits all entries in order.
+    pub(crate) fn each_entry<E: From<StoreError>>(
+        &self,
+        path: &Path,
+        mut visit: impl FnMut(Entry<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for (family, name) in (0..).zip(FAMILIES) {
+            for entry in self.0.iterator_cf(self.family(path, name)?, IteratorMode::Start) {
+                let (key, value) = entry.map_err(|error| StoreError::rocks(path, &error))?;
+                visit(Entry { family, key: &key, value: &value })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes entries as they are. They are durable after [`Self::sync`].
+    pub(crate) fn put(&self, path: &Path, entries: &[Entry<'_>]) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        for entry in entries {
+            let family = FAMILIES.get(usize::from(entry.family)).ok_or_else(|| corrupt(path, "an unknown family"))?;
+            batch.put_cf(self.family(path, family)?, entry.key, entry.value);
+        }
+        self.0.write(batch).map_err(|error| StoreError::rocks(path, &error))
+    }
+
+    /// Makes durable what was written.
+    pub(crate) fn sync(&self, path: &Path) -> Result<(), StoreError> {
+        self.0.flush_wal(true).map_err(|error| StoreError::rocks(path, &error))
+    }
+
+    /// Whether nothing was ever stored here.
+    pub(crate) fn is_new(&self, path: &Path) -> Result<bool, StoreError> {
+        let is_empty = self.kept(path)? == Kept::default() && self.chain(path)?.is_none();
+        Ok(is_empty && self.edge(path, BLOCKS, IteratorMode::Start)?.is_none())
+    }
+
+    /// Removes a closed database, and nothing else that is in its folder.
+    pub(crate) fn destroy(path: &Path) -> Result<(), StoreError> {
+        DB::destroy(&options(), path).map_err(|error| StoreError::rocks(path, &error))
     }
 
     /// Removes blocks and log sections above `last` (all for `None`) and the given snapshots.

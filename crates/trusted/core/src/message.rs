@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes};
 use cloister_access::Caller;
-use cloister_boundary::{FromEnclave, ToEnclave, limits::MAX_SEALED};
+use cloister_boundary::{FromEnclave, NodeRole, ToEnclave, limits::MAX_SEALED};
 use cloister_keys::SealingPublic;
 use cloister_ordering::{Pace, raft::NodeId};
 use cloister_primitives::{Height, RecoveredTransaction};
@@ -355,6 +355,8 @@ pub struct NetworkStatus {
     pub leader: Option<NodeId>,
     /// The newest committed block here.
     pub head: Height,
+    /// The newest block that the network has committed, as far as this node knows.
+    pub committed: Height,
     /// Index of the last entry of its log.
     pub last_index: u64,
     /// Numbers of the nodes that vote.
@@ -369,6 +371,24 @@ pub struct NetworkStatus {
     pub pending: Option<usize>,
     /// Why it takes no part any more.
     pub fault: Option<&'static str>,
+}
+
+impl NetworkStatus {
+    /// What this node does.
+    #[must_use]
+    pub fn role(&self) -> NodeRole {
+        if self.fault.is_some() {
+            NodeRole::Out
+        } else if self.leader == Some(self.node) {
+            NodeRole::Leader
+        } else if self.is_catching_up {
+            NodeRole::CatchingUp
+        } else if self.learners.contains(&self.node.get()) {
+            NodeRole::Learner
+        } else {
+            NodeRole::Follower
+        }
+    }
 }
 
 /// What a client needs to seal transactions for this node.

@@ -27,26 +27,12 @@ struct NetworkStatusJson {
     fault: Option<&'static str>,
 }
 
-fn role(status: &NetworkStatus) -> &'static str {
-    if status.fault.is_some() {
-        "out"
-    } else if status.leader == Some(status.node) {
-        "leader"
-    } else if status.is_catching_up {
-        "catching up"
-    } else if status.learners.contains(&status.node.get()) {
-        "learner"
-    } else {
-        "follower"
-    }
-}
-
 impl From<NetworkStatus> for NetworkStatusJson {
     fn from(status: NetworkStatus) -> Self {
         let quantities = |numbers: &[u64]| numbers.iter().map(|number| Quantity::from(*number)).collect();
         Self {
             node: status.node.get().into(),
-            role: role(&status),
+            role: status.role().name(),
             term: status.term.into(),
             leader: status.leader.map(|leader| leader.get().into()),
             head: status.head.0.into(),

@@ -265,7 +265,7 @@ impl CoreThread {
             Some(extended) => extended.over(&base),
             None => base,
         };
-        let offered = Offered { served, auth, nobody, lengths, tls: None };
+        let offered = Offered { served, core: core.clone(), auth, nobody, lengths, tls: None };
         opening.open(offered, core, self.host_time.clone(), self.methods.clone(), self.outbound.clone());
         Ok(())
     }

@@ -3,7 +3,7 @@
 //!
 //! **Duty.** Takes the host's messages; gives connection bytes to the HTTP server and everything else
 //! to the core; carries out the core's effects: work on all cores, replies, events, messages to the
-//! host. Establishes who a caller is, and that other nodes are who they should be before the core hears of them.
+//! host. Says whether the node lives and is ready. Establishes who a caller is, and that other nodes are who they should be before the core hears of them.
 //!
 //! **Trusts.** The core. The host only with availability: bytes, order and number of its messages
 //! are checked.
@@ -33,6 +33,7 @@ mod options;
 mod outbound;
 mod padding;
 mod peers;
+mod probe;
 mod server;
 mod stream;
 mod tls;
@@ -51,7 +52,7 @@ pub use cloister_core::{ImportRefusal, Imported, ImportedBlock, MAX_FOREIGN_BLOC
 pub use cloister_keys::KeyError;
 pub use hardening::{PANIC_EXIT_CODE, harden};
 pub use import::{Arrival, Awaited, ImportError, ImportLine, Importer, importer};
-pub use log::log_to_stderr;
+pub use log::{LogForm, log_to_stderr};
 pub use options::{HistoryOption, NodeOptions, OptionsError, PaceOption, TlsOption};
 pub use padding::{FramePadder, Lengths};
 pub use peers::node_identity;

@@ -7,7 +7,7 @@ use std::sync::{
 
 use cloister_access::Caller;
 use cloister_core::{Event, RequestBody};
-use cloister_rpc::{RpcContext, Served, signatures};
+use cloister_rpc::{CoreHandle, RpcContext, Served, signatures};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::{
@@ -22,6 +22,8 @@ use crate::{
 pub(crate) struct Offered {
     /// The methods.
     pub(crate) served: Served,
+    /// Says how the node is.
+    pub(crate) core: CoreHandle,
     /// Signs clients in.
     pub(crate) auth: Arc<Auth>,
     /// Who a caller is that has shown nothing.

@@ -33,6 +33,7 @@ use crate::{
     http::{self, HttpBounds},
     offered::Offered,
     padding::{Lengths, PaddedStream, Upgraded},
+    probe::Probe,
     stream::{ConnectionHandle, ConnectionStream},
 };
 
@@ -206,6 +207,9 @@ impl Connection {
         S: tower::Service<Request<Incoming>, Response = Response<HttpBody>>,
     {
         let presented = Presented::in_path(request.uri().path());
+        if let Some(probe) = Probe::of(&request, presented.path) {
+            return probe.answer(&self.offered.core).await.map(EitherBody::Right);
+        }
         let endpoint = Endpoint::at(presented.path);
         if let Some(answer) = answer_without_body(&request, endpoint) {
             return answer;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use cloister_access::Caller;
 use cloister_boundary::{ConnId, FromEnclave};
-use cloister_rpc::{Handler, Served};
+use cloister_rpc::{CoreHandle, Handler, Served};
 use jsonrpsee::Methods;
 use tokio::sync::mpsc;
 
@@ -31,6 +31,7 @@ impl Client {
         let served = Served::new(Methods::new(), BTreeMap::from([("echo", echo)]));
         let offered = Offered {
             served,
+            core: CoreHandle::new(mpsc::channel(1).0),
             auth: auth::tests::auth(),
             nobody: Caller::Anonymous,
             lengths: Lengths::Exact,

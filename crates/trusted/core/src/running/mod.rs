@@ -108,6 +108,8 @@ pub(crate) struct Running {
     engine_deadline_ms: Option<u64>,
     armed_ms: Option<u64>,
     stopping: bool,
+    /// What the operator was told last.
+    told: PublicStatus,
 }
 
 /// On a confidential chain what others pay is nobody's to learn from where his own transaction stands.
@@ -163,6 +165,7 @@ impl Running {
             engine_deadline_ms: None,
             armed_ms: None,
             stopping: false,
+            told: PublicStatus::default(),
             options: parts.options,
             spec: parts.spec,
             executor: parts.executor,
@@ -286,6 +289,7 @@ impl Running {
         self.forward_fresh(step);
         self.release_waiting(step);
         self.rearm(step);
+        self.report(step);
         if self.stopping && self.is_at_rest() {
             return Err(Fatal::new(HaltCode::ShutDown, "stopped as asked"));
         }
@@ -363,11 +367,17 @@ impl Running {
             .ok_or(Fatal::new(HaltCode::Invariant, "a chain without a block"))
     }
 
-    fn report(&self, block: &Block, step: &mut Step<'_>) {
-        step.host(FromEnclave::Status(PublicStatus {
-            head: Height(block.header.number),
-            head_time_s: block.header.timestamp,
+    /// Tells the operator where this node stands, if that has changed.
+    fn report(&mut self, step: &mut Step<'_>) {
+        let status = PublicStatus {
+            head: self.ledger.head(),
+            head_time_s: self.ledger.head_time_s(),
             transactions: self.ledger.transaction_count(),
-        }));
+            network: self.public_network(),
+        };
+        if status != self.told {
+            self.told = status.clone();
+            step.host(FromEnclave::Status(status));
+        }
     }
 }

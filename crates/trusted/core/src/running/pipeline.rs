@@ -416,7 +416,6 @@ impl Running {
         self.answer_waiting(&block, step);
         self.import_committed(height, step);
         step.out.push(CoreEffect::Event(Event::Committed(Arc::new(CommittedBlock(resident)))));
-        self.report(&block, step);
         self.development_committed(&block, step);
         self.cut_if_due(height, step);
         self.index_logs_if_due(height, step);

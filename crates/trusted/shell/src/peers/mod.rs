@@ -138,7 +138,7 @@ impl Peers {
             match peers.link(stream, node, opened_by).await {
                 Ok(()) => {}
                 Err(LinkError::Broken(error)) => tracing::debug!(node, "a link to a node broke: {error}"),
-                Err(error) => tracing::warn!(node, "a link to a node is closed: {error}"),
+                Err(error) => tracing::warn!(event = "peer-refused", node, "a link to a node is closed: {error}"),
             }
         });
     }

@@ -26,6 +26,13 @@ pub(super) struct CatchUp {
     heard_at_ms: u64,
 }
 
+impl CatchUp {
+    /// The newest block that is fetched.
+    pub(super) const fn target(&self) -> Height {
+        self.target.height
+    }
+}
+
 impl Running {
     /// Begins to fetch all blocks up to this one, or goes on with it where the other node has stopped answering.
     pub(super) fn catch_up(&mut self, from: NodeId, target: BlockRef, step: &mut Step<'_>) -> Result<(), Fatal> {
