@@ -15,7 +15,7 @@ use cloister_node::{
     SealingKey, StartConfig, Store, StoreOptions, raise_open_files, transport_key,
 };
 use cloister_primitives::{BaseFeePolicy, ChainSpec, HardforkName, Measurement};
-use cloister_shell::{NodeOptions, TlsOption};
+use cloister_shell::{AuditShare, NodeOptions, TlsOption};
 use cloister_virtual_platform::measure_file;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -161,6 +161,12 @@ impl Prepared {
     /// The same as one of several nodes.
     pub(crate) fn with_network(self, network: Option<NetworkConfig>) -> Self {
         Self { network, ..self }
+    }
+
+    /// The same executing so many blocks of other nodes itself.
+    pub(crate) fn with_audit_share(mut self, share: AuditShare) -> Self {
+        self.options.audit_share_millionths = Some(share.millionths());
+        self
     }
 
     /// Where the node listens, `127.0.0.1:8545`.

@@ -6,8 +6,8 @@ use alloy_primitives::{B256, Bytes};
 use cloister_access::Caller;
 use cloister_boundary::{FromEnclave, HaltCode, Membership, StartInfo, ToEnclave};
 use cloister_core::{
-    Core, CoreEffect, CoreMessage, CoreOptions, Event as CoreEvent, LogLimits, NodeId, Opened, Request, RequestBody,
-    RequestId, Response, Tick, WorkId, work::Work,
+    AuditShare, Core, CoreEffect, CoreMessage, CoreOptions, Event as CoreEvent, LogLimits, NodeId, Opened, Request,
+    RequestBody, RequestId, Response, Tick, WorkId, work::Work,
 };
 use cloister_crypto::simulation::SeededEntropy;
 use cloister_primitives::{Height, Seq};
@@ -20,7 +20,8 @@ pub(super) const START_MS: u64 = 1_750_000_000_000;
 /// Snapshots and beginnings of the log come within seconds, so that nodes often need what others have forgotten.
 fn options() -> CoreOptions {
     let consensus_log = LogLimits { kept_entries: 16, rebase_every: 8 };
-    CoreOptions { snapshot_every_blocks: 40, consensus_log, ..CoreOptions::default() }
+    let audit_share = AuditShare::from_millionths(200_000);
+    CoreOptions { audit_share, snapshot_every_blocks: 40, consensus_log, ..CoreOptions::default() }
 }
 
 /// What a node's effects ask of the world.

@@ -5,6 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Command, FromArgMatches as _};
 use cloister_devtools::ConsoleFormat;
 use cloister_node::{EnclaveProcess, ExitCode, NetworkConfig};
+use cloister_shell::AuditShare;
 
 use super::{
     chain::{AccountArgs, ChainArgs},
@@ -44,6 +45,11 @@ pub(crate) struct Node {
     /// Settings for what the flags leave open, in TOML: a key for each flag, with _ for -, and the network between nodes
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    /// Of the blocks that other nodes execute, the share that this one executes as well; where that leads to something
+    /// else, it stops
+    #[arg(long, value_name = "SHARE", default_value_t)]
+    audit_share: AuditShare,
 
     /// The network between nodes, as the configuration file has it.
     #[arg(skip)]
@@ -124,7 +130,11 @@ impl Node {
                 enclave_arguments(format)
             };
             let (process, link) = EnclaveProcess::spawn(&program, arguments)?;
-            prepared.with_network(between).serve(link, Some(process), announcement).await
+            prepared
+                .with_network(between)
+                .with_audit_share(self.audit_share)
+                .serve(link, Some(process), announcement)
+                .await
         })
     }
 }

@@ -10,7 +10,9 @@ use cloister_ordering::{Pace, raft::LogLimits};
 use cloister_pool::PoolLimits;
 use cloister_state::HistoryLimits;
 
-use crate::{CoreEffect, CoreError, CoreMessage, Fatal, Ledger, ResidentLimits, Tick, boot::Boot, running::Running};
+use crate::{
+    AuditShare, CoreEffect, CoreError, CoreMessage, Fatal, Ledger, ResidentLimits, Tick, boot::Boot, running::Running,
+};
 
 /// What the operator may choose about a node; none of it changes what a block means.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub struct CoreOptions {
     pub snapshot_every_blocks: u64,
     /// When blocks are made.
     pub pace: Pace,
+    /// Of the blocks that other nodes execute, how many this one executes as well.
+    pub audit_share: AuditShare,
     /// How much there is of a network's consensus log.
     pub consensus_log: LogLimits,
     /// Whether the development methods may exist; genesis has to allow them too.
@@ -63,6 +67,7 @@ impl Default for CoreOptions {
             pool: PoolLimits::default(),
             snapshot_every_blocks: 1_024,
             pace: Pace::Instant,
+            audit_share: AuditShare::default(),
             consensus_log: LogLimits::default(),
             development: Development::Refused,
             refuse_tails: None,

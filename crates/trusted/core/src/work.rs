@@ -18,7 +18,7 @@ use cloister_primitives::{Block, ChainSpec, Code, Height, RecoveredTransaction, 
 use cloister_state::{HistoryLimits, SnapshotCut, State, StateDelta, StateView};
 
 use crate::{
-    BlockRecord, Fatal, ImportRefusal, LogSection,
+    BlockRecord, Fatal, ImportRefusal, LogSection, Reexecution,
     replay::{SnapshotReplay, apply_record, genesis_record, open_block},
 };
 
@@ -218,11 +218,16 @@ pub struct AdoptJob {
     pub parent_hash: B256,
     /// Its sealed bytes.
     pub sealed: Bytes,
+    /// How to execute it as well, if this node does that.
+    pub reexecution: Option<Reexecution>,
 }
 
 impl AdoptJob {
     fn run(self) -> Result<BlockRecord, Fatal> {
         let record = open_block(&self.keys, self.height, self.parent_hash, self.sealed.into())?;
+        if let Some(reexecution) = &self.reexecution {
+            reexecution.check(&self.state, self.parent_hash, &record)?;
+        }
         apply_record(&self.state, &record)?;
         Ok(record)
     }

@@ -47,7 +47,7 @@ use cloister_rpc::{RpcContext, RpcLimits, Served};
 use tokio::sync::{mpsc, watch};
 
 pub use cloister_attestation::Attester;
-pub use cloister_core::{Fatal, VerifiedBlock, Verifier};
+pub use cloister_core::{AuditShare, Fatal, VerifiedBlock, Verifier};
 pub use cloister_core::{ImportRefusal, Imported, ImportedBlock, MAX_FOREIGN_BLOCK_BYTES};
 pub use cloister_keys::KeyError;
 pub use hardening::{PANIC_EXIT_CODE, harden};

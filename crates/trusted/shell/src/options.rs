@@ -1,7 +1,7 @@
 //! What the operator may choose about a node, as JSON in the host's `Start`.
 
 use cloister_access::Development;
-use cloister_core::{Archive, CoreOptions, HistoryLimits, Pace, RefuseTails, ResidentLimits};
+use cloister_core::{Archive, AuditShare, CoreOptions, HistoryLimits, Pace, RefuseTails, ResidentLimits};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -58,6 +58,8 @@ pub struct NodeOptions {
     pub history_bytes: Option<usize>,
     /// Budget of the resident blocks in bytes; absent for the default.
     pub block_bytes: Option<usize>,
+    /// Of a million blocks that other nodes execute, how many this one executes as well; absent for the default.
+    pub audit_share_millionths: Option<u32>,
     /// Tests only: refuse one in so many speculative tails, drawn from this seed.
     pub refuse_tails: Option<(u64, u64)>,
 }
@@ -109,6 +111,7 @@ impl From<NodeOptions> for CoreOptions {
                 bytes: options.history_bytes.unwrap_or(defaults.history.bytes),
                 ..defaults.history
             },
+            audit_share: options.audit_share_millionths.map_or(defaults.audit_share, AuditShare::from_millionths),
             refuse_tails: options.refuse_tails.map(|(seed, one_in)| RefuseTails { seed, one_in }),
             ..defaults
         }

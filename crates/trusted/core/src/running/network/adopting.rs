@@ -7,7 +7,7 @@ use cloister_primitives::Height;
 
 use super::{Errand, Running};
 use crate::{
-    BlockRecord, Fatal,
+    BlockRecord, Fatal, Reexecution,
     machine::Step,
     work::{AdoptJob, Work},
 };
@@ -25,7 +25,7 @@ impl Running {
             return Ok(false);
         }
         let Some(block) = network.adopts.front().copied() else { return Ok(false) };
-        let (height, parent_hash) = (tip.height().next(), tip.hash);
+        let (height, parent_hash, id) = (tip.height().next(), tip.hash, network.id);
         if block.height < height {
             // Caught up with already.
             network.adopts.pop_front();
@@ -38,7 +38,13 @@ impl Running {
         let sealed = sealed.ok_or(Fatal::at(HaltCode::Invariant, "a block to adopt is not at hand", height.0))?;
         network.adopts.pop_front();
         network.adopting = Some(block);
-        let job = AdoptJob { keys, state, height, parent_hash, sealed };
+        let is_audited = self.options.audit_share.takes(id, block.digest);
+        let reexecution = is_audited.then(|| Reexecution {
+            executor: self.executor.clone(),
+            parent: tip.header.clone(),
+            hashes: self.recent_hashes(self.pipeline.tail.iter().map(|entry| entry.block.hash)),
+        });
+        let job = AdoptJob { keys, state, height, parent_hash, sealed, reexecution };
         self.send_work(Work::Adopt(Box::new(job)), Errand::Adopt, step);
         Ok(true)
     }
