@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test unit e2e lint demo bench fuzz harness cases conformance docs sim
+.PHONY: help setup build run test unit e2e lint demo bench fuzz harness cases conformance docs sim cluster
 
 # Arguments of `make run`, for example: make run ARGS="--port 9545 --datadir ./chain"
 ARGS ?=
@@ -36,7 +36,7 @@ e2e: ## Tests that drive the real programs with real tools
 demo: ## One contract, four readers, four answers, and what disk and wire look like
 	@scripts/demo
 
-bench: ## Measure the node beside the floor and anvil; about five minutes
+bench: ## Measure the node beside the floor and anvil, and a network of three; about seven minutes
 	@scripts/bench
 
 fuzz: ## Mutated bytes at every entrance, random chains beside plain revm; MINUTES=10 each
@@ -44,6 +44,9 @@ fuzz: ## Mutated bytes at every entrance, random chains beside plain revm; MINUT
 
 sim: ## Networks of nodes under faults, by seeds; SEEDS=50000
 	@scripts/sim
+
+cluster: ## Kill the leaders of real networks, cut their wires, empty a disk; KILLS=100 BLOCKS=100000
+	@scripts/cluster
 
 conformance: ## Run the conformance suites and write docs/conformance.md
 	@scripts/conformance

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use cloister_network::TransportKey;
 use cloister_shell::node_identity;
 use eyre::{Result, WrapErr, bail, ensure, eyre};
@@ -60,12 +60,27 @@ struct Member {
 /// What a node says of itself (`cloister_networkStatus`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
+    /// Numbers of the nodes that vote, as it knows them.
+    pub voters: Vec<u64>,
     /// Such as "leader".
     pub role: String,
     /// Term of the ordering engine.
     pub term: u64,
     /// Newest committed height.
     pub head: u64,
+}
+
+/// What a network begins with.
+#[derive(Clone, Copy, Debug)]
+pub struct Founding<'a> {
+    /// How many nodes there are.
+    pub size: usize,
+    /// How many of them, the first ones, genesis names.
+    pub founders: usize,
+    /// Who has money besides the development accounts.
+    pub funded: &'a [Address],
+    /// Who decides about nodes.
+    pub governors: &'a [Address],
 }
 
 impl Cluster {
@@ -75,6 +90,15 @@ impl Cluster {
     /// # Errors
     /// When a file cannot be written, or no port is free.
     pub fn new(program: &Path, logs: &Path, size: usize, funded: &[Address]) -> Result<Self> {
+        Self::found(program, logs, Founding { size, founders: size, funded, governors: &[] })
+    }
+
+    /// The same for a network that not all nodes belong to from the beginning.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn found(program: &Path, logs: &Path, founding: Founding<'_>) -> Result<Self> {
+        let Founding { size, .. } = founding;
         let folder = tempfile::tempdir().wrap_err("no temporary folder")?;
         let mut members = Vec::new();
         for index in 0..size {
@@ -93,7 +117,7 @@ impl Cluster {
             member.routes.clone_from(&direct);
         }
         write_key(&folder.path().join("network.key"), [99; 32])?;
-        fs::write(folder.path().join("genesis.json"), genesis(size, funded)?.to_string())?;
+        fs::write(folder.path().join("genesis.json"), genesis(&founding)?.to_string())?;
         let cluster = Self { program: program.to_owned(), logs: logs.to_owned(), folder, members };
         for index in 0..size {
             // Every start adds to the log.
@@ -217,7 +241,9 @@ impl Cluster {
     pub fn standing(&self, index: usize) -> Result<Standing> {
         let status: Value = Client::connect(&self.endpoint(index))?.call("cloister_networkStatus", json!([]))?;
         let text = |name: &str| status[name].as_str().ok_or_else(|| eyre!("no {name} in {status}"));
+        let voters = status["voters"].as_array().into_iter().flatten();
         Ok(Standing {
+            voters: voters.filter_map(|voter| parse_quantity(voter.as_str()?).ok()).collect(),
             role: text("role")?.to_owned(),
             term: parse_quantity(text("term")?)?,
             head: parse_quantity(text("head")?)?,
@@ -332,27 +358,35 @@ fn key_of(index: usize) -> Result<[u8; 32]> {
     Ok([u8::try_from(index + 1)?; 32])
 }
 
+/// What the others know a node by.
+///
+/// # Errors
+/// When there can be no such node.
+pub fn identity(index: usize) -> Result<B256> {
+    node_identity(&key_of(index)?).map_err(|_| eyre!("a key gives no identity"))
+}
+
 fn write_key(path: &Path, key: [u8; 32]) -> Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     Ok(file.write_all(&key)?)
 }
 
-fn genesis(size: usize, funded: &[Address]) -> Result<Value> {
+fn genesis(founding: &Founding<'_>) -> Result<Value> {
     let mut nodes = Vec::new();
-    for index in 0..size {
-        let identity = node_identity(&key_of(index)?).map_err(|_| eyre!("a key gives no identity"))?;
+    for index in 0..founding.founders {
+        let identity = identity(index)?;
         nodes.push(json!({ "id": index + 1, "name": format!("node{}", index + 1), "identity": identity }));
     }
     let mut alloc = serde_json::Map::new();
     let development = Account::development()?;
-    for address in development.iter().map(|account| &account.address).chain(funded) {
+    for address in development.iter().map(|account| &account.address).chain(founding.funded) {
         alloc.insert(address.to_string(), json!({ "balance": BALANCE }));
     }
     let mut config = json!({
         "chainId": CHAIN_ID, "terminalTotalDifficulty": 0, "shanghaiTime": 0, "cancunTime": 0, "pragueTime": 0, "osakaTime": 0,
         "cloister": {
             "confidentiality": "off", "gasSchedule": "ethereum", "allowEqualTimestamps": true,
-            "baseFee": { "fixed": "0x0" }, "raft": { "nodes": nodes },
+            "baseFee": { "fixed": "0x0" }, "raft": { "nodes": nodes }, "members": founding.governors,
         },
     });
     for fork in BLOCK_FORKS {

@@ -68,6 +68,10 @@ pub(crate) enum Command {
     Genesis(Box<commands::genesis::GenesisCommand>),
     /// Make a node's data folder: its keys, the genesis, and a configuration file to start from
     Init(commands::init::Init),
+    /// Make the data folder of a node that joins a running network, and say what its members have to approve
+    Join(commands::join::Join),
+    /// Decide, as a member of the network, which nodes take part
+    Member(commands::member::MemberCommand),
     /// Run a network of several nodes on this machine, and show how they are
     Devnet(commands::devnet::Devnet),
     /// Say how the nodes of a network are: roles, heights, who lags behind
@@ -102,6 +106,8 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Node(command) => command.run(),
         Command::Genesis(command) => command.run(),
         Command::Init(command) => command.run(),
+        Command::Join(command) => command.run(),
+        Command::Member(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Login(command) => command.run(),
         Command::Gateway(command) => command.run(),

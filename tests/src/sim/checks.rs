@@ -76,6 +76,10 @@ impl World {
         if complete && !self.recovered() {
             found.push("nothing is committed any more after the recovery".to_owned());
         }
+        if !found.is_empty() {
+            let time_us = self.time_us;
+            found.extend(self.nodes.iter_mut().map(|node| node.describe(time_us)));
+        }
         self.violations.extend(found);
     }
 }

@@ -6,7 +6,8 @@ use alloy_primitives::{B256, Bytes};
 use cloister_access::Caller;
 use cloister_boundary::{FromEnclave, HaltCode, Membership, StartInfo, ToEnclave};
 use cloister_core::{
-    Core, CoreEffect, CoreMessage, CoreOptions, Event as CoreEvent, LogLimits, NodeId, Opened, Tick, WorkId, work::Work,
+    Core, CoreEffect, CoreMessage, CoreOptions, Event as CoreEvent, LogLimits, NodeId, Opened, Request, RequestBody,
+    RequestId, Response, Tick, WorkId, work::Work,
 };
 use cloister_crypto::simulation::SeededEntropy;
 use cloister_primitives::{Height, Seq};
@@ -58,6 +59,8 @@ pub(super) struct Node {
     /// It is sent away in the course of things: it need not go on.
     pub(super) leaves: bool,
     pub(super) newest: Option<(Height, B256)>,
+    /// What it last said of itself.
+    status: Option<String>,
 }
 
 impl Node {
@@ -78,6 +81,7 @@ impl Node {
             lost: false,
             leaves: false,
             newest: None,
+            status: None,
         }
     }
 
@@ -137,7 +141,12 @@ impl Node {
         match effect {
             CoreEffect::Work(id, work) => wishes.push(Wish::Compute(id, work)),
             CoreEffect::Peer { to, message } => wishes.push(Wish::Say(to, message)),
-            CoreEffect::Reply(..) => wishes.push(Wish::Replied),
+            CoreEffect::Reply(_, reply) => {
+                if let Ok(Response::NetworkStatus(status)) = reply {
+                    self.status = Some(format!("{status:?}"));
+                }
+                wishes.push(Wish::Replied);
+            }
             CoreEffect::Opened(opened) => self.opened = Some(opened),
             CoreEffect::Event(CoreEvent::Committed(block)) => {
                 let height = block.height();
@@ -170,6 +179,28 @@ impl Node {
             FromEnclave::ReadLogSection { id, last } => ToEnclave::LogSection { id, bytes: kept.section(last) },
             _ => return,
         }));
+    }
+
+    /// How it is, for whoever has to find out why a network does not go on.
+    pub(super) fn describe(&mut self, time_us: u64) -> String {
+        self.status = None;
+        let body = RequestBody::NetworkStatus;
+        let asked = CoreMessage::Requests(vec![(RequestId(u64::MAX), Request { caller: Caller::Anonymous, body })]);
+        let wishes = self.give(asked, time_us);
+        let kept = self.disk.kept.bounds();
+        format!(
+            "node {}: start {}, up {}, open {}, lost {}, leaves {}, halted {:?}, kept {kept:?}, {} wishes, warned {:?}, {:?}",
+            self.id.get(),
+            self.life,
+            self.is_up(),
+            self.opened.is_some(),
+            self.lost,
+            self.leaves,
+            self.halted,
+            wishes.len(),
+            self.warned,
+            self.status,
+        )
     }
 
     /// Hash of a block that readers of this node see.

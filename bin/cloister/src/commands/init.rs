@@ -49,18 +49,8 @@ pub(crate) struct Init {
 impl Init {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let chain = self.genesis.as_deref().map(read_chain).transpose()?;
-        let folder = Folder::new(self.datadir);
-        // Held open until the end: no node runs on the folder meanwhile.
-        let store = Store::open(folder.path(), StoreOptions::default())?;
-        let kept = folder.genesis()?;
-        if let (Some(kept), Some((_, spec))) = (&kept, &chain)
-            && parse(kept)? != *spec
-        {
-            let message = "the data folder holds a chain with another genesis; choose another folder";
-            return Err(Failure::new(ExitCode::ForeignChain, message));
-        }
-        let identity = node_identity(&SealingKey::of_folder(folder.path(), &store)?.to_bytes())
-            .map_err(|error| Failure::new(ExitCode::SealingKey, error.to_string()))?;
+        let place = Place::make(self.datadir, chain.as_ref())?;
+        let (folder, identity) = (&place.folder, place.identity);
         let name = self.name.as_deref();
         let node = chain.as_ref().map(|(_, spec)| node_of(spec, name, identity)).transpose()?.flatten();
         output::say(&match name.or(node.map(|node| node.name.as_str())) {
@@ -77,22 +67,60 @@ impl Init {
             );
             return Ok(());
         };
-        if kept.is_none() {
-            folder.keep_genesis(genesis)?;
+        place.settle(genesis, &config_file(spec, node))
+    }
+}
+
+/// A node's folder with its keys, held so that no node runs on it meanwhile.
+pub(super) struct Place {
+    pub(super) folder: Folder,
+    /// What the others know the node by.
+    pub(super) identity: B256,
+    has_genesis: bool,
+    _store: Store,
+}
+
+impl Place {
+    /// Makes what is missing of the folder and its keys.
+    ///
+    /// # Errors
+    /// It is another chain's, in use, or not to be written to.
+    pub(super) fn make(datadir: PathBuf, chain: Option<&(String, ChainSpec)>) -> Result<Self, Failure> {
+        let folder = Folder::new(datadir);
+        let store = Store::open(folder.path(), StoreOptions::default())?;
+        let kept = folder.genesis()?;
+        if let (Some(kept), Some((_, spec))) = (&kept, chain)
+            && parse(kept)? != *spec
+        {
+            let message = "the data folder holds a chain with another genesis; choose another folder";
+            return Err(Failure::new(ExitCode::ForeignChain, message));
         }
-        let config = folder.path().join(CONFIG_FILE);
-        if create_new(&config, &config_file(spec, node))? {
-            output::note(&format!("Wrote {}; look it through.\n", config.display()));
+        let identity = node_identity(&SealingKey::of_folder(folder.path(), &store)?.to_bytes())
+            .map_err(|error| Failure::new(ExitCode::SealingKey, error.to_string()))?;
+        Ok(Self { folder, identity, has_genesis: kept.is_some(), _store: store })
+    }
+
+    /// Adds the genesis and a configuration, and says what to do next.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub(super) fn settle(&self, genesis: &str, config: &str) -> Result<(), Failure> {
+        if !self.has_genesis {
+            self.folder.keep_genesis(genesis)?;
+        }
+        let file = self.folder.path().join(CONFIG_FILE);
+        if create_new(&file, config)? {
+            output::note(&format!("Wrote {}; look it through.\n", file.display()));
         } else {
-            output::note(&format!("{} is there already: left as it is.\n", config.display()));
+            output::note(&format!("{} is there already: left as it is.\n", file.display()));
         }
-        output::note(&format!("Start the node with: cloister node --config {}\n", config.display()));
+        output::note(&format!("Start the node with: cloister node --config {}\n", file.display()));
         Ok(())
     }
 }
 
 /// A genesis file, and the chain that it describes.
-fn read_chain(file: &Path) -> Result<(String, ChainSpec), Failure> {
+pub(super) fn read_chain(file: &Path) -> Result<(String, ChainSpec), Failure> {
     let genesis = read_genesis(file)?;
     let spec = parse(&genesis)?;
     Ok((genesis, spec))
@@ -124,14 +152,14 @@ fn node_of<'a>(spec: &'a ChainSpec, name: Option<&str>, identity: B256) -> Resul
     }
 }
 
-fn name(text: &str) -> Result<String, String> {
+pub(super) fn name(text: &str) -> Result<String, String> {
     // What is a name there is one here.
     format!("{text}={}", B256::ZERO).parse::<NamedNode>()?;
     Ok(text.to_owned())
 }
 
-/// A configuration to start from.
-fn config_file(spec: &ChainSpec, node: Option<&RaftNode>) -> String {
+/// A configuration to start from: what any node has, and what one of several has besides.
+pub(super) fn config_of(node: Option<(u64, &str)>) -> String {
     let mut text = format!(
         "# How this node runs. Every flag of `cloister node` has a key here, with _ for -; the command line wins.\n\
          # Paths start at the folder of this file.\n\
@@ -141,6 +169,19 @@ fn config_file(spec: &ChainSpec, node: Option<&RaftNode>) -> String {
          host = \"127.0.0.1\"\n\
          port = 8545\n"
     );
+    if let Some((id, name)) = node {
+        // Writing into a string does not fail.
+        let _ = write!(
+            text,
+            "\n# This is {name}.\nnode_id = {id}\n# Without enclave hardware: the key of the network's ledger, the same on every node.\n\
+             network_key_file = \"network.key\"\n\n[network]\nlisten = \"0.0.0.0:30303\"\n",
+        );
+    }
+    text
+}
+
+fn config_file(spec: &ChainSpec, node: Option<&RaftNode>) -> String {
+    let mut text = config_of(node.map(|node| (node.id, node.name.as_str())));
     let Some(node) = node else { return text };
     let others = spec.raft().into_iter().flat_map(|raft| &raft.nodes).filter(|other| other.id != node.id);
     // Writing into a string does not fail.

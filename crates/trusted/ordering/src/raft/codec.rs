@@ -416,7 +416,8 @@ pub(super) fn encode_message(message: &Message) -> Result<Vec<u8>, CodecError> {
             (Vec::new(), message.entries.first().map_or_else(Bytes::new, |entry| entry.data.to_vec().into()))
         }
         _ => {
-            let entries = message.entries.iter().map(LogEntry::of).collect::<Result<Vec<_>, _>>()?;
+            // More would not be taken. Who hears fewer than were meant says how far it is, and hears the others.
+            let entries = message.entries.iter().take(MAX_ENTRIES).map(LogEntry::of).collect::<Result<Vec<_>, _>>()?;
             (entries, message.context.to_vec().into())
         }
     };

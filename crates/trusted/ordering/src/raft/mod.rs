@@ -38,7 +38,7 @@ use raft::{Config, RawNode, Ready, SoftState, StateRole};
 pub use codec::{Base, CodecError, LogEntry, LogRecord, MAX_MESSAGE_BYTES, StoredLog, Vote};
 pub use types::{BlockRef, Effect, Fault, Input, LogLimits, Members, NodeId, RaftStatus, ReadId, Standing};
 
-use self::codec::{Position, Words, base_of, encode_message, encode_question, encode_report, members_of};
+use self::codec::{MAX_ENTRIES, Position, Words, base_of, encode_message, encode_question, encode_report, members_of};
 use self::freshness::{Freshness, Report};
 use self::inbox::Inbox;
 use self::log::Log;
@@ -56,8 +56,10 @@ const ELECTION_TICKS: usize = 10;
 const MAX_TICKS_AT_ONCE: u64 = 3;
 /// Ticks between two offers of the state to a follower that is too far behind.
 const OFFER_TICKS: u32 = 40;
-/// Longest part of the log in one message, which leaves room for the rest of it.
-const MAX_APPEND_BYTES: u64 = (MAX_MESSAGE_BYTES / 2) as u64;
+/// Longest part of the log in one message, as the engine below counts: no more blocks than a message may name.
+const MAX_APPEND_BYTES: u64 = (MAX_ENTRIES * SHORTEST_ENTRY_BYTES) as u64;
+/// What an entry takes there that names a block: 35 bytes for height and digest, and 6 around them.
+const SHORTEST_ENTRY_BYTES: usize = 41;
 
 /// Who an engine is.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@ use cloister_primitives::Height;
 use raft::eraftpb::{Entry, Message, MessageType};
 
 use super::super::NodeId;
-use super::super::codec::{Words, decode_words, encode_message};
+use super::super::codec::{MAX_ENTRIES, Words, decode_words, encode_message};
 use super::super::{Base, BlockRef, CodecError, LogEntry, LogRecord, MAX_MESSAGE_BYTES, Members, StoredLog, Vote};
 use super::super::{Standing, split_mix};
 use super::network::id;
@@ -40,6 +40,14 @@ fn messages_come_back_as_they_were() {
     message.set_entries(vec![change].into());
     let bytes = encode_message(&message).unwrap();
     assert_eq!(decode_message(&bytes, id(1), id(2)), Ok(message));
+}
+
+#[test]
+fn a_message_names_no_more_entries_than_are_taken() {
+    let mut message = append();
+    message.set_entries((5..).take(MAX_ENTRIES + 1).map(|index| entry(index, 9)).collect::<Vec<_>>().into());
+    let taken = decode_message(&encode_message(&message).unwrap(), id(1), id(2)).unwrap();
+    assert_eq!(taken.entries, message.entries[..MAX_ENTRIES]);
 }
 
 #[test]

@@ -79,13 +79,12 @@ const GENESIS: BlockRef = BlockRef { height: Height::GENESIS, digest: B256::ZERO
 
 impl Network {
     pub(super) fn new(seed: u64, size: u64) -> Self {
+        Self::with_log(seed, size, LogLimits { kept_entries: 300, ..LogLimits::default() })
+    }
+
+    pub(super) fn with_log(seed: u64, size: u64, log: LogLimits) -> Self {
         let members = Members::of_voters((1..=size).map(id));
-        let options = RaftOptions {
-            id: id(1),
-            seed,
-            pace: Pace::Instant,
-            log: LogLimits { kept_entries: 300, ..LogLimits::default() },
-        };
+        let options = RaftOptions { id: id(1), seed, pace: Pace::Instant, log };
         let mut network = Self {
             now_ms: 1_000,
             draw: seed,

@@ -1,6 +1,7 @@
 use cloister_primitives::Height;
 
-use super::super::{Fault, Input, ReadId, Standing};
+use super::super::codec::MAX_ENTRIES;
+use super::super::{Fault, Input, LogLimits, ReadId, Standing};
 use super::network::{Faults, Network, id};
 
 #[test]
@@ -119,6 +120,23 @@ fn a_follower_that_is_too_far_behind_catches_up_with_the_state() {
     network.restart(behind);
     network.run(4_000);
     assert!(network.committed(behind).0 > at.0 + 1_000);
+    assert_eq!(network.nodes[&behind].fault, None);
+}
+
+#[test]
+fn a_follower_that_lacks_more_entries_than_a_message_names_gets_them() {
+    // The log never begins anew: entries are all that can help.
+    let mut network = Network::with_log(4, 3, LogLimits { kept_entries: 100_000, rebase_every: 100_000 });
+    network.run(3_000);
+    let behind = *network.nodes.keys().find(|node| Some(**node) != network.leader()).unwrap();
+    network.crash(behind);
+    let at = network.committed(behind);
+    network.run(60_000);
+    let missed = network.decided.len() as u64 - at.0;
+    assert!(missed > 2 * MAX_ENTRIES as u64, "{missed} blocks");
+    network.restart(behind);
+    network.run(4_000);
+    assert!(network.committed(behind).0 >= at.0 + missed);
     assert_eq!(network.nodes[&behind].fault, None);
 }
 

@@ -1,0 +1,108 @@
+//! Nodes that come and go while clients write: members decide, the leader carries it out.
+
+#![allow(clippy::expect_used)]
+
+use std::{process::Command, time::Instant};
+
+use alloy::consensus::TxEip1559;
+use alloy_primitives::{Address, Bytes, TxKind, hex};
+use cloister_benches::cluster::{Cluster, Founding, eventually, identity};
+use cloister_benches::rpc::Client;
+use cloister_benches::writers::{Writers, accounts, count_lost};
+use cloister_primitives::NODES_ADDRESS;
+use cloister_tests::node::binary;
+use cloister_tests::transactions::{eip1559, raw, signer};
+use eyre::{Result, ensure, eyre};
+use serde_json::{Value, json};
+
+/// Writes after which a network is seen to go on.
+const SOME: usize = 20;
+
+/// The data of a member's approval, as the command prints it.
+fn approval(index: usize, standing: &str) -> Result<Bytes> {
+    let output = Command::new(binary("cloister"))
+        .args(["member", "approve", "--data-only", "--as", standing])
+        .args(["--node-id", &(index + 1).to_string(), "--name", &format!("node{}", index + 1)])
+        .args(["--identity", &identity(index)?.to_string()])
+        .output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(hex::decode(String::from_utf8(output.stdout)?.trim())?.into())
+}
+
+/// A member with a number sends its approval through a node; whether the contract took it.
+fn approve(cluster: &Cluster, through: usize, member: usize, nonce: u64, data: &Bytes) -> Result<bool> {
+    let mut client = Client::connect(&cluster.endpoint(through))?;
+    let transaction = TxEip1559 {
+        nonce,
+        gas_limit: 500_000,
+        to: TxKind::Call(NODES_ADDRESS),
+        input: data.clone(),
+        ..eip1559(Address::ZERO, 0)
+    };
+    let member = cloister_tests::transactions::Account::new(member);
+    let receipt: Value = client.call("eth_sendRawTransactionSync", json!([raw(member.sign(transaction)), 20_000]))?;
+    Ok(receipt["status"] == "0x1")
+}
+
+fn vote_like(cluster: &Cluster, index: usize, voters: &[u64]) -> Result<()> {
+    eventually(&format!("voters {voters:?} on node {}", index + 1), || {
+        let mut seen = cluster.standing(index).ok()?.voters;
+        seen.sort_unstable();
+        (seen == voters).then_some(())
+    })
+}
+
+/// A fourth node is let in and votes, the first one is sent away; clients notice nothing.
+fn comes_and_goes(cluster: &mut Cluster) -> Result<()> {
+    for founder in 0..3 {
+        cluster.spawn(founder)?;
+    }
+    for founder in 0..3 {
+        cluster.reaches(founder, 0)?;
+    }
+    let reached: Vec<_> = [1, 2].map(|index| cluster.endpoint(index)).into();
+    let writers = Writers::start(&reached, accounts(3)?);
+    writers.acknowledge(SOME, Instant::now())?;
+
+    // It has all it needs but the others' consent.
+    cluster.spawn(3)?;
+    let voter = approval(3, "voter")?;
+    ensure!(approve(cluster, 1, 0, 0, &voter)?, "one member of three approves");
+    ensure!(!approve(cluster, 1, 0, 1, &voter)?, "a member counts once");
+    ensure!(!approve(cluster, 1, 4, 0, &voter)?, "who is no member has no say");
+    writers.acknowledge(SOME, Instant::now())?;
+    ensure!(cluster.standing(1)?.voters == [1, 2, 3], "one of three members decides nothing");
+    ensure!(cluster.standing(3).is_err(), "a node that nobody let in serves nobody");
+
+    ensure!(approve(cluster, 2, 1, 0, &voter)?, "two of three are enough");
+    vote_like(cluster, 1, &[1, 2, 3, 4])?;
+    cluster.reaches(3, cluster.standing(1)?.head)?;
+
+    let gone = approval(0, "gone")?;
+    ensure!(approve(cluster, 1, 0, 2, &gone)? && approve(cluster, 2, 1, 1, &gone)?, "the first node goes");
+    vote_like(cluster, 3, &[2, 3, 4])?;
+    cluster.kill(0)?;
+    // With the new one a majority is there without either of the others.
+    cluster.kill(1)?;
+    writers.acknowledge(SOME, Instant::now())?;
+    ensure!(!approve(cluster, 2, 0, 3, &approval(0, "voter")?)?, "a number is its node's for good");
+    cluster.start(1)?;
+    let written = writers.finish()?;
+    cluster.agreement()?;
+    for index in 1..4 {
+        let lost = count_lost(&cluster.endpoint(index), &written.acknowledged)?;
+        ensure!(lost == 0, "node {} lacks {lost} of {} writes", index + 1, written.acknowledged.len());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_node_comes_and_one_goes_by_the_votes_of_members() {
+    let logs = tempfile::tempdir().expect("a folder");
+    let funded: Vec<Address> = accounts(3).expect("accounts").iter().map(|account| account.address).collect();
+    let governors: Vec<_> = (0..3).map(|index| signer(index).address()).collect();
+    let founding = Founding { size: 4, founders: 3, funded: &funded, governors: &governors };
+    let mut cluster = Cluster::found(&binary("cloister"), logs.path(), founding).expect("a network's files");
+    let outcome = comes_and_goes(&mut cluster).map_err(|error| eyre!("{error:#}\n{}", cluster.last_words()));
+    outcome.expect("nodes come and go");
+}
