@@ -170,6 +170,17 @@ impl Node {
         format!("ws://{}", self.address)
     }
 
+    /// Where it tells metrics, if it was given an address for them.
+    ///
+    /// # Panics
+    /// If what it says is no address.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        let log = self.log_text();
+        let address = log.lines().find_map(|line| line.strip_prefix("Metrics on http://")?.strip_suffix("/metrics"))?;
+        Some(address.parse().expect("an address"))
+    }
+
     /// A client on a connection of the node's own.
     #[must_use]
     pub const fn rpc(&self) -> &RpcClient {

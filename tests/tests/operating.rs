@@ -32,9 +32,7 @@ fn node_with_metrics(target: Target, flags: &[&str]) -> (Node, SocketAddr) {
     let flags = [&["--metrics-address", "127.0.0.1:0"], flags].concat();
     let extra = flags.into_iter().map(str::to_owned).collect();
     let node = Node::start(target, &NodeOptions { extra, ..NodeOptions::default() });
-    let log = node.log_text();
-    let address = log.lines().find_map(|line| line.strip_prefix("Metrics on http://")?.strip_suffix("/metrics"));
-    let address = address.unwrap_or_else(|| panic!("it does not say where: {log}")).parse().expect("an address");
+    let address = node.metrics_address().unwrap_or_else(|| panic!("it does not say where: {}", node.log_text()));
     (node, address)
 }
 
@@ -97,7 +95,7 @@ fn metrics_of_a_confidential_chain_name_nobody_and_count_nothing_that_waits() {
 #[test]
 fn metrics_are_told_to_nobody_who_was_not_named_an_address_for_them() {
     let node = Node::start_default(Target::Dev);
-    assert!(!node.log_text().contains("Metrics on"));
+    assert_eq!(node.metrics_address(), None);
     let answer = get(node.address(), "/metrics").expect("an answer");
     assert_eq!((answer.status, answer.body), (200, Vec::new()), "any path but two says that somebody is there");
 }

@@ -18,7 +18,7 @@ use super::workload::Way;
 use crate::fuzz::Random;
 use crate::node::{CHAIN_ID, Node, NodeOptions, Target, binary, children_of, eventually};
 use crate::repository;
-use crate::rpc::quantity;
+use crate::rpc::{get, quantity};
 use crate::sign_in::{sign_in, token};
 use crate::tools::Workspace;
 use crate::transactions::{Account, raw, signer};
@@ -151,7 +151,7 @@ pub fn two_processes(seed: u64, bytes: u64) -> Found {
     let options = NodeOptions {
         datadir: Some(datadir.clone()),
         enclave: Some(relay(folder.path(), &record)),
-        extra: vec!["--confidential".into()],
+        extra: ["--confidential", "--metrics-address", "127.0.0.1:0"].map(str::to_owned).to_vec(),
         ..NodeOptions::default()
     };
     let node = Node::start(Target::TwoProcess, &options);
@@ -211,7 +211,7 @@ fn relay(folder: &Path, record: &Path) -> PathBuf {
     program
 }
 
-/// In the host's memory, on its disk, in what crosses to the enclave and back, and in what it prints.
+/// In the host's memory, on its disk, in what crosses to the enclave and back, and in what it prints and tells as metrics.
 fn look_around(node: &Node, [datadir, record]: [&Path; 2], inside: &Patterns, sent: &Patterns, found: &mut Found) {
     let mut hits = Vec::new();
     let memory = search_memory(node.id(), inside, |name| hits.push(format!("{name}, in the host's memory")));
@@ -229,11 +229,14 @@ fn look_around(node: &Node, [datadir, record]: [&Path; 2], inside: &Patterns, se
     }
     // What passed in plain text is kept nowhere, either.
     search_files(datadir, sent, &mut |name, file| hits.push(format!("{name}, in {}", file.display())));
-    let log = node.log_text();
-    for patterns in [inside, sent] {
-        patterns.search(log.as_bytes(), |name| hits.push(format!("{name}, in what the node printed")));
+    let log = node.log_text().into_bytes();
+    let metrics = get(node.metrics_address().expect("it tells metrics"), "/metrics").expect("an answer").body;
+    for (text, what) in [(&log, "what the node printed"), (&metrics, "its metrics")] {
+        for patterns in [inside, sent] {
+            patterns.search(text, |name| hits.push(format!("{name}, in {what}")));
+        }
+        found.bytes += text.len() as u64;
     }
-    found.bytes += log.len() as u64;
     found.hits.extend(hits);
 }
 
