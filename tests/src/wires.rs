@@ -52,12 +52,12 @@ impl Wires {
     pub fn lay(cluster: &mut Cluster) -> io::Result<Self> {
         let size = cluster.size();
         let gates: Vec<Vec<Arc<Gate>>> = (0..size).map(|_| (0..size).map(|_| Arc::default()).collect()).collect();
-        for from in 0..size {
-            for to in (0..size).filter(|to| *to != from) {
+        for (from, out) in gates.iter().enumerate() {
+            for (to, gate) in out.iter().enumerate().filter(|(to, _)| *to != from) {
                 let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
                 let target = cluster.peer_address(to);
                 cluster.route(from, to, listener.local_addr()?);
-                let (forth, back) = (Arc::clone(&gates[from][to]), Arc::clone(&gates[to][from]));
+                let (forth, back) = (Arc::clone(gate), Arc::clone(&gates[to][from]));
                 thread::spawn(move || carry(&listener, target, &forth, &back));
             }
         }

@@ -248,7 +248,7 @@ fn receipts_can_be_asked_for_without_following_blocks() {
 #[test]
 fn an_offered_load_is_not_sent_before_it_is_due() {
     let (endpoint, _) = start_node(Faults::default());
-    let limits = Limits { offered_per_s: std::num::NonZeroU32::new(300), ..limits(1) };
+    let limits = Limits { offered_per_s: NonZeroU32::new(300), ..limits(1) };
     let report = run(&endpoint, lanes(3, 10), &limits, QUICK).unwrap();
     assert!(report.is_complete(), "{report:?}");
     assert!(report.elapsed_s >= 29.0 / 300.0, "{report:?}");

@@ -181,7 +181,7 @@ impl Running {
             return;
         }
         self.pipeline.begin(slot);
-        let hashes = self.recent_hashes(self.pipeline.tail.iter().map(|entry| entry.block.hash));
+        let hashes = self.next_hashes();
         let job = self.build_job(&parent, attributes, hashes, candidates, empty);
         self.send_work(Work::Build(Box::new(job)), Errand::Build, step);
     }
@@ -238,6 +238,11 @@ impl Running {
             receipts: salt(SaltDomain::Receipts),
             requests: salt(SaltDomain::Requests),
         })
+    }
+
+    /// Hashes that `BLOCKHASH` reaches in the block after the newest one.
+    pub(super) fn next_hashes(&self) -> RecentHashes {
+        self.recent_hashes(self.pipeline.tail.iter().map(|entry| entry.block.hash))
     }
 
     /// Hashes of committed blocks, and of those in flight on top of them.

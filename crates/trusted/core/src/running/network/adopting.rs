@@ -42,7 +42,7 @@ impl Running {
         let reexecution = is_audited.then(|| Reexecution {
             executor: self.executor.clone(),
             parent: tip.header.clone(),
-            hashes: self.recent_hashes(self.pipeline.tail.iter().map(|entry| entry.block.hash)),
+            hashes: self.next_hashes(),
         });
         let job = AdoptJob { keys, state, height, parent_hash, sealed, reexecution };
         self.send_work(Work::Adopt(Box::new(job)), Errand::Adopt, step);

@@ -47,7 +47,7 @@ fn a_message_names_no_more_entries_than_are_taken() {
     let mut message = append();
     message.set_entries((5..).take(MAX_ENTRIES + 1).map(|index| entry(index, 9)).collect::<Vec<_>>().into());
     let taken = decode_message(&encode_message(&message).unwrap(), id(1), id(2)).unwrap();
-    assert_eq!(taken.entries, message.entries[..MAX_ENTRIES]);
+    assert_eq!(taken.entries.as_slice(), &message.entries.as_slice()[..MAX_ENTRIES]);
 }
 
 #[test]
