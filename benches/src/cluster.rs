@@ -174,18 +174,10 @@ impl Cluster {
     /// # Errors
     /// When one of them does not.
     pub fn start_all(&mut self) -> Result<()> {
-        self.start_these(0..self.size())
-    }
-
-    /// Starts some of the nodes and waits until they serve, for which they must be a majority.
-    ///
-    /// # Errors
-    /// When one of them does not.
-    pub fn start_these(&mut self, nodes: impl Iterator<Item = usize> + Clone) -> Result<()> {
-        for index in nodes.clone() {
+        for index in 0..self.size() {
             self.spawn(index)?;
         }
-        for index in nodes {
+        for index in 0..self.size() {
             self.serves(index)?;
         }
         Ok(())
