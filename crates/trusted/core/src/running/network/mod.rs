@@ -156,6 +156,10 @@ impl Network {
         self.sealing.is_empty() && self.adopting.is_none()
     }
 
+    pub(in crate::running) fn leads(&self) -> bool {
+        self.leader == Some(self.id)
+    }
+
     /// Why writes are refused, if they are.
     pub(in crate::running) fn accepts_writes(&self) -> Result<(), CoreError> {
         self.fault.map_or(Ok(()), |fault| Err(CoreError::Unavailable(fault)))
