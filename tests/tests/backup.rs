@@ -216,49 +216,89 @@ fn a_network_whose_nodes_were_all_lost_goes_on_from_their_backups() {
     let _ = receipt_of(&members[1].serving(), &hash);
 }
 
+/// Three nodes, as long as they run.
+struct Running<'a> {
+    network: &'a Network,
+    members: [Option<Member>; 3],
+}
+
+impl Running<'_> {
+    fn rpc(&mut self, node: usize) -> RpcClient {
+        self.members[node].as_mut().expect("it runs").serving()
+    }
+
+    fn start(&mut self, node: usize) {
+        self.members[node] = Some(self.network.start(node + 1, &[]));
+    }
+
+    fn stop(&mut self, node: usize) {
+        assert!(self.members[node].take().expect("it runs").terminate().success());
+    }
+
+    fn leader(&mut self) -> usize {
+        let running: Vec<_> = (0..3).filter(|node| self.members[*node].is_some()).collect();
+        eventually("a leader", PATIENCE, || {
+            let leads = |node: &usize| self.rpc(*node).expect("cloister_networkStatus", json!([]))["role"] == "leader";
+            running.iter().copied().find(leads)
+        })
+    }
+
+    /// Waits until a node has this block.
+    fn has(&mut self, node: usize, head: &str) {
+        let rpc = self.rpc(node);
+        eventually("the newest block", PATIENCE, || (rpc.expect("eth_blockNumber", json!([])) == head).then_some(()));
+    }
+
+    /// Starts a node whose disk has lost what the leader counts on, and does as the runbook says until it has this block.
+    fn brings_back(&mut self, old: usize, head: &str) {
+        let leader = self.leader();
+        let out = self.network.start(old + 1, &[]);
+        out.logs("role-changed", |line| line["role"] == "out");
+        self.stop(leader);
+        self.start(leader);
+        let other = 3 - leader - old;
+        let rpc = self.rpc(other);
+        eventually("another leader", PATIENCE, || {
+            (rpc.expect("cloister_networkStatus", json!([]))["role"] == "leader").then_some(())
+        });
+        assert!(out.terminate().success());
+        self.start(old);
+        self.has(old, head);
+    }
+}
+
 #[test]
-fn a_node_that_is_restored_catches_up_with_its_network_under_another_leader() {
+fn a_node_with_an_old_disk_or_an_empty_one_catches_up_with_its_network_under_another_leader() {
     let network = Network::new(&["alpha", "beta", "gamma"], &["--confidentiality", "off"]);
-    let mut members: Vec<_> = (1..=3).map(|node| Some(network.start(node, &[]))).collect();
-    let rpc = |member: &mut Option<Member>| member.as_mut().expect("it runs").serving();
+    let members = [1, 2, 3].map(|node| Some(network.start(node, &[])));
+    let mut running = Running { network: &network, members };
     let sender = Account::new(0);
     let write = |rpc: &RpcClient, nonce: u64| {
         let hash = rpc.expect("eth_sendRawTransaction", json!([free(&sender, nonce)]));
-        receipt_of(rpc, &hash)
+        let _ = receipt_of(rpc, &hash);
     };
-    write(&rpc(&mut members[0]), 0);
-    let has = |rpc: &RpcClient, head: &str| {
-        eventually("the newest block", PATIENCE, || (rpc.expect("eth_blockNumber", json!([])) == head).then_some(()));
-    };
-    let status = |rpc: &RpcClient| rpc.expect("cloister_networkStatus", json!([]));
-    let leader = eventually("a leader", PATIENCE, || {
-        members.iter_mut().position(|member| status(&rpc(member))["role"] == "leader")
-    });
-    let old = (leader + 1) % 3;
-    has(&rpc(&mut members[old]), "0x1");
+    write(&running.rpc(0), 0);
+    let old = (running.leader() + 1) % 3;
+    running.has(old, "0x1");
     // Its backup is of a time when the others had not gone on yet, and it knows more before it is lost.
-    assert!(members[old].take().expect("it runs").terminate().success());
-    let (datadir, file) =
-        (network.datadir(old + 1).display().to_string(), network.path("old.backup").display().to_string());
+    running.stop(old);
+    let name = |path: PathBuf| path.display().to_string();
+    let (datadir, file) = (name(network.datadir(old + 1)), name(network.path("old.backup")));
     cloister(&["backup", "--datadir", &datadir, "--out", &file]).expect("it is written");
-    members[old] = Some(network.start(old + 1, &[]));
-    write(&rpc(&mut members[old]), 1);
-    has(&rpc(&mut members[old]), "0x2");
-    assert!(members[old].take().expect("it runs").terminate().success());
+    running.start(old);
+    write(&running.rpc(old), 1);
+    running.has(old, "0x2");
+    running.stop(old);
     wipe(&network, old + 1);
     cloister(&["restore", "--in", &file, "--datadir", &datadir]).expect("it is restored");
+    running.brings_back(old, "0x2");
+    write(&running.rpc(old), 2);
 
-    // The leader counts on what is gone: the node takes no part, and says so.
-    let out = network.start(old + 1, &[]);
-    out.logs("role-changed", |line| line["role"] == "out");
-    // Under another leader it fetches what it lacks: as the runbook says, that one first.
-    assert!(members[leader].take().expect("it runs").terminate().success());
-    members[leader] = Some(network.start(leader + 1, &[]));
-    let other = 3 - leader - old;
-    eventually("another leader", PATIENCE, || (status(&rpc(&mut members[other]))["role"] == "leader").then_some(()));
-    assert!(out.terminate().success());
-    members[old] = Some(network.start(old + 1, &[]));
-    let restored = rpc(&mut members[old]);
-    has(&restored, "0x2");
-    let _ = write(&restored, 2);
+    // Without a backup, the genesis is all that it needs besides what was not lost.
+    running.has(old, "0x3");
+    running.stop(old);
+    wipe(&network, old + 1);
+    fs::copy(network.path("genesis.json"), network.datadir(old + 1).join("genesis.json")).expect("a genesis");
+    running.brings_back(old, "0x3");
+    write(&running.rpc(old), 3);
 }

@@ -184,14 +184,8 @@ fn config_file(spec: &ChainSpec, node: Option<&RaftNode>) -> String {
     let mut text = config_of(node.map(|node| (node.id, node.name.as_str())));
     let Some(node) = node else { return text };
     let others = spec.raft().into_iter().flat_map(|raft| &raft.nodes).filter(|other| other.id != node.id);
-    // Writing into a string does not fail.
-    let _ = write!(
-        text,
-        "\n# This is {}.\nnode_id = {}\n# Without enclave hardware: the key of the network's ledger, the same on every node.\n\
-         network_key_file = \"network.key\"\n\n[network]\nlisten = \"0.0.0.0:30303\"\n",
-        node.name, node.id
-    );
     for other in others {
+        // Writing into a string does not fail.
         let _ = write!(
             text,
             "\n# {0}: fill in what its operator tells you.\n# [[network.peers]]\n# id = {1}\n\
