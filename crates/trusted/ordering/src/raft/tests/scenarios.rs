@@ -135,7 +135,7 @@ fn a_follower_that_lacks_more_entries_than_a_message_names_gets_them() {
     let missed = network.decided.len() as u64 - at.0;
     assert!(missed > 2 * MAX_ENTRIES as u64, "{missed} blocks");
     network.restart(behind);
-    network.run(4_000);
+    network.run(30_000);
     assert!(network.committed(behind).0 >= at.0 + missed);
     assert_eq!(network.nodes[&behind].fault, None);
 }
