@@ -1,7 +1,7 @@
 //! Networks of several nodes on this machine, each of two processes, with links between their enclaves.
 //!
-//! The nodes are those of `cloister devnet`; here each can be killed, started again and robbed of its disk, and its way to
-//! another one can lead through whatever listens in between.
+//! The nodes are those of `cloister devnet`; here each can be killed and started again, and its way to another one can lead
+//! through whatever listens in between.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -30,7 +30,7 @@ pub const CHAIN_ID: u64 = 31_337;
 const GAS_LIMIT: u64 = 60_000_000;
 /// What each development account has: a million ether.
 const BALANCE: &str = "0xd3c21bcecceda1000000";
-/// How long a node may take to reach a state that it must reach.
+/// How long a node may take to reach a state that it must reach, unless told otherwise.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Pause between two looks at a node.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -44,6 +44,7 @@ pub struct Cluster {
     logs: PathBuf,
     folder: TempDir,
     members: Vec<Member>,
+    patience: Duration,
 }
 
 #[derive(Debug)]
@@ -118,12 +119,17 @@ impl Cluster {
         }
         write_key(&folder.path().join("network.key"), [99; 32])?;
         fs::write(folder.path().join("genesis.json"), genesis(&founding)?.to_string())?;
-        let cluster = Self { program: program.to_owned(), logs: logs.to_owned(), folder, members };
+        let cluster = Self { program: program.to_owned(), logs: logs.to_owned(), folder, members, patience: PATIENCE };
         for index in 0..size {
             // Every start adds to the log.
             let _ = fs::remove_file(cluster.log(index));
         }
         Ok(cluster)
+    }
+
+    /// Waits longer, or less long, for whatever its nodes are to do.
+    pub const fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Number of nodes.
@@ -160,7 +166,7 @@ impl Cluster {
     /// When it ends, or does not serve in time.
     pub fn start(&mut self, index: usize) -> Result<()> {
         self.spawn(index)?;
-        self.running(index)?.answers(Ok)
+        self.serves(index)
     }
 
     /// Starts all nodes and waits until they serve.
@@ -172,9 +178,14 @@ impl Cluster {
             self.spawn(index)?;
         }
         for index in 0..self.size() {
-            self.running(index)?.answers(Ok)?;
+            self.serves(index)?;
         }
         Ok(())
+    }
+
+    fn serves(&mut self, index: usize) -> Result<()> {
+        let patience = self.patience;
+        self.running(index)?.answers(patience, Ok)
     }
 
     /// SIGKILL.
@@ -191,23 +202,6 @@ impl Cluster {
     /// When it does not run, or does not end.
     pub fn stop(&mut self, index: usize) -> Result<()> {
         self.taken(index)?.stop()
-    }
-
-    /// Takes from a node that does not run all it has stored. Its keys stay.
-    ///
-    /// # Errors
-    /// When it runs, or a file cannot be removed.
-    pub fn wipe(&mut self, index: usize) -> Result<()> {
-        ensure!(self.members[index].node.is_none(), "node {} runs", index + 1);
-        for entry in fs::read_dir(self.datadir(index))? {
-            let path = entry?.path();
-            if path.is_dir() {
-                fs::remove_dir_all(path)?;
-            } else if !KEYS.iter().any(|key| path.ends_with(key)) {
-                fs::remove_file(path)?;
-            }
-        }
-        Ok(())
     }
 
     /// Numbers of the nodes that run.
@@ -255,7 +249,7 @@ impl Cluster {
     /// # Errors
     /// When none does in time.
     pub fn leader(&self, among: &[usize]) -> Result<usize> {
-        eventually("a leader", || {
+        eventually("a leader", self.patience, || {
             let standings = among.iter().filter_map(|index| Some((*index, self.standing(*index).ok()?)));
             let leaders = standings.filter(|(_, standing)| standing.role == "leader");
             leaders.max_by_key(|(_, standing)| standing.term).map(|(index, _)| index)
@@ -267,7 +261,7 @@ impl Cluster {
     /// # Errors
     /// When it has not in time.
     pub fn reaches(&self, index: usize, height: u64) -> Result<()> {
-        eventually(&format!("node {} at block {height}", index + 1), || {
+        eventually(&format!("node {} at block {height}", index + 1), self.patience, || {
             self.standing(index).is_ok_and(|standing| standing.head >= height).then_some(())
         })
     }
@@ -281,7 +275,7 @@ impl Cluster {
         let newest = |index| -> Result<Value> {
             Client::connect(&self.endpoint(index))?.call("eth_getBlockByNumber", json!(["latest", false]))
         };
-        eventually("the same newest block on all nodes", || {
+        eventually("the same newest block on all nodes", self.patience, || {
             let blocks = self.alive().into_iter().map(newest).collect::<Result<Vec<_>>>().ok()?;
             let first = blocks.first()?;
             let is_same = |name: &str| blocks.iter().all(|block| block[name] == first[name] && block[name].is_string());
@@ -414,14 +408,14 @@ fn free_port() -> Result<u16> {
 /// Looks until `found` finds something.
 ///
 /// # Errors
-/// When it does not within two minutes.
-pub fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> Result<T> {
+/// When it does not in time.
+pub fn eventually<T>(what: &str, patience: Duration, mut found: impl FnMut() -> Option<T>) -> Result<T> {
     let start = Instant::now();
     loop {
         if let Some(found) = found() {
             return Ok(found);
         }
-        ensure!(start.elapsed() < PATIENCE, "not within {} s: {what}", PATIENCE.as_secs());
+        ensure!(start.elapsed() < patience, "not within {} s: {what}", patience.as_secs());
         std::thread::sleep(LOOK_EVERY);
     }
 }

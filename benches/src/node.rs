@@ -58,7 +58,7 @@ impl Node {
     ) -> Result<Self> {
         File::create(log).wrap_err_with(|| format!("cannot write {}", log.display()))?;
         let mut node = Self::spawn(program, arguments, port, log)?;
-        node.answers(way)?;
+        node.answers(START_TIMEOUT, way)?;
         Ok(node)
     }
 
@@ -93,8 +93,8 @@ impl Node {
     /// Waits until it answers `eth_chainId` over plain HTTP, or in another `way` once it has said in which.
     ///
     /// # Errors
-    /// When it ends, or does not answer within two minutes; the end of its log is in the message.
-    pub fn answers(&mut self, way: impl Fn(Endpoint) -> Result<Endpoint>) -> Result<()> {
+    /// When it ends, or does not answer in time; the end of its log is in the message.
+    pub fn answers(&mut self, patience: Duration, way: impl Fn(Endpoint) -> Result<Endpoint>) -> Result<()> {
         let port = self.endpoint.port();
         loop {
             if let Ok(endpoint) = way(Endpoint::local(port))
@@ -107,7 +107,7 @@ impl Node {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the node on port {port} ended ({status}): {}", tail(&self.log));
             }
-            if self.start.elapsed() > START_TIMEOUT {
+            if self.start.elapsed() > patience {
                 bail!("the node on port {port} does not answer: {}", tail(&self.log));
             }
             std::thread::sleep(Duration::from_millis(10));

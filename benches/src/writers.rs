@@ -5,7 +5,7 @@
 //! themselves; one that fails even then, or that a node refuses, is a failure.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -59,6 +59,8 @@ struct Receipt {
 struct Shared {
     done: AtomicBool,
     sent_again: AtomicU64,
+    /// Why a writer has given up.
+    failure: OnceLock<String>,
     acknowledged: Mutex<Vec<Acknowledgement>>,
     grown: Condvar,
 }
@@ -107,7 +109,11 @@ impl Writers {
                 nodes: nodes.map(|endpoint| Connected { endpoint, client: None }).collect(),
                 shared: Arc::clone(&shared),
             };
-            std::thread::spawn(move || writer.work())
+            std::thread::spawn(move || {
+                writer.work().inspect_err(|error| {
+                    let _ = writer.shared.failure.set(format!("{error:#}"));
+                })
+            })
         });
         let threads = threads.collect();
         Self { shared, threads }
@@ -134,7 +140,9 @@ impl Writers {
             if let Some(first) = first.filter(|_| count >= more) {
                 return Ok(first);
             }
-            ensure!(!self.threads.iter().any(JoinHandle::is_finished), "a writer has given up");
+            if let Some(failure) = self.shared.failure.get() {
+                bail!("a writer has given up: {failure}");
+            }
             ensure!(start.elapsed() < PATIENCE, "no write has succeeded for {} s", PATIENCE.as_secs());
             let wait = self.shared.grown.wait_timeout(acknowledged, Duration::from_millis(50));
             acknowledged = wait.unwrap_or_else(PoisonError::into_inner).0;
@@ -167,27 +175,15 @@ struct Connected {
     client: Option<Client>,
 }
 
-/// Why a node did not do what it was asked.
-enum Failure {
-    /// It is not there, or says that it cannot at the moment: client libraries ask again.
-    Unavailable,
-    /// It will not.
-    Refused(RpcError),
-}
-
 impl Connected {
-    /// Asks one method.
-    fn ask<T: for<'d> Deserialize<'d>>(&mut self, method: &str, params: &str) -> Result<Option<T>, Failure> {
+    /// Asks one method. The error is that of the node, if it is there.
+    fn ask<T: for<'d> Deserialize<'d>>(&mut self, method: &str, params: &str) -> Result<Option<T>, Option<RpcError>> {
         let answer = self.post(method, params);
         if answer.is_err() {
             self.client = None;
         }
-        let reply = answer.map_err(|_| Failure::Unavailable)?;
-        match reply.error {
-            Some(error) if is_worth_asking_again(&error) => Err(Failure::Unavailable),
-            Some(error) => Err(Failure::Refused(error)),
-            None => Ok(reply.result),
-        }
+        let reply = answer.map_err(|_| None)?;
+        reply.error.map_or(Ok(reply.result), |error| Err(Some(error)))
     }
 
     fn post<T: for<'d> Deserialize<'d>>(&mut self, method: &str, params: &str) -> Result<Reply<T>> {
@@ -200,7 +196,7 @@ impl Connected {
     }
 }
 
-/// What viem's transports ask again: internal errors and exceeded limits (its `shouldRetry`).
+/// Errors after which viem's transports ask again: internal errors and exceeded limits (its `shouldRetry`).
 const fn is_worth_asking_again(error: &RpcError) -> bool {
     matches!(error.code, -1 | -32_005 | -32_603)
 }
@@ -281,15 +277,19 @@ impl Writer {
         Ok(None)
     }
 
-    /// Asks one node after the other, beginning with the one that answered last.
+    /// Asks one node after the other until one does it, beginning with the one that answered last, as viem's `fallback` does.
     fn ask<T: for<'d> Deserialize<'d>>(&mut self, method: &str, params: &str) -> Result<Result<Option<T>, RpcError>> {
         for retry in 0..=RETRIES {
+            let mut refused = None;
             for _ in 0..self.nodes.len() {
                 match self.nodes[self.node].ask(method, params) {
                     Ok(result) => return Ok(Ok(result)),
-                    Err(Failure::Refused(error)) => return Ok(Err(error)),
-                    Err(Failure::Unavailable) => self.node = (self.node + 1) % self.nodes.len(),
+                    Err(error) => refused = error.or(refused),
                 }
+                self.node = (self.node + 1) % self.nodes.len();
+            }
+            if let Some(error) = refused.filter(|error| !is_worth_asking_again(error)) {
+                return Ok(Err(error));
             }
             if retry < RETRIES {
                 std::thread::sleep(FIRST_PAUSE * 2_u32.pow(retry));

@@ -2,7 +2,10 @@
 
 #![allow(clippy::expect_used)]
 
-use std::{process::Command, time::Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use alloy::consensus::TxEip1559;
 use alloy_primitives::{Address, Bytes, TxKind, hex};
@@ -17,6 +20,8 @@ use serde_json::{Value, json};
 
 /// Writes after which a network is seen to go on.
 const SOME: usize = 20;
+/// How long a change of the voters may take.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The data of a member's approval, as the command prints it.
 fn approval(index: usize, standing: &str) -> Result<Bytes> {
@@ -45,7 +50,7 @@ fn approve(cluster: &Cluster, through: usize, member: usize, nonce: u64, data: &
 }
 
 fn vote_like(cluster: &Cluster, index: usize, voters: &[u64]) -> Result<()> {
-    eventually(&format!("voters {voters:?} on node {}", index + 1), || {
+    eventually(&format!("voters {voters:?} on node {}", index + 1), PATIENCE, || {
         let mut seen = cluster.standing(index).ok()?.voters;
         seen.sort_unstable();
         (seen == voters).then_some(())

@@ -28,6 +28,14 @@ impl Engine {
         }
     }
 
+    /// Whether this node is the one that decides.
+    pub(super) fn leads(&self) -> bool {
+        match self {
+            Self::Alone(_) => true,
+            Self::Network(network) => network.leads(),
+        }
+    }
+
     pub(super) fn network(&mut self) -> Option<&mut Network> {
         match self {
             Self::Alone(_) => None,

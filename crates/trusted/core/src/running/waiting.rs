@@ -82,14 +82,18 @@ impl Running {
 
     /// When everything has come to rest, a transaction that is still in the pool waits for something
     /// that may never come, such as a lower base fee: who asked for it to be included at once is told
-    /// that it is admitted. Who waits for one that has left the pool is told so.
+    /// that it is admitted. Who waits for one that has left the pool is told so. So is, without any rest, who asks a node
+    /// that does not lead: what it has built may wait for a majority for ever.
     pub(super) fn release_waiting(&mut self, step: &mut Step<'_>) {
-        if self.waiting.0.is_empty() || !self.pipeline.is_at_rest() {
+        let is_at_rest = self.pipeline.is_at_rest();
+        if self.waiting.0.is_empty() || (!is_at_rest && self.engine.leads()) {
             return;
         }
         let pool = &self.pool;
         let released = self.waiting.take_if(|hash, answer_at| match answer_at {
-            _ if !pool.contains(hash) => Some(Err(CoreError::Unavailable("the transaction left the pool"))),
+            _ if is_at_rest && !pool.contains(hash) => {
+                Some(Err(CoreError::Unavailable("the transaction left the pool")))
+            }
             AnswerAt::Commit => None,
             AnswerAt::CommitIfInstant | AnswerAt::Admission => Some(Ok(Response::Admitted { hash: *hash })),
         });

@@ -84,6 +84,7 @@ impl Inbox {
             }
             if let Some(block) = state_of(&waiting.message)
                 && waiting.ticks.is_multiple_of(WAIT_TICKS)
+                && !is_reached(&waiting.message, known)
             {
                 out.push(Effect::CatchUp { from, block });
             }
@@ -97,12 +98,12 @@ impl Inbox {
                 self.held.pop_front();
             }
         }
-        self.wake(known);
+        self.wake(&known);
     }
 
     pub(super) fn caught_up(&mut self, block: BlockRef, known: impl Fn(&Entry) -> bool) {
         self.states.insert(block.digest);
-        self.wake(known);
+        self.wake(&known);
     }
 
     /// The block is in the log.
@@ -129,13 +130,14 @@ impl Inbox {
             let state = state_of(&waiting.message).is_some();
             waiting.ticks < if state { WAIT_TICKS_FOR_STATE } else { WAIT_TICKS }
         });
+        self.wake(&known);
         self.ask_again(&known, out);
     }
 
-    fn wake(&mut self, known: impl Fn(&Entry) -> bool) {
+    fn wake(&mut self, known: &impl Fn(&Entry) -> bool) {
         // In order: an append is of use only after the one before it.
         while let Some(first) = self.waiting.front()
-            && self.is_complete(&first.message, &known)
+            && self.is_complete(&first.message, known)
         {
             if let Some(waiting) = self.waiting.pop_front() {
                 self.ready.push_back(waiting.message);
@@ -145,7 +147,7 @@ impl Inbox {
 
     fn is_complete(&self, message: &Message, known: &impl Fn(&Entry) -> bool) -> bool {
         blocks_of(message, known).all(|block| self.is_held(&block))
-            && state_of(message).is_none_or(|block| self.states.contains(&block.digest))
+            && (state_of(message).is_none_or(|block| self.states.contains(&block.digest)) || is_reached(message, known))
     }
 
     fn is_held(&self, block: &BlockRef) -> bool {
@@ -163,6 +165,12 @@ fn repeats(said: &Message, again: &Message) -> bool {
     said.get_msg_type() == MessageType::MsgAppend
         && place(said) == place(again)
         && said.entries.len() <= again.entries.len()
+}
+
+/// Whether the log has what a state begins with: then it only says how far the log is committed.
+fn is_reached(message: &Message, known: &impl Fn(&Entry) -> bool) -> bool {
+    let base = base_of(message.get_snapshot());
+    known(&Entry { index: base.index, term: base.term, ..Entry::default() })
 }
 
 /// The blocks that a message names and the log does not.

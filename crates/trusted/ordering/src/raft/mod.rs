@@ -186,6 +186,7 @@ impl Raft {
         }
         let taken = self.take(now_ms, input, out).and_then(|()| {
             self.tick(now_ms, out);
+            self.hear(out)?;
             self.settle(out)
         });
         if let Err(fault) = taken {

@@ -24,6 +24,9 @@ impl Running {
         if network.adopting.is_some() {
             return Ok(false);
         }
+        if network.adopts.is_empty() {
+            network.adopt_from_log(tip.height());
+        }
         let Some(block) = network.adopts.front().copied() else { return Ok(false) };
         let (height, parent_hash, id) = (tip.height().next(), tip.hash, network.id);
         if block.height < height {
@@ -32,7 +35,10 @@ impl Running {
             return Ok(true);
         }
         if block.height > height {
-            return Err(Fatal::at(HaltCode::Invariant, "a block to adopt leaves a gap", block.height.0));
+            // Those between them were given up for a state that the log did not need in the end.
+            network.adopts.clear();
+            network.adopt_from_log(tip.height());
+            return Ok(!network.adopts.is_empty());
         }
         let sealed = network.bodies.get(block).cloned();
         let sealed = sealed.ok_or(Fatal::at(HaltCode::Invariant, "a block to adopt is not at hand", height.0))?;
@@ -63,6 +69,7 @@ impl Running {
         let Some(block) = network.adopting.take() else {
             return Err(Fatal::new(HaltCode::Invariant, "a block was adopted that nobody asked for"));
         };
+        network.remember(block);
         let record = outcome.map_err(|fatal| {
             // The host's disk is not where it came from.
             Fatal::at(HaltCode::Divergence, fatal.detail, block.height.0)
@@ -116,8 +123,32 @@ impl Running {
 }
 
 impl super::Network {
+    pub(super) fn remember(&mut self, block: BlockRef) {
+        self.sealed_as.insert(block.height, block);
+        if self.sealed_as.len() > super::MAX_SEALED_AS {
+            self.sealed_as.pop_first();
+        }
+    }
+
+    /// Takes up the blocks that the log names above `tip`, if it agrees with what was adopted and nothing else is on its way.
+    fn adopt_from_log(&mut self, tip: Height) {
+        if self.catch_up.is_some() || self.caught_up.is_some() || !self.inputs.is_empty() {
+            return;
+        }
+        let last = self.stored.blocks().last().map(|block| block.height);
+        if last <= Some(tip) {
+            return;
+        }
+        let named = self.block_at(tip).or(self.stored.base().block.filter(|base| base.height == tip));
+        let agrees = named.is_none_or(|named| self.sealed_as.get(&tip).is_none_or(|sealed| *sealed == named));
+        let next = self.stored.blocks().find(|block| block.height > tip).map(|block| block.height);
+        if agrees && next == Some(tip.next()) {
+            self.adopts.extend(self.stored.blocks().filter(|block| block.height > tip));
+        }
+    }
+
     /// What the log calls the block at this height.
-    fn block_at(&self, height: Height) -> Option<BlockRef> {
+    pub(super) fn block_at(&self, height: Height) -> Option<BlockRef> {
         self.stored.blocks().find(|block| block.height == height)
     }
 }

@@ -10,7 +10,7 @@ use cloister_keys::{ConsensusAad, LedgerKeys};
 use cloister_ordering::raft::{BlockRef, LogRecord, NodeId, StoredLog};
 use cloister_primitives::{Height, Seq};
 
-use super::{Purpose, Running, Sealed};
+use super::{Network, Purpose, Running, Sealed};
 use crate::{Fatal, machine::Step};
 
 /// Records after which all of them are replaced by one.
@@ -45,11 +45,17 @@ pub(crate) fn open(
 impl Running {
     /// Stores a record of the log, and the blocks it names.
     pub(super) fn persist_consensus(&mut self, seq: Seq, record: LogRecord, step: &mut Step<'_>) -> Result<(), Fatal> {
-        let (keys, incarnation) = (self.keys.clone(), self.outbox.incarnation());
+        let (keys, incarnation, head) = (self.keys.clone(), self.outbox.incarnation(), self.ledger.head());
         let Some(network) = self.engine.network() else { return Ok(()) };
-        let blocks: Vec<_> = record.entries.iter().filter_map(|entry| entry.block()).collect();
+        // What is committed here is stored already, with all that came after it.
+        let is_new = |block: &BlockRef| block.height > head;
+        let mut blocks: Vec<_> = record.entries.iter().filter_map(|entry| entry.block()).filter(is_new).collect();
         let begins_anew = !record.bases.is_empty();
         network.stored.absorb(record.clone());
+        let given_up = network.gives_up_state(&blocks);
+        if given_up {
+            blocks = network.stored.blocks().filter(is_new).collect();
+        }
         let number = network.next_record;
         network.next_record += 1;
         let whole = begins_anew || number - network.keep_from >= RECORDS_AT_MOST;
@@ -80,6 +86,9 @@ impl Running {
             let purpose = if position == last { Purpose::Block(seq) } else { Purpose::Upkeep };
             self.store(purpose, record, step);
         }
+        if given_up {
+            self.discard_of_network(head.next(), step)?;
+        }
         Ok(())
     }
 
@@ -99,5 +108,19 @@ impl Running {
         }
         let purpose = caught_up.map_or(Purpose::Upkeep, Purpose::CaughtUp);
         self.store(purpose, Record::Block { height, sealed: sealed.into() }, step);
+    }
+}
+
+impl Network {
+    /// Whether the log goes on with these blocks while a state was being fetched: then no state is needed, and what the log
+    /// names is stored again in place of what was fetched.
+    fn gives_up_state(&mut self, blocks: &[BlockRef]) -> bool {
+        let Some(first) = blocks.first() else { return false };
+        let is_gap = first.height.parent() > self.host_last;
+        if self.catch_up.take().is_none() && !is_gap {
+            return false;
+        }
+        self.caught_up = None;
+        true
     }
 }

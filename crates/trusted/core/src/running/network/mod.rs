@@ -41,6 +41,9 @@ use forwarding::Forwarding;
 use governed::Governed;
 use peers::Serving;
 
+/// Heights of which it is remembered what they were sealed as.
+const MAX_SEALED_AS: usize = 2_048;
+
 /// How long after an unanswered question for the newest height it is asked again, milliseconds.
 const ASK_AGAIN_MS: u64 = 100;
 
@@ -77,6 +80,8 @@ pub(in crate::running) struct Network {
     adopts: VecDeque<BlockRef>,
     adopting: Option<BlockRef>,
     next_adopted: u64,
+    /// What the newest heights were sealed as: those that were adopted, and this node's own.
+    sealed_as: BTreeMap<Height, BlockRef>,
     /// Blocks up to here are committed, as soon as they are applied here.
     committed: Height,
     catch_up: Option<CatchUp>,
@@ -130,6 +135,7 @@ impl Network {
             adopts: VecDeque::new(),
             adopting: None,
             next_adopted: ADOPTED,
+            sealed_as: BTreeMap::new(),
             committed: head,
             catch_up: None,
             caught_up: None,
@@ -148,6 +154,10 @@ impl Network {
     /// Nothing is being sealed or adopted.
     pub(in crate::running) fn is_at_rest(&self) -> bool {
         self.sealing.is_empty() && self.adopting.is_none()
+    }
+
+    pub(in crate::running) fn leads(&self) -> bool {
+        self.leader == Some(self.id)
     }
 
     /// Why writes are refused, if they are.
@@ -211,6 +221,8 @@ impl Running {
             Effect::Restore(block) => {
                 return Err(Fatal::at(HaltCode::Invariant, "a state that is not here was restored", block.height.0));
             }
+            // What comes meanwhile is in the log, and is taken from there.
+            Effect::Adopt(_) if network.catch_up.is_some() => {}
             Effect::Adopt(block) => network.adopts.push_back(block),
             Effect::Commit(height) => {
                 network.committed = network.committed.max(height);
@@ -301,6 +313,7 @@ impl Running {
             step.out.push(CoreEffect::Peer { to, message: word.clone() });
         }
         network.bodies.insert(block, sealed, head);
+        network.remember(block);
         network.push(Input::Sealed(slot, block));
         None
     }
