@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -165,13 +165,15 @@ impl Member {
         })
     }
 
-    /// Ends it as a supervisor does, and waits.
+    /// Ends it as a supervisor does, and waits until it has ended in good order.
     ///
     /// # Panics
-    /// If it does not end.
-    pub fn terminate(mut self) -> ExitStatus {
+    /// If it does not.
+    pub fn terminate(mut self) {
         signal("TERM", self.child.id());
-        eventually("the end of the node", Duration::from_secs(30), || self.child.try_wait().ok().flatten())
+        let ended = || self.child.try_wait().ok().flatten();
+        let status = eventually("the end of the node", Duration::from_secs(30), ended);
+        assert!(status.success(), "{status}");
     }
 }
 

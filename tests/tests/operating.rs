@@ -138,9 +138,7 @@ fn a_network_tells_who_leads_who_is_connected_and_that_a_majority_is_lost() {
 
     // A node that is stopped in good order is missed, and a majority that is lost makes the rest unready; yet it lives.
     let mut last = members.remove((leads + 1) % 3);
-    for member in members {
-        assert!(member.terminate().success());
-    }
+    members.into_iter().for_each(Member::terminate);
     last.logs("peer-lost", |line| line["level"] == "WARN" && line["node"].is_u64());
     last.logs("leader-lost", |line| line["level"] == "WARN");
     let (clients, _) = last.place();

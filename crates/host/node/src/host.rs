@@ -18,7 +18,7 @@ use crate::clock::{Clock, tick};
 use crate::config::HostConfig;
 use crate::error::{HostError, Violation};
 use crate::listen::{Listener, Serving, accept};
-use crate::metrics::{self, Metrics, Sources};
+use crate::metrics::{Metrics, Sources, Telling};
 use crate::network_events::NetworkEvents;
 use crate::peer_link;
 use crate::process::EnclaveProcess;
@@ -175,15 +175,14 @@ impl Host {
         let Self { config, link, store, listener, network, mut process, metrics_listener, .. } = self;
         let Self { handle, ready, status, .. } = self;
         let HostLink { send, mut recv } = link;
-        // Told from the start, and not any more when this returns.
-        let mut telling = JoinSet::new();
         if let Some(process) = process.as_ref().and_then(EnclaveProcess::id) {
             handle.metrics.set_enclave(process);
         }
-        if let Some(listener) = metrics_listener {
+        // Told from the start, and not any more when this returns.
+        let _telling = metrics_listener.map(|listener| {
             let sources = Sources::new(Arc::clone(&store), handle.status(), handle.ready.clone());
-            telling.spawn(metrics::serve(listener, handle.metrics.clone(), sources));
-        }
+            Telling::start(listener, handle.metrics.clone(), sources)
+        });
         let patience = config.shutdown_grace;
         let ended = match greet(&config, &send, &mut recv).await {
             Ok(()) => {

@@ -25,7 +25,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-pub(crate) use serve::serve;
+pub(crate) use serve::Telling;
 pub(crate) use status::Sources;
 
 /// A label with a name that is known while compiling.

@@ -28,8 +28,28 @@ const LIFETIME: Duration = Duration::from_secs(600);
 /// <https://prometheus.io/docs/specs/om/open_metrics_spec/#protocol-negotiation>
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Answers until it is dropped.
-pub(crate) async fn serve(listener: Listener, metrics: Metrics, sources: Sources) {
+/// Tells metrics until it is dropped. Then nobody holds the store for them any more.
+#[derive(Debug)]
+pub(crate) struct Telling {
+    _task: JoinSet<()>,
+    sources: Sources,
+}
+
+impl Telling {
+    pub(crate) fn start(listener: Listener, metrics: Metrics, sources: Sources) -> Self {
+        let mut task = JoinSet::new();
+        task.spawn(serve(listener, metrics, sources.clone()));
+        Self { _task: task, sources }
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.sources.let_go();
+    }
+}
+
+async fn serve(listener: Listener, metrics: Metrics, sources: Sources) {
     let registry = Arc::new(metrics.registry(sources));
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -85,6 +105,7 @@ fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use cloister_storage::{BlobStore, MemoryStore};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
@@ -95,9 +116,9 @@ mod tests {
         let address = listener.address();
         let (_status, status) = tokio::sync::watch::channel(Default::default());
         let (_ready, ready) = tokio::sync::watch::channel(None);
-        let sources = Sources::new(Arc::new(cloister_storage::MemoryStore::new()), status, ready);
-        let mut serving = JoinSet::new();
-        serving.spawn(serve(listener, Metrics::default(), sources));
+        let store: Arc<dyn BlobStore> = Arc::new(MemoryStore::new());
+        let sources = Sources::new(store.clone(), status, ready);
+        let telling = Telling::start(listener, Metrics::default(), sources);
         let asked = async |request: &str| {
             let mut stream = TcpStream::connect(address).await.unwrap();
             let head = format!("{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -111,5 +132,8 @@ mod tests {
         assert!(found.contains("\ncloister_build_info{version=") && found.ends_with("# EOF\n"), "{found}");
         assert!(asked("GET /").await.starts_with("HTTP/1.1 404"));
         assert!(asked("POST /metrics").await.starts_with("HTTP/1.1 405"));
+        assert_eq!(Arc::strong_count(&store), 2);
+        drop(telling);
+        assert_eq!(Arc::strong_count(&store), 1, "its owner is the last to let go of it");
     }
 }

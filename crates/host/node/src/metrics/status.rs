@@ -1,6 +1,9 @@
 //! What is looked up when it is asked for: the enclave's public status, and the room that the store takes.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+};
 
 use cloister_boundary::{NodeRole, PublicNetwork, PublicStatus};
 use cloister_storage::BlobStore;
@@ -12,12 +15,13 @@ use prometheus_client::{
 };
 use tokio::sync::watch;
 
-use crate::host::Ready;
+use crate::{host::Ready, table::lock};
 
 /// Where metrics are looked up.
 #[derive(Clone)]
 pub(crate) struct Sources {
-    store: Arc<dyn BlobStore>,
+    /// None once the host has ended.
+    store: Arc<Mutex<Option<Arc<dyn BlobStore>>>>,
     status: watch::Receiver<PublicStatus>,
     ready: watch::Receiver<Option<Ready>>,
 }
@@ -28,7 +32,12 @@ impl Sources {
         status: watch::Receiver<PublicStatus>,
         ready: watch::Receiver<Option<Ready>>,
     ) -> Self {
-        Self { store, status, ready }
+        Self { store: Arc::new(Mutex::new(Some(store))), status, ready }
+    }
+
+    /// Lets go of the store, as soon as nobody looks at it. A database that is closed after its program has ended takes it down.
+    pub(super) fn let_go(&self) {
+        *lock(&self.store) = None;
     }
 }
 
@@ -51,7 +60,8 @@ impl Collector for Sources {
             encode_network(out, network, status.lag_blocks())?;
         }
         // A disk that cannot be asked is told of by what cannot be stored.
-        if let Ok(Some(disk)) = self.store.disk() {
+        let disk = lock(&self.store).as_ref().map(|store| store.disk());
+        if let Some(Ok(Some(disk))) = disk {
             let bytes = Some(&Unit::Bytes);
             gauge(out, "store_size", "Room that the data folder takes", bytes, disk.used_bytes)?;
             gauge(out, "store_free", "Room left on its disk", bytes, disk.free_bytes)?;
