@@ -1,6 +1,6 @@
 //! The restart of a node of a network: its consensus log, and which of the stored blocks it names.
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, Bytes};
 use cloister_boundary::{HaltCode, StartInfo};
 use cloister_ordering::raft::{BlockRef, Members, NodeId, StoredLog};
 use cloister_primitives::{Height, RaftGenesis};
@@ -21,6 +21,8 @@ pub(crate) struct NetworkBoot {
     /// The lowest height whose block the log names and the host does not have.
     cut: Option<Height>,
     pub(crate) tail: Vec<BlockRecord>,
+    /// Their sealed bytes.
+    pub(crate) sealed_tail: Vec<(BlockRef, Bytes)>,
 }
 
 impl NetworkBoot {
@@ -39,7 +41,15 @@ impl NetworkBoot {
         let id = NodeId::new(membership.node).ok_or(Fatal::new(HaltCode::BadOptions, "a node id is not zero"))?;
         let fresh = StoredLog::new(Members::of_voters(voters(raft)));
         let (stored, next_record) = open_log(&origin.keys, id, fresh, &info.consensus)?;
-        let boot = Self { id, stored, next_record, host_last: info.log.last, cut: None, tail: Vec::new() };
+        let boot = Self {
+            id,
+            stored,
+            next_record,
+            host_last: info.log.last,
+            cut: None,
+            tail: Vec::new(),
+            sealed_tail: Vec::new(),
+        };
         if boot.begins_after() > info.log.last {
             return Err(Fatal::new(HaltCode::DamagedLog, "the stored blocks end before the consensus log begins"));
         }
@@ -85,6 +95,14 @@ impl NetworkBoot {
         named.filter(|block| block.height == height).map(|block| block.digest).last()
     }
 
+    /// Keeps the bytes of a block that the network may still replace.
+    pub(crate) fn keep_sealed(&mut self, height: Height, blob: &[u8], newest_snapshot: Option<Height>) {
+        if self.is_tail(height, newest_snapshot) {
+            let block = BlockRef { height, digest: digest(blob) };
+            self.sealed_tail.push((block, Bytes::copy_from_slice(blob)));
+        }
+    }
+
     /// Whether the network may still replace this block, as far as this node knows. A snapshot is cut of what is committed.
     pub(crate) fn is_tail(&self, height: Height, newest_snapshot: Option<Height>) -> bool {
         height > Height::GENESIS && Some(height) > self.begins_after() && Some(height) > newest_snapshot
@@ -100,6 +118,7 @@ impl NetworkBoot {
             stored: self.stored,
             next_record: self.next_record,
             tail: self.tail,
+            sealed_tail: self.sealed_tail,
             host_last: Some(self.host_last.unwrap_or(Height::GENESIS)),
         }
     }

@@ -23,6 +23,8 @@ pub(super) struct CatchUp {
     next: Height,
     /// Asked for up to here.
     asked: Height,
+    /// The newest block of the log that may be on the way there: it is compared first.
+    compares: Option<BlockRef>,
     heard_at_ms: u64,
 }
 
@@ -52,11 +54,17 @@ impl Running {
         if runs {
             return Ok(());
         }
-        // What is applied and not committed may be another leader's.
-        self.discard_of_network(head.next(), step)?;
+        // What the log names was acknowledged: it stays, unless it turns out to be another leader's.
+        let compares =
+            network.stored.blocks().filter(|block| head < block.height && block.height < target.height).last();
+        let asked = compares.and_then(|block| block.height.parent()).unwrap_or(head);
+        if compares.is_none() {
+            self.discard_of_network(head.next(), step)?;
+        }
         let Some(network) = self.engine.network() else { return Ok(()) };
+        let heard_at_ms = step.now_ms;
         network.caught_up = None;
-        network.catch_up = Some(CatchUp { from, target, next: head.next(), asked: head, heard_at_ms: step.now_ms });
+        network.catch_up = Some(CatchUp { from, target, next: asked.next(), asked, compares, heard_at_ms });
         self.go_on_catching_up(step);
         Ok(())
     }
@@ -89,6 +97,19 @@ impl Running {
             return Ok(());
         }
         let block = BlockRef { height, digest: digest(&sealed) };
+        if let Some(named) = running.compares.take() {
+            running.heard_at_ms = step.now_ms;
+            if block == named {
+                running.next = height.next();
+                network.committed = network.committed.max(height);
+                self.commit_applied(step)?;
+            } else {
+                (running.next, running.asked) = (head.next(), head);
+                self.discard_of_network(head.next(), step)?;
+            }
+            self.go_on_catching_up(step);
+            return Ok(());
+        }
         let last = height == running.target.height;
         if last && block != running.target {
             return Err(Fatal::at(
@@ -108,7 +129,7 @@ impl Running {
         if last {
             network.catch_up = None;
         }
-        self.store_ahead(height, sealed.into(), last.then_some(block), step);
+        self.store_ahead(block, sealed.into(), last.then_some(block), step);
         self.go_on_catching_up(step);
         Ok(())
     }

@@ -52,10 +52,16 @@ impl Running {
         let mut blocks: Vec<_> = record.entries.iter().filter_map(|entry| entry.block()).filter(is_new).collect();
         let begins_anew = !record.bases.is_empty();
         network.stored.absorb(record.clone());
-        let given_up = network.gives_up_state(&blocks);
+        let given_up = !blocks.is_empty() && network.catch_up.take().is_some();
         if given_up {
-            blocks = network.stored.blocks().filter(is_new).collect();
+            // The log goes on, so that no state is needed.
+            network.caught_up = None;
         }
+        if blocks.first().is_some_and(|first| !network.is_stored_up_to(*first, head)) {
+            let named = network.stored.blocks().filter(is_new);
+            blocks = named.skip_while(|block| network.stored_as.get(&block.height) == Some(&block.digest)).collect();
+        }
+        network.stored_as.retain(|height, _| *height > head);
         let number = network.next_record;
         network.next_record += 1;
         let whole = begins_anew || number - network.keep_from >= RECORDS_AT_MOST;
@@ -78,7 +84,7 @@ impl Running {
             if let Some(last) = block.height.parent().filter(|_| network.host_last >= Some(block.height)) {
                 records.push(Record::Truncate { last });
             }
-            network.host_last = Some(block.height);
+            network.stores(block);
             records.push(Record::Block { height: block.height, sealed: Vec::from(sealed).into() });
         }
         let last = records.len() - 1;
@@ -95,14 +101,15 @@ impl Running {
     /// Stores a block that is committed elsewhere, ahead of the log that names it. `caught_up` is told once it is durable.
     pub(super) fn store_ahead(
         &mut self,
-        height: Height,
+        block: BlockRef,
         sealed: Vec<u8>,
         caught_up: Option<BlockRef>,
         step: &mut Step<'_>,
     ) {
         let Some(network) = self.engine.network() else { return };
+        let height = block.height;
         let truncated = height.parent().filter(|_| network.host_last >= Some(height));
-        network.host_last = Some(height);
+        network.stores(block);
         if let Some(last) = truncated {
             self.store(Purpose::Upkeep, Record::Truncate { last }, step);
         }
@@ -112,15 +119,16 @@ impl Running {
 }
 
 impl Network {
-    /// Whether the log goes on with these blocks while a state was being fetched: then no state is needed, and what the log
-    /// names is stored again in place of what was fetched.
-    fn gives_up_state(&mut self, blocks: &[BlockRef]) -> bool {
-        let Some(first) = blocks.first() else { return false };
-        let is_gap = first.height.parent() > self.host_last;
-        if self.catch_up.take().is_none() && !is_gap {
-            return false;
-        }
-        self.caught_up = None;
-        true
+    /// Whether the host has what the log names below this block.
+    fn is_stored_up_to(&self, block: BlockRef, head: Height) -> bool {
+        let Some(parent) = block.height.parent().filter(|parent| *parent > head) else { return true };
+        self.block_at(parent).is_some_and(|named| self.stored_as.get(&parent) == Some(&named.digest))
+    }
+
+    /// The host stores this block last.
+    fn stores(&mut self, block: BlockRef) {
+        self.host_last = Some(block.height);
+        self.stored_as.split_off(&block.height);
+        self.stored_as.insert(block.height, block.digest);
     }
 }

@@ -15,7 +15,7 @@ mod status;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use alloy_primitives::Bytes;
+use alloy_primitives::{B256, Bytes};
 use cloister_boundary::{FromEnclave, HaltCode, ReadId as HostRead};
 use cloister_keys::Sealed;
 use cloister_ordering::raft::{
@@ -55,6 +55,8 @@ pub(crate) struct NetworkParts {
     pub(crate) next_record: u64,
     /// Blocks of the log that are applied and not known to be committed, oldest first.
     pub(crate) tail: Vec<BlockRecord>,
+    /// Their sealed bytes.
+    pub(crate) sealed_tail: Vec<(BlockRef, Bytes)>,
     /// The newest block that the host has stored, which may be one that the log does not name.
     pub(crate) host_last: Option<Height>,
 }
@@ -73,6 +75,8 @@ pub(in crate::running) struct Network {
     next_record: u64,
     keep_from: u64,
     host_last: Option<Height>,
+    /// What the host has of the blocks that are not committed here.
+    stored_as: BTreeMap<Height, B256>,
     bodies: Bodies,
     /// Own blocks being sealed.
     sealing: BTreeMap<WorkId, Slot>,
@@ -116,6 +120,10 @@ impl Network {
         head: Height,
     ) -> Result<Self, Fatal> {
         let options = RaftOptions { id: parts.id, seed, pace, log };
+        let mut bodies = Bodies::default();
+        for (block, sealed) in &parts.sealed_tail {
+            bodies.insert(*block, sealed.clone(), head);
+        }
         let raft = Raft::new(options, &parts.stored)
             .map_err(|_| Fatal::new(HaltCode::DamagedLog, "the stored consensus log contradicts itself"))?;
         Ok(Self {
@@ -130,7 +138,8 @@ impl Network {
             next_record: parts.next_record,
             keep_from: 0,
             host_last: parts.host_last,
-            bodies: Bodies::default(),
+            stored_as: parts.sealed_tail.iter().map(|(block, _)| (block.height, block.digest)).collect(),
+            bodies,
             sealing: BTreeMap::new(),
             adopts: VecDeque::new(),
             adopting: None,
