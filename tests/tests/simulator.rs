@@ -24,7 +24,7 @@ fn summary_file() -> PathBuf {
 
 #[test]
 fn networks_keep_their_promises_whatever_happens() {
-    let (first, count) = (number("SIM_SEED", 0), number("SIM_SEEDS", 300));
+    let (first, count) = (number("SIM_SEED", 0), number("SIM_SEEDS", 2_000));
     let (next, summary) = (AtomicU64::new(first), Mutex::new(Summary::default()));
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {

@@ -11,7 +11,7 @@ use cloister_pool::{Refusal, SenderState, SlotId, TakeLimits};
 use cloister_primitives::{Block, Code, Confidentiality, Height, Protection, Rejected};
 use cloister_state::StateDelta;
 
-use super::{Errand, Running, engine::Engine, network::changes_nodes, storage::Purpose};
+use super::{Errand, Running, engine::Engine, storage::Purpose};
 use crate::{
     BlockRecord, CommittedBlock, CoreEffect, CoreError, Event, Fatal, PendingJob, Response,
     ledger::Resident,
@@ -412,9 +412,7 @@ impl Running {
         self.ledger.push(resident.clone());
         self.ledger.state.set_committed(height);
         self.settle_pool(entry.slot, &entry.delta);
-        if changes_nodes(entry.delta.accounts.iter().map(|account| account.address)) {
-            self.read_nodes(step)?;
-        }
+        self.read_changed_nodes(entry.delta.accounts.iter().map(|account| account.address), step);
         self.answer_evicted(entry.evicted, step);
         // The block may have raised the nonce of an account that sent nothing in it (EIP-7702).
         self.demand(step.now_ms);

@@ -47,6 +47,10 @@ impl Running {
         if !height.0.is_multiple_of(every) || self.cutting.current.is_some() {
             return;
         }
+        // Where blocks were fetched that the log does not reach yet, a start would go on below such a snapshot.
+        if self.engine.network().is_some_and(|network| network.ends_below(height)) {
+            return;
+        }
         let Ok(cut) = self.ledger.state.snapshot(height) else {
             step.warn("a snapshot could not be started");
             return;

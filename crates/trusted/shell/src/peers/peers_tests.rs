@@ -274,8 +274,8 @@ async fn only_other_listed_nodes_are_spoken_to() {
         peers.link(here, node, Side::Here).await.unwrap_err().to_string()
     };
     assert_eq!(ends(&one.peers, 1).await, "the host names this node itself as the other end");
-    assert_eq!(ends(&one.peers, 3).await, "genesis lists no such node");
-    assert_eq!(ends(&one.peers, 0).await, "genesis lists no such node");
+    assert_eq!(ends(&one.peers, 3).await, "neither genesis nor its members know such a node");
+    assert_eq!(ends(&one.peers, 0).await, "neither genesis nor its members know such a node");
     let alone = Peers::new(HostTime::default());
     let (core, _) = mpsc::unbounded_channel();
     alone.begin(Beginning::of(&StartInfo::default()).unwrap(), None, core).await.unwrap();
@@ -283,11 +283,11 @@ async fn only_other_listed_nodes_are_spoken_to() {
 }
 
 #[tokio::test]
-async fn a_node_that_genesis_does_not_list_does_not_start() {
+async fn a_node_that_genesis_contradicts_does_not_start() {
     let listed = genesis(&[(1, 11), (2, 12)], 0);
     let alone = br#"{"config":{"chainId":5},"gasLimit":"0x1c9c380","alloc":{}}"#.to_vec();
     for (genesis, number, key, code, words) in [
-        (&listed, 3, 11, HaltCode::BadOptions, "the genesis lists no node of this number"),
+        (&listed, 0, 11, HaltCode::BadOptions, "a node's number is not zero"),
         (&listed, 2, 11, HaltCode::BadGenesis, "the genesis lists another identity for this node"),
         (&alone, 1, 11, HaltCode::BadGenesis, "the node has a number among others"),
         (&listed, 1, 0, HaltCode::WrongKey, "the sealing key is damaged"),
@@ -296,4 +296,21 @@ async fn a_node_that_genesis_does_not_list_does_not_start() {
         assert_eq!(refusal.0, code);
         assert!(refusal.1.starts_with(words), "{}", refusal.1);
     }
+}
+
+#[tokio::test]
+async fn who_members_let_in_is_spoken_to_and_who_they_send_away_is_not() {
+    let (mut one, mut two) = pair().await;
+    let (here, there) = duplex(PIPE);
+    let (link, _other) = (one.serves(here, 2, Side::Here), two.serves(there, 1, Side::There));
+    assert_eq!((one.hears().await, two.hears().await), ((2, Connected), (1, Connected)));
+    let known = |number, key| (NodeId::new(number).unwrap(), node_identity(&[key; 32]).unwrap());
+    one.peers.restrict(&[known(1, 11), known(2, 12), known(3, 13)]);
+    assert!(one.network().roster.expected(3).is_ok() && one.heard.try_recv().is_err(), "one more changes nothing else");
+    one.peers.restrict(&[known(1, 11), known(3, 13)]);
+    assert_eq!(one.hears().await, (2, Gone));
+    assert!(link.await.unwrap().is_ok(), "its link has ended");
+    let (here, _there) = duplex(PIPE);
+    let refused = one.peers.link(here, 2, Side::Here).await.unwrap_err().to_string();
+    assert_eq!(refused, "neither genesis nor its members know such a node");
 }

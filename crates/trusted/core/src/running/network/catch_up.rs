@@ -38,14 +38,19 @@ impl CatchUp {
 impl Running {
     /// Begins to fetch all blocks up to this one, or goes on with it where the other node has stopped answering.
     pub(super) fn catch_up(&mut self, from: NodeId, target: BlockRef, step: &mut Step<'_>) -> Result<(), Fatal> {
+        let Some(network) = self.engine.network() else { return Ok(()) };
+        // What the log names need not be fetched, and that would take from the disk what others count on. It is committed.
+        if network.block_at(target.height) == Some(target) {
+            network.committed = network.committed.max(target.height);
+            self.commit_applied(step)?;
+        }
         let head = self.ledger.head();
         let Some(network) = self.engine.network() else { return Ok(()) };
-        // What the log names comes by the log. Fetching it would take from the disk what others count on.
-        if target.height <= head {
-            network.push(Input::CaughtUp(target));
-            return Ok(());
-        }
-        if target.height <= network.committed || network.block_at(target.height) == Some(target) {
+        if target.height <= network.committed {
+            // Else it is soon applied, and asked for again.
+            if target.height <= head {
+                network.push(Input::CaughtUp(target));
+            }
             return Ok(());
         }
         let runs = network.catch_up.as_ref().is_some_and(|running| {
@@ -55,8 +60,9 @@ impl Running {
             return Ok(());
         }
         // What the log names was acknowledged: it stays, unless it turns out to be another leader's.
-        let compares =
-            network.stored.blocks().filter(|block| head < block.height && block.height < target.height).last();
+        let is_between = |block: &BlockRef| head < block.height && block.height < target.height;
+        let begins = network.stored.base().block.filter(is_between);
+        let compares = network.stored.blocks().filter(is_between).last().or(begins);
         let asked = compares.and_then(|block| block.height.parent()).unwrap_or(head);
         if compares.is_none() {
             self.discard_of_network(head.next(), step)?;
@@ -149,5 +155,13 @@ impl Running {
         if let Some(block) = network.caught_up.take_if(|block| block.height <= head) {
             network.push(Input::CaughtUp(block));
         }
+    }
+}
+
+impl super::Network {
+    /// Whether the log names no block of this height, nor a later one.
+    pub(in crate::running) fn ends_below(&self, height: Height) -> bool {
+        let last = self.stored.blocks().last().or(self.stored.base().block);
+        last.is_none_or(|last| last.height < height)
     }
 }

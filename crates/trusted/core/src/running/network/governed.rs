@@ -1,13 +1,12 @@
 //! What members decided about nodes: read from the state, told to the shell, and carried out by the leader.
 
 use alloy_primitives::{Address, B256};
-use cloister_boundary::HaltCode;
 use cloister_governance::{NodeStanding, RegisteredNode};
 use cloister_ordering::raft::{Input, Members, NodeId, Standing};
 use cloister_primitives::NODES_ADDRESS;
 
 use super::{Network, Running};
-use crate::{CoreEffect, Fatal, machine::Step};
+use crate::{CoreEffect, machine::Step};
 
 /// A learner that is so many entries behind at most may vote.
 const MAX_LAG_OF_VOTER: u64 = 64;
@@ -21,25 +20,38 @@ pub(super) struct Governed {
     nodes: Vec<(NodeId, NodeStanding)>,
     /// Whether it may differ from who takes part.
     is_open: bool,
+    /// Whether it has to be read again.
+    is_unread: bool,
     proposed_at_ms: u64,
 }
 
 impl Running {
-    /// Reads who the nodes are, if this block or the start may have changed it.
-    pub(in crate::running) fn read_nodes(&mut self, step: &mut Step<'_>) -> Result<(), Fatal> {
+    /// Reads who the nodes are, as the newest committed state has it.
+    pub(in crate::running) fn read_nodes(&mut self, step: &mut Step<'_>) {
         let height = self.ledger.head();
-        if self.engine.network().is_none() {
-            return Ok(());
-        }
+        let Some(network) = self.engine.network() else { return };
+        network.governed.is_unread = true;
         let read = self.ledger.state.view(height).and_then(|view| cloister_governance::nodes(&view));
-        let nodes = read.map_err(|_| Fatal::at(HaltCode::Invariant, "the newest state cannot be read", height.0))?;
+        // A state that cannot be read yet can be after the next block.
+        let Ok(nodes) = read else { return };
         step.out.push(CoreEffect::Nodes(nodes.iter().filter_map(listed).collect()));
         if let Some(network) = self.engine.network() {
-            network.governed.nodes =
-                nodes.iter().filter_map(|node| Some((NodeId::new(node.number)?, node.standing))).collect();
-            network.governed.is_open = true;
+            let decided = nodes.iter().filter_map(|node| Some((NodeId::new(node.number)?, node.standing)));
+            network.governed.nodes = decided.collect();
+            (network.governed.is_open, network.governed.is_unread) = (true, false);
         }
-        Ok(())
+    }
+
+    /// The same after a block that changed these accounts, if it may say something else.
+    pub(in crate::running) fn read_changed_nodes(
+        &mut self,
+        mut changed: impl Iterator<Item = Address>,
+        step: &mut Step<'_>,
+    ) {
+        let Some(network) = self.engine.network() else { return };
+        if network.governed.is_unread || changed.any(|address| address == NODES_ADDRESS) {
+            self.read_nodes(step);
+        }
     }
 
     /// Has the engine take the next step towards what members decided, if this node leads.
@@ -66,11 +78,6 @@ impl Running {
             network.governed.is_open = true;
         }
     }
-}
-
-/// Whether a block changed what members decided.
-pub(in crate::running) fn changes_nodes(mut addresses: impl Iterator<Item = Address>) -> bool {
-    addresses.any(|address| address == NODES_ADDRESS)
 }
 
 /// Whom links are held with.

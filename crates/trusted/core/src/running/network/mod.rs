@@ -33,7 +33,6 @@ use crate::{
 };
 
 pub(crate) use consensus_log::open as open_log;
-pub(in crate::running) use governed::changes_nodes;
 
 use bodies::Bodies;
 use catch_up::CatchUp;
@@ -198,7 +197,7 @@ impl Running {
             network.opening = Some(Opening { opened, asked: 0, ask_again_at_ms: None, confirmed: None });
             network.push(Input::Read(ReadId(0)));
         }
-        self.read_nodes(step)?;
+        self.read_nodes(step);
         self.settle(step)
     }
 
