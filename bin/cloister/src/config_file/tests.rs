@@ -54,6 +54,7 @@ fn every_flag_has_a_key() {
             (_, "metrics_address") => "\"127.0.0.1:9545\"",
             (_, "hardfork") => "\"osaka\"",
             (_, "mnemonic" | "enclave" | "manifest_out" | "datadir" | "genesis") => "\"x\"",
+            (_, "audit_share") => "0.5",
             _ => "7",
         };
         assert_eq!(flags(&format!("{key} = {value}"), &[]).len(), 1, "{key}");
