@@ -1,6 +1,7 @@
 //! The ways in which Foundry sends, and what else `cast` asks: scripts of every kind, accounts that the node holds,
 //! the pool, blocks by time, logs as they come.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -24,8 +25,11 @@ fn script(scene: &Scene, arguments: &[&str]) -> Output {
 
 /// What the script has written about its transactions, once it has.
 fn written(scene: &Scene) -> Option<Value> {
-    let path = scene.workspace.path().join(format!("broadcast/Deploy.s.sol/{CHAIN_ID}/run-latest.json"));
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    serde_json::from_slice(&std::fs::read(latest(scene)).ok()?).ok()
+}
+
+fn latest(scene: &Scene) -> PathBuf {
+    scene.workspace.path().join(format!("broadcast/Deploy.s.sol/{CHAIN_ID}/run-latest.json"))
 }
 
 /// What the script wrote about its transactions: each is in a block and succeeded. Answers them as the node shows them.
@@ -98,6 +102,11 @@ fn a_script_that_was_given_up_is_resumed_and_sends_nothing_twice() {
         let run = written(&scene)?;
         let noted = run["transactions"].as_array()?.iter().filter(|transaction| transaction["hash"].is_string());
         (noted.count() == STEPS).then_some(())
+    });
+    // It writes that file anew several times; what it is killed in the middle of, it cannot resume.
+    eventually("nothing more being written", Duration::from_secs(60), || {
+        let written = std::fs::metadata(latest(&scene)).and_then(|file| file.modified()).ok()?;
+        (written.elapsed().ok()? > Duration::from_secs(1)).then_some(())
     });
     drop(interrupted);
     scene.node.rpc().expect("evm_mine", json!([]));
