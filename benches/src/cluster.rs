@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256};
 use cloister_network::TransportKey;
+use cloister_primitives::fork_keys;
 use cloister_shell::node_identity;
 use eyre::{Result, WrapErr, bail, ensure, eyre};
 use serde_json::{Value, json};
@@ -331,23 +332,6 @@ impl Cluster {
 /// Files of a node's keys: of its stored state, and of its host on the network.
 const KEYS: [&str; 2] = ["sealing.key", "transport.key"];
 
-/// The forks that came by height, all of which are there from the beginning.
-const BLOCK_FORKS: [&str; 13] = [
-    "homestead",
-    "eip150",
-    "eip155",
-    "eip158",
-    "byzantium",
-    "constantinople",
-    "petersburg",
-    "istanbul",
-    "muirGlacier",
-    "berlin",
-    "london",
-    "arrowGlacier",
-    "grayGlacier",
-];
-
 fn key_of(index: usize) -> Result<[u8; 32]> {
     Ok([u8::try_from(index + 1)?; 32])
 }
@@ -383,8 +367,9 @@ fn genesis(founding: &Founding<'_>) -> Result<Value> {
             "baseFee": { "fixed": "0x0" }, "raft": { "nodes": nodes }, "members": founding.governors,
         },
     });
-    for fork in BLOCK_FORKS {
-        config[format!("{fork}Block")] = json!(0);
+    // The forks that came by height are there from the beginning as well.
+    for (key, _) in fork_keys().filter(|(key, _)| key.ends_with("Block")) {
+        config[key] = json!(0);
     }
     Ok(json!({ "config": config, "gasLimit": format!("{GAS_LIMIT:#x}"), "timestamp": "0x0", "alloc": alloc }))
 }

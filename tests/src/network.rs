@@ -46,7 +46,7 @@ impl Network {
         for (own, name) in names.iter().enumerate() {
             let datadir = network.name(name);
             run(&["init", "--datadir", &datadir, "--genesis", &genesis, "--name", name]);
-            write_key(&network.datadir(own + 1).join("network.key"));
+            write_key(&network.datadir(own + 1).join("network.key"), &[99; 32]);
             let file = network.config(own + 1);
             let mut config = fs::read_to_string(&file).expect("the configuration");
             config = config.replace("0.0.0.0:30303", &addresses[own]).replace("port = 8545", "port = 0");
@@ -105,10 +105,13 @@ fn two_lines(text: &str) -> (&str, &str) {
     lines.next().zip(lines.next()).unwrap_or_else(|| panic!("no two lines: {text}"))
 }
 
-/// The key that the operators of a network share.
-fn write_key(path: &Path) {
+/// Writes a key that only its owner can read into a new file.
+///
+/// # Panics
+/// If there is one already.
+pub fn write_key(path: &Path, key: &[u8]) {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).expect("a file");
-    file.write_all(&[99; 32]).expect("it is written");
+    file.write_all(key).expect("it is written");
 }
 
 /// A node of a network, as a process; killed when it is dropped.

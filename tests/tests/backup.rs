@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use alloy::consensus::TxEip1559;
 use alloy_primitives::{Address, Bytes};
-use cloister_tests::network::{Member, Network};
+use cloister_tests::network::{Member, Network, write_key};
 use cloister_tests::node::{Node, NodeOptions, Target, eventually, receipt_of, run_cloister};
 use cloister_tests::rpc::RpcClient;
 use cloister_tests::transactions::{Account, eip1559, raw};
@@ -98,13 +98,6 @@ fn a_chain_that_was_lost_is_there_again(target: Target) {
     }
     let mut sender = Account::new(1);
     assert_eq!(send(node.rpc(), &mut sender, 1)["blockNumber"], "0x4", "it goes on");
-}
-
-fn write_key(path: &Path, key: &[u8]) {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).expect("a file");
-    file.write_all(key).expect("it is written");
 }
 
 #[test]

@@ -2,34 +2,9 @@
 
 use cloister_primitives::{
     Attestation, ChainConfig, ChainSpec, Confidentiality, DevChain, EthereumHardfork, ForkCondition, GasSchedule,
-    Genesis, GenesisError, RaftNode, SignIn, Site,
+    Genesis, GenesisError, RaftNode, SignIn, Site, fork_keys,
 };
 use serde_json::{Map, Value, json};
-
-/// Keys of `config` that activate forks; Petersburg and Constantinople are two of them.
-const FORK_KEYS: &[(EthereumHardfork, &[&str])] = &[
-    (EthereumHardfork::Homestead, &["homesteadBlock"]),
-    (EthereumHardfork::Tangerine, &["eip150Block"]),
-    (EthereumHardfork::SpuriousDragon, &["eip155Block", "eip158Block"]),
-    (EthereumHardfork::Byzantium, &["byzantiumBlock"]),
-    (EthereumHardfork::Constantinople, &["constantinopleBlock"]),
-    (EthereumHardfork::Petersburg, &["petersburgBlock"]),
-    (EthereumHardfork::Istanbul, &["istanbulBlock"]),
-    (EthereumHardfork::MuirGlacier, &["muirGlacierBlock"]),
-    (EthereumHardfork::Berlin, &["berlinBlock"]),
-    (EthereumHardfork::London, &["londonBlock"]),
-    (EthereumHardfork::ArrowGlacier, &["arrowGlacierBlock"]),
-    (EthereumHardfork::GrayGlacier, &["grayGlacierBlock"]),
-    (EthereumHardfork::Shanghai, &["shanghaiTime"]),
-    (EthereumHardfork::Cancun, &["cancunTime"]),
-    (EthereumHardfork::Prague, &["pragueTime"]),
-    (EthereumHardfork::Osaka, &["osakaTime"]),
-    (EthereumHardfork::Bpo1, &["bpo1Time"]),
-    (EthereumHardfork::Bpo2, &["bpo2Time"]),
-    (EthereumHardfork::Bpo3, &["bpo3Time"]),
-    (EthereumHardfork::Bpo4, &["bpo4Time"]),
-    (EthereumHardfork::Bpo5, &["bpo5Time"]),
-];
 
 /// The genesis file of a development chain.
 ///
@@ -65,14 +40,12 @@ fn config(genesis: &Genesis) -> Value {
     let config = &genesis.config;
     let mut keys = Map::new();
     keys.insert("chainId".to_owned(), config.chain_id.into());
-    for (fork, names) in FORK_KEYS {
-        let at = match config.forks.condition(*fork) {
+    for (key, fork) in fork_keys() {
+        let at = match config.forks.condition(fork) {
             ForkCondition::Block(at) | ForkCondition::Timestamp(at) => at,
             ForkCondition::TTD { .. } | ForkCondition::Never => continue,
         };
-        for name in *names {
-            keys.insert((*name).to_owned(), at.into());
-        }
+        keys.insert(key.to_owned(), at.into());
     }
     if config.forks.condition(EthereumHardfork::Paris) != ForkCondition::Never {
         keys.insert("terminalTotalDifficulty".to_owned(), 0.into());
@@ -148,9 +121,9 @@ fn sign_in(sign_in: &SignIn) -> Option<Value> {
 }
 
 fn blob_schedule(config: &ChainConfig) -> Value {
-    let entries = FORK_KEYS.iter().filter_map(|(fork, names)| {
-        let params = config.blob_schedule.get(fork)?;
-        let name = names.first()?.strip_suffix("Time")?;
+    let entries = fork_keys().filter_map(|(key, fork)| {
+        let params = config.blob_schedule.get(&fork)?;
+        let name = key.strip_suffix("Time")?;
         let entry = json!({
             "target": params.target_blob_count,
             "max": params.max_blob_count,

@@ -34,7 +34,7 @@ pub use genesis::{
     Attestation, ChainConfig, CloisterConfig, Confidentiality, GasSchedule, Genesis, GenesisAccount, GenesisError,
     GenesisWarning, MAX_GENESIS_ACCOUNTS, MAX_GENESIS_BYTES, MAX_GENESIS_CODE_BYTES, MAX_GENESIS_EXTRA_DATA_BYTES,
     MAX_GENESIS_MEMBERS, MAX_GENESIS_WARNINGS, MeasuredDigest, Measurement, PlatformName, RaftGenesis, RaftNode,
-    SignIn, Site, mark_imported,
+    SignIn, Site, fork_keys, mark_imported,
 };
 pub use ids::{Height, Seq};
 pub use predeploys::{

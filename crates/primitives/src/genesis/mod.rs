@@ -23,6 +23,7 @@ pub use sign_in::{SignIn, Site};
 use crate::forks::ForkSchedule;
 
 pub use imported::mark_imported;
+pub use parse::fork_keys;
 
 /// Largest genesis file that is read, in bytes.
 pub const MAX_GENESIS_BYTES: usize = 256 * 1024 * 1024;

@@ -44,6 +44,11 @@ const TIME_FORKS: &[(&str, &str, EthereumHardfork)] = &[
     ("bpo5Time", "bpo5", EthereumHardfork::Bpo5),
 ];
 
+/// Keys of a genesis file's `config` that activate forks, in the forks' order. Two keys may belong to one fork.
+pub fn fork_keys() -> impl Iterator<Item = (&'static str, EthereumHardfork)> {
+    BLOCK_FORKS.iter().copied().chain(TIME_FORKS.iter().map(|(key, _, fork)| (*key, *fork)))
+}
+
 /// Forks that geth knows and this build does not: to ignore them would be to fork off.
 const UNSUPPORTED_FORKS: &[&str] = &["amsterdamTime", "bogotaTime", "verkleTime", "ubtTime"];
 

@@ -11,6 +11,17 @@ use alloy_primitives::{Address, B256, Bytes, U256, address, bytes, hex, keccak25
 
 use crate::genesis::{GenesisAccount, RaftGenesis};
 
+/// Runtime code out of a file with so many bytes of hex.
+macro_rules! runtime_code {
+    ($file:literal, $bytes:literal) => {{
+        static CODE: [u8; $bytes] = match hex::const_decode_to_array(include_bytes!($file)) {
+            Ok(code) => code,
+            Err(_) => panic!(concat!($file, " is not ", $bytes, " bytes of hex")),
+        };
+        Bytes::from_static(&CODE)
+    }};
+}
+
 /// Address of the deterministic deployment proxy (`CREATE2` factory used by Foundry and Hardhat).
 pub const DETERMINISTIC_DEPLOYER_ADDRESS: Address = address!("0x4e59b44847b379578588920ca78fbf26c0b4956c");
 
@@ -22,41 +33,20 @@ pub static DETERMINISTIC_DEPLOYER_CODE: Bytes = bytes!(
 /// Address of Multicall3, through which clients batch calls.
 pub const MULTICALL3_ADDRESS: Address = address!("0xcA11bde05977b3631167028862bE2a173976CA11");
 
-const MULTICALL3_LENGTH: usize = 3808;
-
-static MULTICALL3: [u8; MULTICALL3_LENGTH] = match hex::const_decode_to_array(include_bytes!("multicall3.hex")) {
-    Ok(code) => code,
-    Err(_) => panic!("multicall3.hex is not 3,808 bytes of hex"),
-};
-
 /// Runtime code of Multicall3, as deployed on Ethereum.
-pub static MULTICALL3_CODE: Bytes = Bytes::from_static(&MULTICALL3);
+pub static MULTICALL3_CODE: Bytes = runtime_code!("multicall3.hex", 3808);
 
 /// Address of `Visibility`, which says who may see what of each contract on a confidential chain.
 pub const VISIBILITY_ADDRESS: Address = address!("0x00000000000000000000000000000000000c1001");
 
-const VISIBILITY_LENGTH: usize = 11396;
-
-static VISIBILITY: [u8; VISIBILITY_LENGTH] = match hex::const_decode_to_array(include_bytes!("visibility.hex")) {
-    Ok(code) => code,
-    Err(_) => panic!("visibility.hex is not 11,396 bytes of hex"),
-};
-
 /// Runtime code of `contracts/system/Visibility.sol`.
-pub static VISIBILITY_CODE: Bytes = Bytes::from_static(&VISIBILITY);
+pub static VISIBILITY_CODE: Bytes = runtime_code!("visibility.hex", 11396);
 
 /// Address of `Nodes`, in which members decide who orders the blocks of a network.
 pub const NODES_ADDRESS: Address = address!("0x00000000000000000000000000000000000c1002");
 
-const NODES_LENGTH: usize = 2261;
-
-static NODES: [u8; NODES_LENGTH] = match hex::const_decode_to_array(include_bytes!("nodes.hex")) {
-    Ok(code) => code,
-    Err(_) => panic!("nodes.hex is not 2,261 bytes of hex"),
-};
-
 /// Runtime code of `contracts/system/Nodes.sol`, compiled for London, so that older chains run it too.
-pub static NODES_CODE: Bytes = Bytes::from_static(&NODES);
+pub static NODES_CODE: Bytes = runtime_code!("nodes.hex", 2261);
 
 /// EIP-4788, EIP-2935, EIP-7002 and EIP-7251 system contracts.
 ///

@@ -189,9 +189,6 @@ impl Boot {
             self.last = height.parent();
             return Ok(());
         }
-        if let Some(network) = &mut self.network {
-            network.keep_sealed(height, &blob, newest_snapshot);
-        }
         let record = self.replay.next(blob)?;
         if height == Height::GENESIS {
             self.origin.check_genesis(&record)?;

@@ -1,6 +1,6 @@
 //! The restart of a node of a network: its consensus log, and which of the stored blocks it names.
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::Bytes;
 use cloister_boundary::{HaltCode, StartInfo};
 use cloister_ordering::raft::{BlockRef, Members, NodeId, StoredLog};
 use cloister_primitives::{Height, RaftGenesis};
@@ -63,8 +63,7 @@ impl NetworkBoot {
 
     /// The newest stored block that the log names.
     pub(crate) fn last(&self, stored: Option<Height>) -> Option<Height> {
-        let named =
-            self.stored.blocks().last().or(self.stored.base().block).map_or(Height::GENESIS, |block| block.height);
+        let named = self.stored.newest().map_or(Height::GENESIS, |block| block.height);
         stored.map(|stored| stored.min(named))
     }
 
@@ -72,15 +71,19 @@ impl NetworkBoot {
         self.cut.is_some()
     }
 
-    /// Whether the block at this height is the one that the log names. What is not was never acknowledged.
+    /// Whether the block at this height is the one that the log names. What is not was never acknowledged; of what the network
+    /// may still replace the bytes are kept.
     pub(crate) fn keeps(
         &mut self,
         height: Height,
         blob: &[u8],
         newest_snapshot: Option<Height>,
     ) -> Result<bool, Fatal> {
-        let Some(named) = self.digest_at(height) else { return Ok(true) };
-        if named == digest(blob) {
+        let Some(block) = self.stored.block_at(height) else { return Ok(true) };
+        if block.digest == digest(blob) {
+            if self.is_tail(height, newest_snapshot) {
+                self.sealed_tail.push((block, Bytes::copy_from_slice(blob)));
+            }
             return Ok(true);
         }
         if Some(height) <= self.begins_after() || Some(height) <= newest_snapshot {
@@ -88,19 +91,6 @@ impl NetworkBoot {
         }
         self.cut = Some(height);
         Ok(false)
-    }
-
-    fn digest_at(&self, height: Height) -> Option<B256> {
-        let named = self.stored.blocks().chain(self.stored.base().block);
-        named.filter(|block| block.height == height).map(|block| block.digest).last()
-    }
-
-    /// Keeps the bytes of a block that the network may still replace.
-    pub(crate) fn keep_sealed(&mut self, height: Height, blob: &[u8], newest_snapshot: Option<Height>) {
-        if self.is_tail(height, newest_snapshot) {
-            let block = BlockRef { height, digest: digest(blob) };
-            self.sealed_tail.push((block, Bytes::copy_from_slice(blob)));
-        }
     }
 
     /// Whether the network may still replace this block, as far as this node knows. A snapshot is cut of what is committed.

@@ -9,7 +9,7 @@ use cloister_boundary::{NodeRole, PublicNetwork, PublicStatus};
 use cloister_storage::BlobStore;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric as _},
+    encoding::{DescriptorEncoder, EncodeMetric},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Unit,
 };
@@ -55,7 +55,8 @@ impl Collector for Sources {
         gauge(out, "chain_height", "Newest committed block", None, status.head.0)?;
         let seconds = Some(&Unit::Seconds);
         gauge(out, "chain_head_timestamp", "Timestamp of the newest block", seconds, status.head_time_s)?;
-        counter(out, "chain_transactions", "Transactions committed since genesis", None, status.transactions)?;
+        let transactions = ConstCounter::new(status.transactions);
+        put(out, "chain_transactions", "Transactions committed since genesis", None, &transactions)?;
         if let Some(network) = &status.network {
             encode_network(out, network, status.lag_blocks())?;
         }
@@ -94,15 +95,15 @@ fn gauge(
     unit: Option<&Unit>,
     value: u64,
 ) -> Result<(), fmt::Error> {
-    ConstGauge::new(value).encode(out.encode_descriptor(name, &format!("{help}."), unit, MetricType::Gauge)?)
+    put(out, name, help, unit, &ConstGauge::new(value))
 }
 
-fn counter(
+fn put(
     out: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
     unit: Option<&Unit>,
-    value: u64,
+    metric: &impl EncodeMetric,
 ) -> Result<(), fmt::Error> {
-    ConstCounter::new(value).encode(out.encode_descriptor(name, &format!("{help}."), unit, MetricType::Counter)?)
+    metric.encode(out.encode_descriptor(name, &format!("{help}."), unit, metric.metric_type())?)
 }

@@ -5,6 +5,7 @@
 
 use alloy_primitives::Bytes;
 use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
+use cloister_primitives::Height;
 use protobuf::Message as _;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, HardState};
 use raft::eraftpb::{Message, MessageType, Snapshot};
@@ -317,8 +318,20 @@ impl StoredLog {
 
     /// The blocks above the beginning of the log, oldest first: they are applied again, and nobody sees them
     /// until the network has confirmed them.
-    pub fn blocks(&self) -> impl Iterator<Item = BlockRef> {
+    pub fn blocks(&self) -> impl DoubleEndedIterator<Item = BlockRef> {
         self.entries.iter().filter_map(LogEntry::block)
+    }
+
+    /// What the log calls the block of this height, be it the one that it begins after.
+    #[must_use]
+    pub fn block_at(&self, height: Height) -> Option<BlockRef> {
+        self.base.block.into_iter().chain(self.blocks().rev()).find(|block| block.height == height)
+    }
+
+    /// The newest block that the log names, be it the one that it begins after.
+    #[must_use]
+    pub fn newest(&self) -> Option<BlockRef> {
+        self.blocks().next_back().or(self.base.block)
     }
 
     /// Where the log begins.

@@ -100,7 +100,7 @@ impl Running {
             if next > network.committed {
                 break;
             }
-            let block = network.block_at(next);
+            let block = network.stored.block_at(next);
             self.commit(next, step)?;
             if let (Some(block), Some(network)) = (block, self.engine.network()) {
                 network.bodies.committed(block);
@@ -135,20 +135,14 @@ impl super::Network {
         if self.catch_up.is_some() || self.caught_up.is_some() || !self.inputs.is_empty() {
             return;
         }
-        let last = self.stored.blocks().last().map(|block| block.height);
-        if last <= Some(tip) {
+        if self.ends_below(tip.next()) {
             return;
         }
-        let named = self.block_at(tip).or(self.stored.base().block.filter(|base| base.height == tip));
+        let named = self.stored.block_at(tip);
         let agrees = named.is_none_or(|named| self.sealed_as.get(&tip).is_none_or(|sealed| *sealed == named));
         let next = self.stored.blocks().find(|block| block.height > tip).map(|block| block.height);
         if agrees && next == Some(tip.next()) {
             self.adopts.extend(self.stored.blocks().filter(|block| block.height > tip));
         }
-    }
-
-    /// What the log calls the block at this height.
-    pub(super) fn block_at(&self, height: Height) -> Option<BlockRef> {
-        self.stored.blocks().find(|block| block.height == height)
     }
 }

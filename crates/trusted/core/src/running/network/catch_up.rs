@@ -40,7 +40,7 @@ impl Running {
     pub(super) fn catch_up(&mut self, from: NodeId, target: BlockRef, step: &mut Step<'_>) -> Result<(), Fatal> {
         let Some(network) = self.engine.network() else { return Ok(()) };
         // What the log names need not be fetched, and that would take from the disk what others count on. It is committed.
-        if network.block_at(target.height) == Some(target) {
+        if network.stored.block_at(target.height) == Some(target) {
             network.committed = network.committed.max(target.height);
             self.commit_applied(step)?;
         }
@@ -62,7 +62,7 @@ impl Running {
         // What the log names was acknowledged: it stays, unless it turns out to be another leader's.
         let is_between = |block: &BlockRef| head < block.height && block.height < target.height;
         let begins = network.stored.base().block.filter(is_between);
-        let compares = network.stored.blocks().filter(is_between).last().or(begins);
+        let compares = network.stored.blocks().rfind(is_between).or(begins);
         let asked = compares.and_then(|block| block.height.parent()).unwrap_or(head);
         if compares.is_none() {
             self.discard_of_network(head.next(), step)?;
@@ -135,7 +135,7 @@ impl Running {
         if last {
             network.catch_up = None;
         }
-        self.store_ahead(block, sealed.into(), last.then_some(block), step);
+        self.store_ahead(block, sealed, last.then_some(block), step);
         self.go_on_catching_up(step);
         Ok(())
     }
@@ -161,7 +161,6 @@ impl Running {
 impl super::Network {
     /// Whether the log names no block of this height, nor a later one.
     pub(in crate::running) fn ends_below(&self, height: Height) -> bool {
-        let last = self.stored.blocks().last().or(self.stored.base().block);
-        last.is_none_or(|last| last.height < height)
+        self.stored.newest().is_none_or(|newest| newest.height < height)
     }
 }

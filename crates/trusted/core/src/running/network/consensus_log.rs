@@ -3,6 +3,7 @@
 //! The host stores in order. A record whose blocks did not all become durable was never acknowledged; the next start
 //! forgets the entries whose blocks are missing ([`StoredLog::cut`](cloister_ordering::raft::StoredLog::cut)).
 
+use alloy_primitives::Bytes;
 use alloy_rlp::{Decodable, Encodable};
 use cloister_boundary::{HaltCode, Record};
 use cloister_crypto::draw_nonce;
@@ -81,17 +82,9 @@ impl Running {
             let sealed = network.bodies.get(block).cloned();
             let sealed =
                 sealed.ok_or(Fatal::at(HaltCode::Invariant, "a block of the log is not at hand", block.height.0))?;
-            if let Some(last) = block.height.parent().filter(|_| network.host_last >= Some(block.height)) {
-                records.push(Record::Truncate { last });
-            }
-            network.stores(block);
-            records.push(Record::Block { height: block.height, sealed: Vec::from(sealed).into() });
+            records.extend(network.stores(block, sealed));
         }
-        let last = records.len() - 1;
-        for (position, record) in records.into_iter().enumerate() {
-            let purpose = if position == last { Purpose::Block(seq) } else { Purpose::Upkeep };
-            self.store(purpose, record, step);
-        }
+        self.store_all(records, Purpose::Block(seq), step);
         if given_up {
             self.discard_of_network(head.next(), step)?;
         }
@@ -102,19 +95,24 @@ impl Running {
     pub(super) fn store_ahead(
         &mut self,
         block: BlockRef,
-        sealed: Vec<u8>,
+        sealed: Bytes,
         caught_up: Option<BlockRef>,
         step: &mut Step<'_>,
     ) {
         let Some(network) = self.engine.network() else { return };
-        let height = block.height;
-        let truncated = height.parent().filter(|_| network.host_last >= Some(height));
-        network.stores(block);
-        if let Some(last) = truncated {
-            self.store(Purpose::Upkeep, Record::Truncate { last }, step);
+        let records: Vec<_> = network.stores(block, sealed).collect();
+        self.store_all(records, caught_up.map_or(Purpose::Upkeep, Purpose::CaughtUp), step);
+    }
+
+    /// Stores records in this order; what the last one is for, all of them are.
+    fn store_all(&mut self, mut records: Vec<Record>, purpose: Purpose, step: &mut Step<'_>) {
+        let last = records.pop();
+        for record in records {
+            self.store(Purpose::Upkeep, record, step);
         }
-        let purpose = caught_up.map_or(Purpose::Upkeep, Purpose::CaughtUp);
-        self.store(purpose, Record::Block { height, sealed: sealed.into() }, step);
+        if let Some(last) = last {
+            self.store(purpose, last, step);
+        }
     }
 }
 
@@ -122,13 +120,17 @@ impl Network {
     /// Whether the host has what the log names below this block.
     fn is_stored_up_to(&self, block: BlockRef, head: Height) -> bool {
         let Some(parent) = block.height.parent().filter(|parent| *parent > head) else { return true };
-        self.block_at(parent).is_some_and(|named| self.stored_as.get(&parent) == Some(&named.digest))
+        self.stored.block_at(parent).is_some_and(|named| self.stored_as.get(&parent) == Some(&named.digest))
     }
 
-    /// The host stores this block last.
-    fn stores(&mut self, block: BlockRef) {
-        self.host_last = Some(block.height);
-        self.stored_as.split_off(&block.height);
-        self.stored_as.insert(block.height, block.digest);
+    /// What the host does to have this block last: it forgets those of its height and above.
+    fn stores(&mut self, block: BlockRef, sealed: Bytes) -> impl Iterator<Item = Record> + use<> {
+        let BlockRef { height, digest } = block;
+        let last = height.parent().filter(|_| self.host_last >= Some(height));
+        self.host_last = Some(height);
+        self.stored_as.split_off(&height);
+        self.stored_as.insert(height, digest);
+        let truncate = last.map(|last| Record::Truncate { last });
+        truncate.into_iter().chain([Record::Block { height, sealed: Vec::from(sealed).into() }])
     }
 }

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256};
 use cloister_governance::{NodeStanding, RegisteredNode};
-use cloister_ordering::raft::{Input, Members, NodeId, Standing};
+use cloister_ordering::raft::{Input, NodeId, Standing};
 use cloister_primitives::NODES_ADDRESS;
 
 use super::{Network, Running};
@@ -11,18 +11,16 @@ use crate::{CoreEffect, machine::Step};
 /// A learner that is so many entries behind at most may vote.
 const MAX_LAG_OF_VOTER: u64 = 64;
 
-/// Time between two proposals of a change, milliseconds: the engine drops one that comes while another is under way.
-const PROPOSE_AGAIN_MS: u64 = 500;
+/// Time between two proposals of a change at least, milliseconds: the engine drops one that comes while another is under way.
+const LOOK_EVERY_MS: u64 = 500;
 
-/// What members decided, and how far it is carried out.
+/// What members decided, and when it was last looked at.
 #[derive(Debug, Default)]
 pub(super) struct Governed {
     nodes: Vec<(NodeId, NodeStanding)>,
-    /// Whether it may differ from who takes part.
-    is_open: bool,
     /// Whether it has to be read again.
     is_unread: bool,
-    proposed_at_ms: u64,
+    looked_at_ms: u64,
 }
 
 impl Running {
@@ -38,7 +36,7 @@ impl Running {
         if let Some(network) = self.engine.network() {
             let decided = nodes.iter().filter_map(|node| Some((NodeId::new(node.number)?, node.standing)));
             network.governed.nodes = decided.collect();
-            (network.governed.is_open, network.governed.is_unread) = (true, false);
+            network.governed.is_unread = false;
         }
     }
 
@@ -57,25 +55,12 @@ impl Running {
     /// Has the engine take the next step towards what members decided, if this node leads.
     pub(super) fn carry_out(&mut self, now_ms: u64) {
         let Some(network) = self.engine.network() else { return };
-        let governed = &network.governed;
-        if !governed.is_open || now_ms < governed.proposed_at_ms.saturating_add(PROPOSE_AGAIN_MS) {
+        if !network.leads() || now_ms < network.governed.looked_at_ms.saturating_add(LOOK_EVERY_MS) {
             return;
         }
-        match network.next_change() {
-            None => network.governed.is_open = network.awaits_learner(),
-            Some(change) if network.leader == Some(network.id) => {
-                network.governed.proposed_at_ms = now_ms;
-                network.push(Input::Reconfigure(vec![change]));
-            }
-            Some(_) => {}
-        }
-    }
-
-    /// Who takes part has changed.
-    pub(super) fn on_members(&mut self, members: Members) {
-        if let Some(network) = self.engine.network() {
-            network.members = members;
-            network.governed.is_open = true;
+        network.governed.looked_at_ms = now_ms;
+        if let Some(change) = network.next_change() {
+            network.push(Input::Reconfigure(vec![change]));
         }
     }
 }
@@ -108,12 +93,5 @@ impl Network {
             };
             Some((*node, next))
         })
-    }
-
-    /// Whether something is decided that this node's members are not yet.
-    fn awaits_learner(&self) -> bool {
-        let votes = |node: &NodeId| self.members.voters.contains(&node.get());
-        !self.members.outgoing.is_empty()
-            || self.governed.nodes.iter().any(|(node, decided)| *decided == NodeStanding::Voter && !votes(node))
     }
 }

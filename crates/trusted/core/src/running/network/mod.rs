@@ -237,7 +237,7 @@ impl Running {
                 self.commit_applied(step)?;
             }
             Effect::Discard { from } => self.discard_of_network(from, step)?,
-            Effect::Members(members) => self.on_members(members),
+            Effect::Members(members) => network.members = members,
             Effect::ReadAt { height, .. } => {
                 if let Some(opening) = &mut network.opening {
                     opening.confirmed = Some(height);
