@@ -130,6 +130,11 @@ impl Pipeline {
         self.gather_until_ms
     }
 
+    /// Forgets a build that waited for a slot from this height on: another leader's blocks come there.
+    pub(super) fn drop_held_from(&mut self, from: Height) {
+        self.held.take_if(|(slot, _)| slot.height >= from);
+    }
+
     /// Forgets a build that waited; the engine was reset and will ask again.
     pub(super) fn drop_held(&mut self) {
         self.held = None;
@@ -370,6 +375,7 @@ impl Running {
     }
 
     pub(super) fn discard_when_built(&mut self, from: Height, step: &mut Step<'_>) -> Result<(), Fatal> {
+        self.pipeline.drop_held_from(from);
         if self.pipeline.building.is_some() {
             self.pipeline.discard_later(from);
             return Ok(());
@@ -441,5 +447,21 @@ fn refusal(rejected: &Rejected) -> Refusal {
     match rejected.code() {
         Code::InsufficientFunds => Refusal::Unpaid,
         _ => Refusal::Invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_that_waits_is_forgotten_with_the_heights_that_are_lost() {
+        let mut pipeline = Pipeline::default();
+        let slot = Slot { height: Height(46), attempt: 3 };
+        pipeline.hold(slot, Empty::Skip);
+        pipeline.drop_held_from(Height(47));
+        assert_eq!(pipeline.held, Some((slot, Empty::Skip)), "it stands below them");
+        pipeline.drop_held_from(Height(46));
+        assert_eq!(pipeline.held, None);
     }
 }

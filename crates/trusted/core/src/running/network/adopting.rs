@@ -115,6 +115,7 @@ impl Running {
         let Some(network) = self.engine.network() else { return Ok(()) };
         network.adopts.retain(|block| block.height < from);
         if network.adopting.is_some() {
+            self.pipeline.drop_held_from(from);
             self.pipeline.discard_later(from);
             return Ok(());
         }

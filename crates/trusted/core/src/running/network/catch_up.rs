@@ -108,6 +108,8 @@ impl Running {
             if block == named {
                 running.next = height.next();
                 network.committed = network.committed.max(height);
+                // What the log names above it is another leader's: else there would be nothing to fetch.
+                self.discard_of_network(height.next(), step)?;
                 self.commit_applied(step)?;
             } else {
                 (running.next, running.asked) = (head.next(), head);
