@@ -45,7 +45,7 @@ fuzz: ## Mutated bytes at every entrance, random chains beside plain revm; MINUT
 sim: ## Networks of nodes under faults, by seeds; SEEDS=50000
 	@scripts/sim
 
-cluster: ## Kill the leaders of real networks, cut their wires, let a node miss a long chain; KILLS=100 BLOCKS=100000
+cluster: ## Kill the leaders of real networks, cut their wires, let nodes miss and join a long chain; KILLS=100 BLOCKS=100000
 	@scripts/cluster
 
 conformance: ## Run the conformance suites and write docs/conformance.md

@@ -45,6 +45,15 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests package lies in the repository").to_path_buf()
 }
 
+/// A number that whoever runs the tests may set.
+///
+/// # Panics
+/// If it is set to something else.
+#[must_use]
+pub fn number_from(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
+}
+
 /// The folder that holds this build's binaries: `…/target/release` for a test in `…/target/release/deps`.
 ///
 /// # Panics

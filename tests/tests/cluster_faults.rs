@@ -13,6 +13,7 @@ use cloister_benches::rpc::Client;
 use cloister_benches::wallet;
 use cloister_benches::writers::{Writers, accounts, count_lost};
 use cloister_tests::node::binary;
+use cloister_tests::number_from;
 use cloister_tests::transactions::Account;
 use cloister_tests::wires::Wires;
 use eyre::{Result, ensure};
@@ -35,10 +36,6 @@ fn on_network(size: usize, test: impl FnOnce(&mut Cluster, Vec<wallet::Account>)
     if let Err(error) = test(&mut cluster, writers) {
         panic!("{error:#}\n{}", cluster.last_words());
     }
-}
-
-fn number_from(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
 }
 
 /// Lets the writers end and checks that all nodes that run agree and have all that was acknowledged.
