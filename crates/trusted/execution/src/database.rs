@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use alloy_consensus::EMPTY_ROOT_HASH;
-use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256, map::B256Map};
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, b256, keccak256, map::B256Map};
 use cloister_primitives::Rejected;
 use cloister_state::{Account, StateError, StateView};
 use revm::DatabaseRef;
@@ -84,13 +84,18 @@ impl fmt::Debug for CodeCache {
     }
 }
 
+/// `keccak256(Address::ZERO)`
+const ZERO_ADDRESS_HASH: B256 = b256!("0x5380c7b7ae81a58eb98d9c78de4a1fd7fd9535fc953ed2be602daaa41767312a");
+
 /// A view of the state, with block hashes and analysed code.
 #[derive(Clone)]
 pub struct ViewDatabase<'a> {
     view: &'a StateView,
     hashes: &'a dyn BlockHashes,
     codes: &'a CodeCache,
-    /// The account whose storage was read last, and the hash of its address: contracts read slot after slot.
+    /// The account that was read last, and the hash of its address.
+    last_account: Cell<(Address, B256)>,
+    /// The account whose storage was read last: contracts read slot after slot, and payers between them.
     last_storage: Cell<(Address, B256)>,
     supposed: Option<&'a Supposed>,
     designators: Designators,
@@ -117,8 +122,17 @@ impl fmt::Debug for ViewDatabase<'_> {
 
 impl<'a> ViewDatabase<'a> {
     pub(crate) fn new(view: &'a StateView, hashes: &'a dyn BlockHashes, codes: &'a CodeCache) -> Self {
-        let last_storage = Cell::new((Address::ZERO, keccak256(Address::ZERO)));
-        Self { view, hashes, codes, last_storage, supposed: None, designators: Designators::default() }
+        // Calls without a sender come from the zero address.
+        let none = Cell::new((Address::ZERO, ZERO_ADDRESS_HASH));
+        Self {
+            view,
+            hashes,
+            codes,
+            last_account: none.clone(),
+            last_storage: none,
+            supposed: None,
+            designators: Designators::default(),
+        }
     }
 
     /// The same view under the rules of a block.
@@ -137,6 +151,15 @@ impl<'a> ViewDatabase<'a> {
             Some(account) => Ok(account),
             None => Ok(self.view.account(address)?),
         }
+    }
+
+    fn account_hash(&self, address: Address) -> B256 {
+        let (last, mut hash) = self.last_account.get();
+        if last != address {
+            hash = keccak256(address);
+            self.last_account.set((address, hash));
+        }
+        hash
     }
 
     fn has_storage(&self, address: Address) -> Result<bool, ViewError> {
@@ -166,7 +189,7 @@ impl DatabaseRef for ViewDatabase<'_> {
             Some(Some(account)) => Some((account, self.has_storage(address)?)),
             Some(None) => None,
             None => {
-                let found = self.view.account_with_storage_root(address)?;
+                let found = self.view.account_with_storage_root_of_hashed(self.account_hash(address))?;
                 found.map(|(account, storage_root)| (account, storage_root != EMPTY_ROOT_HASH))
             }
         };
@@ -207,7 +230,7 @@ impl DatabaseRef for ViewDatabase<'_> {
         }
         let (last, mut hash) = self.last_storage.get();
         if last != address {
-            hash = keccak256(address);
+            hash = self.account_hash(address);
             self.last_storage.set((address, hash));
         }
         Ok(self.view.storage_of_hashed(hash, slot)?)
@@ -367,5 +390,15 @@ impl<B: DatabaseRef> DatabaseRef for CallDatabase<'_, B> {
             Some(hash) => Ok(*hash),
             None => self.base.block_hash_ref(height),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_of_the_zero_address_is_the_one_written_down() {
+        assert_eq!(keccak256(Address::ZERO), ZERO_ADDRESS_HASH);
     }
 }

@@ -83,8 +83,16 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
             .with_db(db)
             .with_cfg(env.cfg_env)
             .with_block(env.block_env);
+        // One frame is what most calls need; more are made when there is a call in a call.
+        let frame_stack = FrameStack::new_prealloc(1);
         Self {
-            inner: RevmEvm::new_with_inspector(context, inspector, instructions, Precompiles::new(spec)),
+            inner: RevmEvm {
+                ctx: context,
+                inspector,
+                instruction: instructions,
+                precompiles: Precompiles::new(spec),
+                frame_stack,
+            },
             conduct: factory.conduct,
             inspects: false,
             detail: Detail::default(),

@@ -52,11 +52,12 @@ impl ReceiptBuilder for Receipts {
     type Receipt = Receipt;
 
     fn build_receipt<E: Evm>(&self, context: ReceiptBuilderCtx<'_, TxType, E>) -> Receipt {
-        let receipt = ConsensusReceipt {
-            status: Eip658Value::Eip658(context.result.is_success()),
-            cumulative_gas_used: context.cumulative_gas_used,
-            logs: context.result.into_logs(),
-        };
+        let status = Eip658Value::Eip658(context.result.is_success());
+        let cumulative_gas_used = context.cumulative_gas_used;
+        let mut logs = context.result.into_logs();
+        // Receipts stay in memory for long, and most have one log in room for four.
+        logs.shrink_to_fit();
+        let receipt = ConsensusReceipt { status, cumulative_gas_used, logs };
         let bloom = self.hashes.borrow_mut().bloom(&receipt.logs);
         let receipt = ReceiptWithBloom::new(receipt, bloom);
         match context.tx_type {

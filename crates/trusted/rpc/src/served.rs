@@ -8,6 +8,7 @@ use std::{
 };
 
 use cloister_access::Caller;
+use futures_util::FutureExt as _;
 use jsonrpsee::{
     Methods,
     types::{ErrorObjectOwned, Params},
@@ -39,7 +40,8 @@ impl Handler {
     {
         Self::new(move |caller, params| {
             let answer = handler(MethodCall::new(context.clone(), caller, params));
-            Box::pin(async move { to_json(&answer.await?) })
+            // No async block: one would hold the future twice over, as it was given and as it is awaited.
+            Box::pin(answer.map(|answer| to_json(&answer?)))
         })
     }
 
@@ -51,11 +53,11 @@ impl Handler {
     {
         Self::new(move |caller, params| {
             let answer = handler(MethodCall::new(context.clone(), caller, params));
-            Box::pin(async move {
+            Box::pin(answer.map(|answer| {
                 let mut text = Vec::new();
-                answer.await?.write(&mut text);
+                answer?.write(&mut text);
                 Ok(text)
-            })
+            }))
         })
     }
 }

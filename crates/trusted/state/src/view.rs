@@ -53,9 +53,9 @@ impl StateView {
         Ok(self.lookup_hashed(hash)?.map(|found| found.account))
     }
 
-    /// The account at an address, with the root of its storage trie.
-    pub fn account_with_storage_root(&self, address: Address) -> Result<Option<(Account, B256)>, StateError> {
-        Ok(self.lookup(address)?.map(|found| (found.account, found.storage_root)))
+    /// The account whose address has this keccak-256 hash, with the root of its storage trie.
+    pub fn account_with_storage_root_of_hashed(&self, hash: B256) -> Result<Option<(Account, B256)>, StateError> {
+        Ok(self.lookup_hashed(hash)?.map(|found| (found.account, found.storage_root)))
     }
 
     /// The value of a slot; zero where there is none.
