@@ -22,6 +22,7 @@ use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction,
     IteratorMode, LogLevel, Options, WriteBatch, WriteOptions,
 };
+use rustix::fs::{Mode, OFlags};
 
 use crate::error::StoreError;
 use crate::index::Index;
@@ -91,8 +92,17 @@ fn end_of(height: Height) -> Vec<u8> {
 /// A key above all keys.
 const END: [u8; 16] = [0xff; 16];
 
-fn options() -> Options {
+/// Whether files in a folder can be written past the system's cache. Not every file system can.
+fn writes_directly(folder: &Path) -> bool {
+    let unnamed = OFlags::TMPFILE | OFlags::WRONLY | OFlags::DIRECT;
+    rustix::fs::open(folder, unnamed, Mode::RUSR | Mode::WUSR).is_ok()
+}
+
+fn options(folder: &Path) -> Options {
     let mut options = Options::default();
+    // Blocks go from memory to tables once and are seldom read again: copying them into the system's cache
+    // costs more CPU time than all else that is done to write them, and drives out what others need there.
+    options.set_use_direct_io_for_flush_and_compaction(writes_directly(folder));
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     // What was synced is never rolled back: only the torn tail of a crash is dropped silently,
@@ -141,7 +151,7 @@ impl Database {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let existed = path.join("CURRENT").exists();
         let database =
-            DB::open_cf_descriptors(&options(), path, families()).map(Self).map_err(
+            DB::open_cf_descriptors(&options(path), path, families()).map(Self).map_err(
                 |error| match StoreError::rocks(path, &error) {
                     // Without an old database nothing can be damaged.
                     StoreError::Corrupt { path, detail } if !existed => StoreError::Io { path, detail },
@@ -310,7 +320,7 @@ impl Database {
 
     /// Removes a closed database, and nothing else that is in its folder.
     pub(crate) fn destroy(path: &Path) -> Result<(), StoreError> {
-        DB::destroy(&options(), path).map_err(|error| StoreError::rocks(path, &error))
+        DB::destroy(&options(path), path).map_err(|error| StoreError::rocks(path, &error))
     }
 
     /// Removes blocks and log sections above `last` (all for `None`) and the given snapshots.
