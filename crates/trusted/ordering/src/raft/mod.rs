@@ -223,6 +223,9 @@ impl Raft {
             }
             Input::Sealed(slot, block) => self.on_sealed(slot, block, out),
             Input::Persisted(seq) => self.on_persisted(seq, out),
+            // It may have been left behind, and be of a network that has gone on or would.
+            Input::Connected(node) if self.recoveries > 0 => self.answer(node, out),
+            Input::Connected(_) => {}
             Input::Peer(from, bytes) => return self.on_peer(from, &bytes, out),
             Input::Received(block) => {
                 self.inbox.received(block, known_to(&self.node));

@@ -4,7 +4,7 @@
 //! from. Its log then begins anew after its last block, in a later term, with that node as the only voter. All who took part before
 //! are left behind for good: they may hold blocks, and votes, that the new log knows nothing of.
 //!
-//! Every message says how many recoveries its sender knows of. Who knows of more than another does not hear it, and tells it so; who
+//! Every message says how many recoveries its sender knows of, and on a recovered network a link begins with one. Who knows of more than another does not hear it, and tells it so; who
 //! hears of more than it knows of takes no part any more, unless its log is empty, as a newcomer's is: that one has nothing to
 //! give up. So a node that was left behind, be it because it was away or because its disk is an old one, neither
 //! drags the network back nor goes on with a chain of its own for longer than it is cut off.

@@ -118,6 +118,8 @@ pub enum Input {
     Sealed(Slot, BlockRef),
     /// The record is durable, with the blocks that it names.
     Persisted(Seq),
+    /// A peer can be spoken to from here on.
+    Connected(NodeId),
     /// An authenticated peer said this.
     Peer(NodeId, Vec<u8>),
     /// The bytes of a block are here, and their digest is the block's.

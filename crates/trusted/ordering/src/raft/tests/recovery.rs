@@ -97,7 +97,9 @@ fn two_recoveries_of_one_network_that_meet_stop_both() {
     network.recover(other);
     network.cut.clear();
     network.restart(one);
-    network.run(300);
+    network.input(one, Input::Connected(other));
+    network.input(other, Input::Connected(one));
+    network.run(100);
     for node in [one, other] {
         assert_eq!(fault(&network, node), Some(Fault::LeftBehind { known: 1 }));
     }
