@@ -11,8 +11,8 @@ use crate::message::{
     ConnId, Detail, FromEnclave, HaltCode, Membership, PeerOrigin, ReadId, Record, Side, StartInfo, StorageFault,
     StoredLog, StoredSnapshot, ToEnclave,
 };
-use crate::{recovery, status};
 use crate::wire::{Reader, Writer};
+use crate::{recovery, status};
 
 /// Kinds of frames towards the enclave.
 mod to {

@@ -4,13 +4,13 @@
 //! What is carried out is one record of the consensus log in the place of all others. Before it is durable nothing has
 //! happened; afterwards everything has, and any start goes on from it.
 
+use alloy_primitives::{Address, Bytes, Signature, eip191_hash_message};
 use cloister_boundary::{FromEnclave, HaltCode, Record, ToEnclave};
 use cloister_execution::recover_signer;
 use cloister_governance::{RecoveryRefusal, approve_recovery, propose_recovery};
 use cloister_keys::{ConsensusAad, LedgerKeys, draw_incarnation};
 use cloister_ordering::raft::StoredLog;
 use cloister_primitives::{RecoveryStatement, Seq, SignedRecovery};
-use alloy_primitives::{Address, Bytes, Signature, eip191_hash_message};
 
 use crate::{Fatal, Ledger, machine::Step, network_boot::NetworkBoot, running::network::seal_log};
 
@@ -98,12 +98,7 @@ fn signer(signature: &Bytes, text: &str) -> Option<Address> {
 }
 
 /// Has the log begin anew: one record that stands for all.
-fn store(
-    network: &NetworkBoot,
-    recovered: &StoredLog,
-    keys: &LedgerKeys,
-    step: &mut Step<'_>,
-) -> Result<(), Fatal> {
+fn store(network: &NetworkBoot, recovered: &StoredLog, keys: &LedgerKeys, step: &mut Step<'_>) -> Result<(), Fatal> {
     let aad = ConsensusAad { node: network.node().get(), incarnation: draw_incarnation(step.entropy) };
     let number = network.next_record();
     let sealed = seal_log(keys, step.entropy, &aad, number, &recovered.record())?;

@@ -152,7 +152,8 @@ mod tests {
         let mut freshness = Freshness::new();
         for (number, is_waiting) in reports {
             let leads = *number == 2 && !is_waiting;
-            let report = Report { term: 4, end: end(1, 10 * number), is_waiting: *is_waiting, leads, leaves_behind: false };
+            let report =
+                Report { term: 4, end: end(1, 10 * number), is_waiting: *is_waiting, leads, leaves_behind: false };
             freshness.heard(id(*number), report);
         }
         freshness.known(id(1), &Members::of_voters((1..=size).map(id)))

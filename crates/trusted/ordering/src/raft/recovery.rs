@@ -11,11 +11,11 @@
 
 use alloy_rlp::{RlpDecodable, RlpEncodable};
 
+use super::Raft;
 use super::codec::{Words, changed_nodes, encode_report};
 use super::freshness::{Freshness, Report};
 use super::stored::{Base, StoredLog, Vote};
 use super::types::{BlockRef, Effect, Fault, Members, NodeId};
-use super::Raft;
 
 /// The last time that members recovered a network.
 #[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]

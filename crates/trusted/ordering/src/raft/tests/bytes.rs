@@ -4,7 +4,9 @@ use raft::eraftpb::{Entry, Message, MessageType};
 
 use super::super::NodeId;
 use super::super::codec::{MAX_ENTRIES, Words, base_of, decode_words, encode_message, snapshot_of};
-use super::super::{Base, BlockRef, CodecError, LogEntry, LogRecord, MAX_MESSAGE_BYTES, Members, Recovery, StoredLog, Vote};
+use super::super::{
+    Base, BlockRef, CodecError, LogEntry, LogRecord, MAX_MESSAGE_BYTES, Members, Recovery, StoredLog, Vote,
+};
 use super::super::{Standing, split_mix};
 use super::network::id;
 use crate::raft::codec::change_of;
