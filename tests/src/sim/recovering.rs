@@ -76,8 +76,7 @@ impl World {
             }
         }
         self.nodes[node].stop(0);
-        let halted = &self.nodes[node].halted;
         let answered = self.nodes[node].recovery.take();
-        answered.ok_or_else(|| format!("no recovery: {halted:?}"))
+        answered.ok_or_else(|| format!("no recovery: {:?}", self.nodes[node].halted))
     }
 }

@@ -249,7 +249,6 @@ impl Node {
             consensus: node.disk.consensus.values().cloned().collect(),
             membership: number.map(|node| Membership { node, network_key: vec![8; 32] }),
             platform_key: vec![7; 32],
-            ..StartInfo::default()
         };
         node.give(CoreMessage::Host(ToEnclave::Start(info)));
         node.run();
