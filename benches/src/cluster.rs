@@ -46,6 +46,8 @@ pub struct Cluster {
     folder: TempDir,
     members: Vec<Member>,
     patience: Duration,
+    /// How nodes log.
+    output: &'static str,
 }
 
 #[derive(Debug)]
@@ -118,9 +120,10 @@ impl Cluster {
         for member in &mut members {
             member.routes.clone_from(&direct);
         }
-        write_key(&folder.path().join("network.key"), [99; 32])?;
         fs::write(folder.path().join("genesis.json"), genesis(&founding)?.to_string())?;
-        let cluster = Self { program: program.to_owned(), logs: logs.to_owned(), folder, members, patience: PATIENCE };
+        let (program, logs, patience) = (program.to_owned(), logs.to_owned(), PATIENCE);
+        let cluster = Self { program, logs, folder, members, patience, output: "--quiet" };
+        write_key(&cluster.network_key(), [99; 32])?;
         for index in 0..size {
             // Every start adds to the log.
             let _ = fs::remove_file(cluster.log(index));
@@ -131,6 +134,11 @@ impl Cluster {
     /// Waits longer, or less long, for whatever its nodes are to do.
     pub const fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
+    }
+
+    /// From their next start on, nodes log the events of their network as well, in JSON.
+    pub const fn log_events(&mut self) {
+        self.output = "--json-logs";
     }
 
     /// Number of nodes.
@@ -284,18 +292,32 @@ impl Cluster {
         })
     }
 
+    /// All that a node has logged, over its starts.
+    #[must_use]
+    pub fn log_text(&self, index: usize) -> String {
+        fs::read_to_string(self.log(index)).unwrap_or_default()
+    }
+
     /// The end of each node's log.
     #[must_use]
     pub fn last_words(&self) -> String {
         let tail = |index| {
-            let text = fs::read_to_string(self.log(index)).unwrap_or_default();
+            let text = self.log_text(index);
             let lines: Vec<_> = text.lines().collect();
             format!("node {}:\n{}\n", index + 1, lines[lines.len().saturating_sub(30)..].join("\n"))
         };
         (0..self.size()).map(tail).collect()
     }
 
-    fn datadir(&self, index: usize) -> PathBuf {
+    /// The file with the key of the network's ledger.
+    #[must_use]
+    pub fn network_key(&self) -> PathBuf {
+        self.folder.path().join("network.key")
+    }
+
+    /// The folder of a node.
+    #[must_use]
+    pub fn datadir(&self, index: usize) -> PathBuf {
         self.folder.path().join(format!("node{}", index + 1))
     }
 
@@ -314,11 +336,11 @@ impl Cluster {
     fn arguments(&self, index: usize) -> Vec<String> {
         let member = &self.members[index];
         let path = |name: &str| self.folder.path().join(name).display().to_string();
-        let mut arguments: Vec<String> = ["node", "--tls", "off", "--quiet"].map(String::from).to_vec();
+        let mut arguments: Vec<String> = ["node", "--tls", "off", self.output].map(String::from).to_vec();
         let mut flag = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
         flag("--datadir", self.datadir(index).display().to_string());
         flag("--genesis", path("genesis.json"));
-        flag("--network-key-file", path("network.key"));
+        flag("--network-key-file", self.network_key().display().to_string());
         flag("--port", member.http_port.to_string());
         flag("--node-id", (index + 1).to_string());
         flag("--network-listen", self.peer_address(index).to_string());

@@ -20,6 +20,7 @@ pub mod gateway;
 pub mod harness;
 pub mod import;
 pub mod layers;
+pub mod membership;
 pub mod metrics;
 pub mod network;
 pub mod node;

@@ -7,52 +7,20 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    process::Command,
     time::{Duration, Instant},
 };
 
-use alloy::consensus::TxEip1559;
-use alloy_primitives::{Address, Bytes, TxKind, hex};
-use cloister_benches::cluster::{Cluster, Founding, eventually, identity};
-use cloister_benches::rpc::Client;
+use alloy_primitives::Address;
+use cloister_benches::cluster::{Cluster, Founding};
 use cloister_benches::writers::{Writers, accounts, count_lost};
-use cloister_primitives::NODES_ADDRESS;
+use cloister_tests::membership::{approval, approve, vote_like};
 use cloister_tests::node::binary;
 use cloister_tests::number_from;
-use cloister_tests::transactions::{eip1559, raw, signer};
+use cloister_tests::transactions::signer;
 use eyre::{Result, ensure, eyre};
-use serde_json::{Value, json};
 
 /// Writes after which a network is seen to go on.
 const SOME: usize = 20;
-/// How long a change of the voters may take.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// The data of a member's approval, as the command prints it.
-fn approval(index: usize, standing: &str) -> Result<Bytes> {
-    let output = Command::new(binary("cloister"))
-        .args(["member", "approve", "--data-only", "--as", standing])
-        .args(["--node-id", &(index + 1).to_string(), "--name", &format!("node{}", index + 1)])
-        .args(["--identity", &identity(index)?.to_string()])
-        .output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(hex::decode(String::from_utf8(output.stdout)?.trim())?.into())
-}
-
-/// A member with a number sends its approval through a node; whether the contract took it.
-fn approve(cluster: &Cluster, through: usize, member: usize, nonce: u64, data: &Bytes) -> Result<bool> {
-    let mut client = Client::connect(&cluster.endpoint(through))?;
-    let transaction = TxEip1559 {
-        nonce,
-        gas_limit: 500_000,
-        to: TxKind::Call(NODES_ADDRESS),
-        input: data.clone(),
-        ..eip1559(Address::ZERO, 0)
-    };
-    let member = cloister_tests::transactions::Account::new(member);
-    let receipt: Value = client.call("eth_sendRawTransactionSync", json!([raw(member.sign(transaction)), 20_000]))?;
-    Ok(receipt["status"] == "0x1")
-}
 
 /// Whether a node answers within a second.
 fn answers(address: SocketAddr) -> Result<bool> {
@@ -60,14 +28,6 @@ fn answers(address: SocketAddr) -> Result<bool> {
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     stream.write_all(b"GET /health HTTP/1.1\r\nhost: node\r\n\r\n")?;
     Ok(stream.read(&mut [0]).is_ok_and(|bytes| bytes > 0))
-}
-
-fn vote_like(cluster: &Cluster, index: usize, voters: &[u64]) -> Result<()> {
-    eventually(&format!("voters {voters:?} on node {}", index + 1), PATIENCE, || {
-        let mut seen = cluster.standing(index).ok()?.voters;
-        seen.sort_unstable();
-        (seen == voters).then_some(())
-    })
 }
 
 /// A fourth node is let in and votes, the first one is sent away; clients notice nothing.
@@ -84,7 +44,7 @@ fn comes_and_goes(cluster: &mut Cluster) -> Result<()> {
     while cluster.standing(1)?.head < blocks {
         writers.acknowledge(SOME, Instant::now())?;
     }
-    cluster.set_patience(PATIENCE + Duration::from_millis(10 * blocks));
+    cluster.set_patience(Duration::from_secs(120) + Duration::from_millis(10 * blocks));
 
     // It has all it needs but the others' consent.
     cluster.spawn(3)?;

@@ -103,7 +103,7 @@ fn metrics_are_told_to_nobody_who_was_not_named_an_address_for_them() {
 /// The role that a node has in its metrics.
 fn role(metrics: &Metrics) -> Option<&'static str> {
     let has = |role: &&str| metrics.get(&format!("cloister_network_role{{role=\"{role}\"}}")) == Some(1.0);
-    ["leader", "follower", "learner", "catching up", "out"].into_iter().find(has)
+    ["leader", "follower", "learner", "catching up", "out", "waiting"].into_iter().find(has)
 }
 
 fn leader(members: &mut [Member]) -> usize {

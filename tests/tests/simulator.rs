@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use cloister_tests::sim::{Luck, Plan, Summary, play};
+use cloister_tests::sim::{Luck, Plan, Summary, play, play_recovery};
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
@@ -71,4 +71,14 @@ fn a_network_without_faults_opens_and_commits() {
     println!("{outcome:#?}");
     assert!(outcome.violations.is_empty(), "{:#?}", outcome.violations);
     assert!(outcome.recovered, "{} transactions in eight seconds", outcome.acknowledged);
+}
+
+#[test]
+fn networks_go_on_from_one_disk_when_their_member_says_so() {
+    for seed in 0..number("SIM_RECOVERIES", 100) {
+        let outcome = play_recovery(seed);
+        assert!(outcome.violations.is_empty(), "seed {seed}: {:#?}", outcome.violations);
+        assert!(outcome.recovered, "seed {seed}: {} transactions, and then no more", outcome.acknowledged);
+        assert_eq!(play_recovery(seed), outcome, "seed {seed} does not replay");
+    }
 }

@@ -37,6 +37,7 @@ Exit codes:
   16  the sealing key file is missing, readable by others, or mangled
   17  the enclave could not be started, or stopped by itself
   18  a block to import is wrong, or none of this chain's
+  19  what members signed does not recover the network from this folder
 
 Environment:
   CLOISTER_LOG  what is logged to standard error, such as `info` or `cloister_node=debug`
@@ -72,6 +73,8 @@ pub(crate) enum Command {
     Join(commands::join::Join),
     /// Decide, as a member of the network, which nodes take part
     Member(commands::member::MemberCommand),
+    /// Have a network that lost most of its nodes for good go on from the folder of one that is left
+    Recover(commands::recover::Recover),
     /// Run a network of several nodes on this machine, and show how they are
     Devnet(commands::devnet::Devnet),
     /// Say how the nodes of a network are: roles, heights, who lags behind
@@ -108,6 +111,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Init(command) => command.run(),
         Command::Join(command) => command.run(),
         Command::Member(command) => command.run(),
+        Command::Recover(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Login(command) => command.run(),
         Command::Gateway(command) => command.run(),
@@ -150,6 +154,7 @@ mod tests {
             (ExitCode::SealingKey, "sealing key"),
             (ExitCode::Enclave, "enclave could not"),
             (ExitCode::Import, "block to import"),
+            (ExitCode::Recovery, "does not recover"),
         ] {
             let line = help
                 .lines()

@@ -269,6 +269,9 @@ pub(crate) fn explain(error: HostError, known_chain: Option<&str>) -> Failure {
         HaltCode::ForeignLog => "choose another --datadir, or start with that chain's genesis",
         HaltCode::WrongKey => "put the right sealing.key back into the data folder",
         HaltCode::DamagedLog => "restore the data folder from a backup, or start from an empty one",
+        HaltCode::RecoveryRefused => {
+            return Failure::new(error.exit_code(), format!("the network is not recovered: {detail}"));
+        }
         HaltCode::StorageFailed => "free space or repair the disk, then start again",
         _ => return error.into(),
     };

@@ -11,8 +11,8 @@ use crate::message::{
     ConnId, Detail, FromEnclave, HaltCode, Membership, PeerOrigin, ReadId, Record, Side, StartInfo, StorageFault,
     StoredLog, StoredSnapshot, ToEnclave,
 };
-use crate::status;
 use crate::wire::{Reader, Writer};
+use crate::{recovery, status};
 
 /// Kinds of frames towards the enclave.
 mod to {
@@ -45,6 +45,7 @@ mod from {
     pub(super) const STATUS: u8 = 0x89;
     pub(super) const HALT: u8 = 0x8a;
     pub(super) const READ_LOG_SECTION: u8 = 0x8b;
+    pub(super) const RECOVERY: u8 = 0x8c;
 }
 
 /// Kinds of records inside a `Persist`.
@@ -225,6 +226,10 @@ impl Body for FromEnclave {
                 status::write(&mut w, status)?;
                 from::STATUS
             }
+            Self::Recovery(statement) => {
+                recovery::write(&mut w, statement);
+                from::RECOVERY
+            }
             Self::Halt { code, detail } => {
                 w.u8(halt_code(*code));
                 w.bytes("detail", detail.as_str().as_bytes(), MAX_DETAIL)?;
@@ -240,6 +245,7 @@ impl Body for FromEnclave {
             from::HALT => 1 + 4 + MAX_DETAIL,
             from::READY => 8 + 32 + 8,
             from::STATUS => status::MAX_STATUS,
+            from::RECOVERY => recovery::LEN,
             from::READ_BLOCKS | from::READ_CHUNK => 8 + 8 + 4,
             from::READ_LOG_SECTION => 8 + 8,
             from::CREDIT => 8 + 4,
@@ -277,6 +283,7 @@ impl Body for FromEnclave {
             from::CLOSE => Self::Close { conn: read_conn(&mut r)? },
             from::CREDIT => Self::Credit { conn: read_conn(&mut r)?, bytes: read_credit(&mut r)? },
             from::STATUS => Self::Status(status::read(&mut r)?),
+            from::RECOVERY => Self::Recovery(recovery::read(&mut r)?),
             from::HALT => Self::Halt { code: read_halt_code(&mut r)?, detail: read_detail(&mut r)? },
             _ => return Err(FrameError::UnknownKind { kind }),
         };

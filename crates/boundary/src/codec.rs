@@ -19,7 +19,7 @@ use crate::message::{FromEnclave, ToEnclave};
 use crate::wire::{Reader, Writer};
 
 /// Version of the messages and their encoding. It is in every frame; another version is refused.
-pub const PROTOCOL_VERSION: u16 = 4;
+pub const PROTOCOL_VERSION: u16 = 5;
 
 /// First two bytes of every frame.
 pub const MAGIC: u16 = 0xC15E;

@@ -107,6 +107,7 @@ impl fmt::Debug for FromEnclave {
             Self::Close { conn } => write!(f, "Close({conn})"),
             Self::Credit { conn, bytes } => write!(f, "Credit({conn}, {bytes})"),
             Self::Status(status) => f.debug_tuple("Status").field(status).finish(),
+            Self::Recovery(statement) => f.debug_tuple("Recovery").field(statement).finish(),
             Self::Halt { code, detail } => write!(f, "Halt({code}: {detail})"),
         }
     }

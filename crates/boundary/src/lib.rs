@@ -73,6 +73,7 @@ pub mod limits;
 #[cfg(feature = "link")]
 pub mod link;
 mod message;
+mod recovery;
 mod status;
 mod window;
 mod wire;

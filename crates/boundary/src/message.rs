@@ -4,7 +4,7 @@ use core::fmt;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use cloister_primitives::{Height, Seq};
+use cloister_primitives::{Height, RecoveryStatement, Seq};
 
 use crate::limits::MAX_DETAIL;
 use crate::status::PublicStatus;
@@ -304,6 +304,9 @@ pub enum FromEnclave {
     },
     /// Public facts for the operator, sent when they change.
     Status(PublicStatus),
+    /// In place of `Ready`, where the options ask for a recovery of the network: what members are to sign, or what is durable
+    /// now because they did.
+    Recovery(RecoveryStatement),
     /// The enclave's last word.
     Halt {
         /// Why.
@@ -413,11 +416,13 @@ pub enum HaltCode {
     Divergence,
     /// A state that the program excludes.
     Invariant,
+    /// The network is not recovered; the text begins with a stable code of its own.
+    RecoveryRefused,
 }
 
 impl HaltCode {
     /// All codes, in order of their wire values.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ShutDown,
         Self::WrongVersion,
         Self::BadGenesis,
@@ -429,6 +434,7 @@ impl HaltCode {
         Self::HostMisbehaved,
         Self::Divergence,
         Self::Invariant,
+        Self::RecoveryRefused,
     ];
 
     /// Stable name, as shown in logs and to operators.
@@ -446,6 +452,7 @@ impl HaltCode {
             Self::HostMisbehaved => "host-misbehaved",
             Self::Divergence => "divergence",
             Self::Invariant => "invariant",
+            Self::RecoveryRefused => "recovery-refused",
         }
     }
 }

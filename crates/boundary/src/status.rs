@@ -59,11 +59,14 @@ pub enum NodeRole {
     CatchingUp,
     /// It takes no part any more.
     Out,
+    /// After a start: it asks the others how far they are, and neither votes nor leads before it knows.
+    Waiting,
 }
 
 impl NodeRole {
     /// All roles, in order of their wire values.
-    pub const ALL: [Self; 5] = [Self::Leader, Self::Follower, Self::Learner, Self::CatchingUp, Self::Out];
+    pub const ALL: [Self; 6] =
+        [Self::Leader, Self::Follower, Self::Learner, Self::CatchingUp, Self::Out, Self::Waiting];
 
     /// Stable name, as shown in answers, logs and metrics.
     #[must_use]
@@ -74,6 +77,7 @@ impl NodeRole {
             Self::Learner => "learner",
             Self::CatchingUp => "catching up",
             Self::Out => "out",
+            Self::Waiting => "waiting",
         }
     }
 
@@ -84,6 +88,7 @@ impl NodeRole {
             Self::Learner => 2,
             Self::CatchingUp => 3,
             Self::Out => 4,
+            Self::Waiting => 5,
         }
     }
 }

@@ -43,8 +43,9 @@ impl Account {
         self.address
     }
 
-    /// Signs a personal message (EIP-191, version 0x45).
-    pub(crate) fn sign(&self, message: &str) -> Bytes {
+    /// Signs a personal message (EIP-191, version 0x45): 65 bytes, `r ‖ s ‖ v`.
+    #[must_use]
+    pub fn sign(&self, message: &str) -> Bytes {
         let (compact, parity) = self.sign_hash(eip191_hash_message(message));
         let mut bytes = compact.to_vec();
         bytes.push(27 + u8::from(parity));

@@ -21,6 +21,7 @@ mod headers;
 mod ids;
 mod predeploys;
 pub mod protection;
+mod recovery;
 mod spec;
 
 pub use alloy_eips::{eip1559::BaseFeeParams, eip7840::BlobParams};
@@ -43,6 +44,7 @@ pub use predeploys::{
     system_contracts,
 };
 pub use protection::Protection;
+pub use recovery::{MAX_RECOVERY_SIGNATURES, RecoveryStatement, SignedRecovery};
 pub use spec::{
     BaseFeePolicy, ChainSpec, DEFAULT_MAX_CODE_SIZE_BYTES, DEFAULT_MAX_TRANSACTIONS_PER_BLOCK, DEVELOPMENT_CHAIN_ID,
     DEVELOPMENT_GAS_LIMIT, DevBaseFee, DevChain, Limits, MAX_BLOCK_RECORD_BYTES, MAX_TRANSACTION_GAS,

@@ -85,12 +85,24 @@ pub(super) fn member() -> Address {
     signer(CLIENTS).address()
 }
 
+/// The member signs a personal message (EIP-191).
+pub(super) fn member_signs(text: &str) -> Bytes {
+    let signature = signer(CLIENTS).sign_message_sync(text.as_bytes()).expect("invariant: a local key signs");
+    signature.as_bytes().into()
+}
+
 impl Clients {
     pub(super) fn new(decisions: VecDeque<Decision>) -> Self {
         let client = |index| Client { signer: signer(index), nonce: 0, sent: None, decisions: None };
         let member = Client { decisions: Some(decisions), ..client(CLIENTS) };
         let clients = (0..CLIENTS).map(client).chain([member]).collect();
         Self { clients, acknowledged: BTreeMap::new(), seen_at_us: Vec::new() }
+    }
+
+    /// The member has more to decide.
+    pub(super) fn decide(&mut self, more: VecDeque<Decision>) {
+        let decisions = self.clients.iter_mut().filter_map(|client| client.decisions.as_mut());
+        decisions.for_each(|decisions| decisions.extend(more.clone()));
     }
 
     /// What this client sends now, if it is its turn.

@@ -11,6 +11,7 @@ mod disk;
 mod faults;
 mod node;
 mod random;
+mod recovering;
 mod world;
 
 use std::{collections::BTreeMap, path::Path};
@@ -45,6 +46,12 @@ pub struct Outcome {
 #[must_use]
 pub fn play(plan: &Plan) -> Outcome {
     world::World::new(plan).run()
+}
+
+/// Plays a seed in which a network loses all disks but one, and its member has it go on from that one.
+#[must_use]
+pub fn play_recovery(seed: u64) -> Outcome {
+    recovering::play(seed)
 }
 
 /// What came of many seeds.

@@ -6,11 +6,11 @@ use alloy_primitives::{B256, Bytes};
 use cloister_access::Caller;
 use cloister_boundary::{FromEnclave, HaltCode, Membership, StartInfo, ToEnclave};
 use cloister_core::{
-    AuditShare, Core, CoreEffect, CoreMessage, CoreOptions, Event as CoreEvent, LogLimits, NodeId, Opened, Request,
-    RequestBody, RequestId, Response, Tick, WorkId, work::Work,
+    AuditShare, Core, CoreEffect, CoreMessage, CoreOptions, Event as CoreEvent, LogLimits, NodeId, Opened,
+    RecoveryRequest, Request, RequestBody, RequestId, Response, Tick, WorkId, work::Work,
 };
 use cloister_crypto::simulation::SeededEntropy;
-use cloister_primitives::{Height, Seq};
+use cloister_primitives::{Height, RecoveryStatement, Seq};
 
 use super::disk::{Disk, Kept};
 
@@ -60,6 +60,8 @@ pub(super) struct Node {
     /// It is sent away in the course of things: it need not go on.
     pub(super) leaves: bool,
     pub(super) newest: Option<(Height, B256)>,
+    /// What members are to sign, or have signed.
+    pub(super) recovery: Option<RecoveryStatement>,
     /// What it last said of itself.
     status: Option<String>,
 }
@@ -82,6 +84,7 @@ impl Node {
             lost: false,
             leaves: false,
             newest: None,
+            recovery: None,
             status: None,
         }
     }
@@ -100,9 +103,24 @@ impl Node {
     }
 
     pub(super) fn start(&mut self, seed: u64, genesis: &[u8], time_us: u64) -> CoreMessage {
+        self.start_with(options(), seed, genesis, time_us)
+    }
+
+    /// A start that serves nobody and answers this.
+    pub(super) fn start_for(
+        &mut self,
+        request: RecoveryRequest,
+        seed: u64,
+        genesis: &[u8],
+        time_us: u64,
+    ) -> CoreMessage {
+        self.start_with(CoreOptions { recovery: Some(request), ..options() }, seed, genesis, time_us)
+    }
+
+    fn start_with(&mut self, options: CoreOptions, seed: u64, genesis: &[u8], time_us: u64) -> CoreMessage {
         self.life += 1;
         self.entropy = SeededEntropy::new(seed ^ (self.id.get() << 48) ^ (self.life << 32));
-        self.core = Some(Core::new(options()));
+        self.core = Some(Core::new(options));
         let kept = &self.disk.kept;
         CoreMessage::Host(ToEnclave::Start(StartInfo {
             now_ms: self.now_ms(time_us),
@@ -172,6 +190,10 @@ impl Node {
             FromEnclave::Persist { seq, record } => {
                 self.disk.write(seq, record);
                 return wishes.push(Wish::Written(seq));
+            }
+            FromEnclave::Recovery(statement) => {
+                self.recovery = Some(statement);
+                return;
             }
             FromEnclave::ReadBlocks { id, from, count } => ToEnclave::Blocks { id, blocks: kept.read(from, count) },
             FromEnclave::ReadChunk { id, snapshot, index } => {

@@ -90,7 +90,7 @@ pub(super) struct World {
     pub(super) clients: Clients,
     pub(super) faults: Faults,
     pub(super) time_us: u64,
-    genesis: Vec<u8>,
+    pub(super) genesis: Vec<u8>,
     pending: BTreeMap<(u64, u64), (To, Event)>,
     order: u64,
     next_request: u64,
@@ -156,16 +156,26 @@ impl World {
     }
 
     pub(super) fn run(mut self) -> Outcome {
+        self.begin();
+        self.after(500_000, 0, Event::Fault);
+        self.play_until(self.plan.faults_ms * 1_000);
+        self.heal();
+        self.recover();
+        self.finish()
+    }
+
+    /// Nodes start, and clients do.
+    pub(super) fn begin(&mut self) {
         for node in 0..self.nodes.len() {
             self.after(0, node, Event::Start);
         }
         for client in 0..=usize::from(CLIENTS) {
             self.after(CLIENT_PERIOD_US * client as u64, 0, Event::Client(client));
         }
-        self.after(500_000, 0, Event::Fault);
-        self.play_until(self.plan.faults_ms * 1_000);
-        self.heal();
-        self.recover();
+    }
+
+    /// What came of it.
+    pub(super) fn finish(mut self) -> Outcome {
         self.judge();
         Outcome {
             seed: self.plan.seed,
@@ -180,7 +190,7 @@ impl World {
     }
 
     /// Goes on until the network has recovered, or its time is over.
-    fn recover(&mut self) {
+    pub(super) fn recover(&mut self) {
         let healed_us = self.time_us;
         let end_us = (self.plan.faults_ms + self.plan.recovery_ms) * 1_000;
         while self.violations.is_empty() && self.time_us < end_us {
@@ -192,7 +202,7 @@ impl World {
         }
     }
 
-    fn play_until(&mut self, end_us: u64) {
+    pub(super) fn play_until(&mut self, end_us: u64) {
         while self.violations.is_empty()
             && let Some(first) = self.pending.first_entry()
             && first.key().0 <= end_us

@@ -16,6 +16,7 @@ pub(crate) mod member;
 pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod policy;
+pub(crate) mod recover;
 pub(crate) mod seal;
 pub(crate) mod server;
 pub(crate) mod status;

@@ -69,10 +69,45 @@ pub(crate) struct Node {
     output: OutputArgs,
 }
 
+/// A node of a network, as far as it is one without the others.
+pub(crate) struct Alone {
+    pub(crate) datadir: PathBuf,
+    pub(crate) genesis: Option<PathBuf>,
+    pub(crate) network: NetworkConfig,
+    /// The enclave.
+    pub(crate) program: PathBuf,
+}
+
 impl Node {
     pub(crate) fn run(self) -> Result<(), Failure> {
         // Without the program, the command is what is called.
         self.with_file(std::env::args_os().skip(1).collect())?.start()
+    }
+
+    /// A node as these arguments, and the configuration file that they name, have it.
+    ///
+    /// # Errors
+    /// A usage failure, or a file that cannot be understood.
+    pub(crate) fn of_arguments(arguments: Vec<OsString>) -> Result<Self, Failure> {
+        let refused = |error: clap::Error| Failure::usage(error.to_string());
+        let matches = Self::augment_args(Command::new("node")).try_get_matches_from(&arguments).map_err(refused)?;
+        Self::from_arg_matches(&matches).map_err(refused)?.with_file(arguments)
+    }
+
+    /// The parts of it that a start for a recovery needs: nobody is served, and no other node is spoken to.
+    ///
+    /// # Errors
+    /// It is no node of a network, or has no folder.
+    pub(crate) fn alone(self) -> Result<Alone, Failure> {
+        let datadir = self.server.datadir.ok_or_else(|| Failure::usage("name the node's folder with --datadir"))?;
+        let network = self.between.over(self.network)?.ok_or_else(|| {
+            Failure::usage("this is a node by itself: name the --config of a node of a network, or its --node-id")
+        })?;
+        let program = match self.enclave {
+            Some(program) => program,
+            None => beside_us(ENCLAVE)?,
+        };
+        Ok(Alone { datadir, genesis: self.chain.genesis, network, program })
     }
 
     /// The same with what the configuration file says where the command line, `arguments`, says nothing.

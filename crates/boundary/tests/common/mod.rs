@@ -5,7 +5,7 @@ use cloister_boundary::{
     ConnId, Detail, FromEnclave, HaltCode, INITIAL_WINDOW, Membership, NodeRole, PeerOrigin, PublicNetwork,
     PublicStatus, ReadId, Record, Side, StartInfo, StorageFault, StoredLog, StoredSnapshot, ToEnclave,
 };
-use cloister_primitives::{Height, Seq};
+use cloister_primitives::{Height, RecoveryStatement, Seq};
 use proptest::prelude::*;
 
 fn blob() -> impl Strategy<Value = Vec<u8>> {
@@ -150,6 +150,13 @@ pub(crate) fn from_enclave() -> impl Strategy<Value = FromEnclave> {
         (height(), any::<u64>(), any::<u64>(), prop::option::of(network())).prop_map(
             |(head, head_time_s, transactions, network)| {
                 FromEnclave::Status(PublicStatus { head, head_time_s, transactions, network })
+            }
+        ),
+        (any::<[u64; 4]>(), any::<([u8; 32], [u8; 32])>()).prop_map(
+            |([chain_id, node, height, recovery], (genesis_hash, block_hash))| {
+                let (genesis_hash, block_hash) = (genesis_hash.into(), block_hash.into());
+                let height = Height(height);
+                FromEnclave::Recovery(RecoveryStatement { chain_id, genesis_hash, node, height, block_hash, recovery })
             }
         ),
         (prop::sample::select(HaltCode::ALL.to_vec()), prop::sample::select(vec!["", "the log ends early", "größer"]))

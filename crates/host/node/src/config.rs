@@ -101,6 +101,8 @@ pub enum ExitCode {
     Enclave = 17,
     /// A block to import is wrong, or none of the chain's.
     Import = 18,
+    /// What members signed does not recover the network from this folder.
+    Recovery = 19,
 }
 
 impl From<ExitCode> for std::process::ExitCode {

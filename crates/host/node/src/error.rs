@@ -135,6 +135,7 @@ impl HostError {
                 HaltCode::ForeignLog => ExitCode::ForeignChain,
                 HaltCode::WrongKey | HaltCode::DamagedLog => ExitCode::Damaged,
                 HaltCode::StorageFailed => ExitCode::Storage,
+                HaltCode::RecoveryRefused => ExitCode::Recovery,
                 HaltCode::ShutDown
                 | HaltCode::WrongVersion
                 | HaltCode::HostMisbehaved

@@ -7,7 +7,7 @@ use cloister_boundary::limits::MAX_SNAPSHOTS;
 use cloister_boundary::link::{HostLink, LinkClosed, Receiver, Sender};
 use cloister_boundary::{FromEnclave, HaltCode, PROTOCOL_VERSION, PublicStatus, StartInfo, ToEnclave};
 use cloister_network::Network;
-use cloister_primitives::Height;
+use cloister_primitives::{Height, RecoveryStatement};
 use cloister_storage::{BlobStore, ChainIdentity};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, watch};
@@ -47,6 +47,7 @@ pub struct HostHandle {
     tick: Arc<Notify>,
     ready: watch::Receiver<Option<Ready>>,
     status: watch::Receiver<PublicStatus>,
+    recovery: watch::Receiver<Option<RecoveryStatement>>,
     table: Arc<Table>,
     metrics: Metrics,
 }
@@ -56,6 +57,12 @@ impl HostHandle {
     pub async fn ready(&self) -> Option<Ready> {
         let mut ready = self.ready.clone();
         ready.wait_for(Option::is_some).await.ok().and_then(|r| *r)
+    }
+
+    /// Waits for the enclave's answer where its options ask for a recovery; `None` when the host ends before.
+    pub async fn recovery(&self) -> Option<RecoveryStatement> {
+        let mut recovery = self.recovery.clone();
+        recovery.wait_for(Option::is_some).await.ok().and_then(|recovery| *recovery)
     }
 
     /// The newest public facts; follow them through the returned receiver.
@@ -81,6 +88,13 @@ impl HostHandle {
     }
 }
 
+/// What a running host tells its handles.
+struct Told {
+    ready: watch::Sender<Option<Ready>>,
+    status: watch::Sender<PublicStatus>,
+    recovery: watch::Sender<Option<RecoveryStatement>>,
+}
+
 /// The host of one enclave.
 pub struct Host {
     config: HostConfig,
@@ -94,8 +108,7 @@ pub struct Host {
     /// Where metrics are asked for; None where they are kept to oneself.
     metrics_listener: Option<Listener>,
     handle: HostHandle,
-    ready: watch::Sender<Option<Ready>>,
-    status: watch::Sender<PublicStatus>,
+    told: Told,
 }
 
 impl core::fmt::Debug for Host {
@@ -116,11 +129,13 @@ impl Host {
     pub fn without_clients(config: HostConfig, link: HostLink, store: Box<dyn BlobStore>) -> Self {
         let (ready, ready_seen) = watch::channel(None);
         let (status, status_seen) = watch::channel(PublicStatus::default());
+        let (recovery, recovery_seen) = watch::channel(None);
         let handle = HostHandle {
             shutdown: Arc::default(),
             tick: Arc::default(),
             ready: ready_seen,
             status: status_seen,
+            recovery: recovery_seen,
             table: Arc::default(),
             metrics: Metrics::default(),
         };
@@ -133,8 +148,7 @@ impl Host {
             process: None,
             metrics_listener: None,
             handle,
-            ready,
-            status,
+            told: Told { ready, status, recovery },
         }
     }
 
@@ -173,7 +187,7 @@ impl Host {
     /// Why it ended before it was asked to.
     pub async fn run(self) -> Result<(), HostError> {
         let Self { config, link, store, listener, network, mut process, metrics_listener, .. } = self;
-        let Self { handle, ready, status, .. } = self;
+        let Self { handle, told, .. } = self;
         let HostLink { send, mut recv } = link;
         if let Some(process) = process.as_ref().and_then(EnclaveProcess::id) {
             handle.metrics.set_enclave(process);
@@ -187,7 +201,7 @@ impl Host {
         let ended = match greet(&config, &send, &mut recv).await {
             Ok(()) => {
                 let (mut dispatch, violations) =
-                    Dispatch::start(config, (&send, &recv), &store, handle, ready, status, listener).await?;
+                    Dispatch::start(config, (&send, &recv), &store, handle, told, listener).await?;
                 if let Some(network) = network {
                     dispatch.let_peers_in(network);
                 }
@@ -250,8 +264,7 @@ struct Dispatch {
     store: Arc<dyn BlobStore>,
     store_task: StoreTask,
     handle: HostHandle,
-    ready: watch::Sender<Option<Ready>>,
-    status: watch::Sender<PublicStatus>,
+    told: Told,
     events: NetworkEvents,
     /// Taken when the enclave is ready.
     waiting: Option<(Option<Listener>, Serving)>,
@@ -271,8 +284,7 @@ impl Dispatch {
         (send, recv): (&Sender<ToEnclave>, &Receiver<FromEnclave>),
         store: &Arc<dyn BlobStore>,
         handle: HostHandle,
-        ready: watch::Sender<Option<Ready>>,
-        status: watch::Sender<PublicStatus>,
+        told: Told,
         listener: Option<Listener>,
     ) -> Result<(Self, UnboundedReceiver<Violation>), HostError> {
         let (violations, seen) = unbounded_channel();
@@ -306,8 +318,7 @@ impl Dispatch {
             store: Arc::clone(store),
             store_task,
             handle,
-            ready,
-            status,
+            told,
             waiting: Some((listener, serving)),
             stop_accepting: watch::channel(()).0,
             accepting: JoinSet::new(),
@@ -379,11 +390,14 @@ impl Dispatch {
             FromEnclave::ReadLogSection { id, last } => self.store_task.read_log_section(id, last)?,
             FromEnclave::Status(status) => {
                 self.events.follow(&status);
-                self.status.send_replace(status);
+                self.told.status.send_replace(status);
             }
             FromEnclave::Ready { chain_id, genesis_hash, head } => {
                 let chain = ChainIdentity { chain_id, genesis_hash };
                 self.let_clients_in(Ready { chain, head })?;
+            }
+            FromEnclave::Recovery(statement) => {
+                self.told.recovery.send_replace(Some(statement));
             }
             // The table has taken the words on connections; the others have their place elsewhere.
             FromEnclave::Data { .. }
@@ -411,7 +425,7 @@ impl Dispatch {
             let stop = self.stop_accepting.subscribe();
             self.accepting.spawn(accept(listener, serving, stop));
         }
-        self.ready.send_replace(Some(ready));
+        self.told.ready.send_replace(Some(ready));
         Ok(())
     }
 

@@ -82,6 +82,14 @@ fn log(change: Change) {
         Change::RoleChanged { role: NodeRole::Out } => {
             tracing::error!(event = "role-changed", role = "out", "this node takes no part in its network any more");
         }
+        Change::RoleChanged { role: NodeRole::Waiting } => {
+            tracing::info!(
+                event = "role-changed",
+                role = "waiting",
+                "this node waits for the others to say how far they are; where most of them are lost for good, members have it \
+                 go on with `cloister recover`"
+            );
+        }
         Change::RoleChanged { role } => {
             tracing::info!(event = "role-changed", role = role.name(), "this node has another role");
         }

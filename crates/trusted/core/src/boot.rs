@@ -10,17 +10,19 @@ use alloy_primitives::{Address, Bytes};
 use cloister_access::{Access, Development, RulesInForce};
 use cloister_boundary::{FromEnclave, HaltCode, ReadId, StartInfo, StoredSnapshot, ToEnclave};
 use cloister_execution::{Executor, Open};
+use cloister_governance::RecoveryRefusal;
 use cloister_primitives::{
     ChainSpec, Confidentiality, DETERMINISTIC_DEPLOYER_ADDRESS, DETERMINISTIC_DEPLOYER_CODE, Height,
     MULTICALL3_ADDRESS, MULTICALL3_CODE, NODES_ADDRESS, NODES_CODE, VISIBILITY_ADDRESS, VISIBILITY_CODE,
 };
 
 use crate::{
-    BlockRecord, CoreOptions, Fatal, Ledger, Opened,
+    BlockRecord, CoreOptions, Fatal, Ledger, Opened, RecoveryRequest,
     ledger::Resident,
     machine::Step,
     network_boot::NetworkBoot,
     notes,
+    recovery::Recovering,
     replay::{Origin, Replay, SnapshotReplay, apply_record},
     running::{Parts, Running},
 };
@@ -39,6 +41,14 @@ fn published_code(spec: &ChainSpec) -> Arc<[Address]> {
     let alloc = &spec.genesis().alloc;
     let is_given = |address: &Address, code: &Bytes| alloc.get(address).is_some_and(|account| account.code == *code);
     known.into_iter().filter(|known| is_given(&known.0, known.1)).map(|(address, _)| address).collect()
+}
+
+/// What a restart ends in.
+pub(crate) enum Booted {
+    /// A node.
+    Running(Box<Running>),
+    /// The answer to who would recover the network.
+    Recovering(Recovering),
 }
 
 /// A restart in progress.
@@ -102,7 +112,7 @@ impl Boot {
     }
 
     /// Asks for what comes next, or ends the restart.
-    pub(crate) fn advance(&mut self, step: &mut Step<'_>) -> Result<Option<Running>, Fatal> {
+    pub(crate) fn advance(&mut self, step: &mut Step<'_>) -> Result<Option<Booted>, Fatal> {
         let Some(last) = self.last else {
             let genesis = self.origin.genesis.clone();
             return self.finish(step, Some(genesis)).map(Some);
@@ -131,7 +141,7 @@ impl Boot {
         Ok(None)
     }
 
-    pub(crate) fn on_host(&mut self, message: ToEnclave, step: &mut Step<'_>) -> Result<Option<Running>, Fatal> {
+    pub(crate) fn on_host(&mut self, message: ToEnclave, step: &mut Step<'_>) -> Result<Option<Booted>, Fatal> {
         match message {
             ToEnclave::Blocks { id, blocks } if self.expects(id) => self.on_blocks(blocks)?,
             ToEnclave::Chunk { id, bytes } if self.expects(id) => {
@@ -212,7 +222,34 @@ impl Boot {
         Ok(())
     }
 
-    fn finish(&mut self, step: &mut Step<'_>, fresh: Option<BlockRecord>) -> Result<Running, Fatal> {
+    fn finish(&mut self, step: &mut Step<'_>, fresh: Option<BlockRecord>) -> Result<Booted, Fatal> {
+        if let Some(request) = self.options.recovery.take() {
+            return self.recover(&request, fresh.as_ref(), step).map(Booted::Recovering);
+        }
+        self.run(step, fresh).map(|running| Booted::Running(Box::new(running)))
+    }
+
+    /// The newest block of the log is the head here, whether the network has confirmed it or not: nothing that is on this disk is
+    /// given up.
+    fn recover(
+        &mut self,
+        request: &RecoveryRequest,
+        fresh: Option<&BlockRecord>,
+        step: &mut Step<'_>,
+    ) -> Result<Recovering, Fatal> {
+        let refused = |refusal: RecoveryRefusal| Fatal::new(HaltCode::RecoveryRefused, refusal.told());
+        let network = self.network.as_mut().ok_or(refused(RecoveryRefusal::NoNetwork))?;
+        if fresh.is_some() {
+            return Err(refused(RecoveryRefusal::NothingToRecover));
+        }
+        for record in network.tail.drain(..) {
+            self.ledger.push(Resident::new(record.block));
+        }
+        self.ledger.state.set_committed(self.ledger.head());
+        Recovering::begin(request, network, &self.ledger, &self.origin.keys, step)
+    }
+
+    fn run(&mut self, step: &mut Step<'_>, fresh: Option<BlockRecord>) -> Result<Running, Fatal> {
         if let Some(record) = &fresh {
             self.ledger.push(Resident::new(record.block.clone()));
         }

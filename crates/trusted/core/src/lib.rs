@@ -28,6 +28,7 @@ mod peer_word;
 mod pending;
 mod reader;
 mod record;
+mod recovery;
 mod reexecution;
 mod replay;
 mod running;
@@ -53,6 +54,7 @@ pub use message::{
 pub use pending::{PendingBlock, PendingJob};
 pub use reader::{Lookup, Reader, ReplayedState, SeenBlock, SeenLog, SeenState, SeenTransaction, StoredBlock};
 pub use record::{BlockRecord, RecordError};
+pub use recovery::RecoveryRequest;
 pub use reexecution::{AuditShare, NotAShare, Reexecution};
 pub use replay::chain_of;
 pub use running::STORED_SECTION_BLOCKS;

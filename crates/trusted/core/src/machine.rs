@@ -11,7 +11,10 @@ use cloister_pool::PoolLimits;
 use cloister_state::HistoryLimits;
 
 use crate::{
-    AuditShare, CoreEffect, CoreError, CoreMessage, Fatal, Ledger, ResidentLimits, Tick, boot::Boot, running::Running,
+    AuditShare, CoreEffect, CoreError, CoreMessage, Fatal, Ledger, RecoveryRequest, ResidentLimits, Tick,
+    boot::{Boot, Booted},
+    recovery::Recovering,
+    running::Running,
 };
 
 /// What the operator may choose about a node; none of it changes what a block means.
@@ -37,6 +40,8 @@ pub struct CoreOptions {
     pub development: Development,
     /// Test networks only: refuse one in so many speculative tails, drawn from this seed.
     pub refuse_tails: Option<RefuseTails>,
+    /// Serve nobody, and answer this instead.
+    pub recovery: Option<RecoveryRequest>,
 }
 
 /// Parameters of [`cloister_ordering::Refusing`].
@@ -71,6 +76,7 @@ impl Default for CoreOptions {
             consensus_log: LogLimits::default(),
             development: Development::Refused,
             refuse_tails: None,
+            recovery: None,
         }
     }
 }
@@ -107,6 +113,7 @@ enum Phase {
     Waiting,
     Booting(Box<Boot>),
     Running(Box<Running>),
+    Recovering(Recovering),
     Halted,
 }
 
@@ -115,6 +122,15 @@ pub struct Core {
     options: CoreOptions,
     now_ms: u64,
     phase: Phase,
+}
+
+impl From<Booted> for Phase {
+    fn from(booted: Booted) -> Self {
+        match booted {
+            Booted::Running(running) => Self::Running(running),
+            Booted::Recovering(recovering) => Self::Recovering(recovering),
+        }
+    }
 }
 
 impl core::fmt::Debug for Core {
@@ -156,18 +172,17 @@ impl Core {
         match (&mut *phase, message) {
             (Phase::Waiting, CoreMessage::Host(ToEnclave::Start(info))) => {
                 let mut boot = Box::new(Boot::begin(info, options.clone())?);
-                match boot.advance(step)? {
-                    Some(running) => *phase = Phase::Running(Box::new(running)),
-                    None => *phase = Phase::Booting(boot),
-                }
+                let booted = boot.advance(step)?;
+                *phase = booted.map_or(Phase::Booting(boot), Phase::from);
                 Ok(())
             }
             (Phase::Booting(boot), CoreMessage::Host(message)) => {
-                if let Some(running) = boot.on_host(message, step)? {
-                    *phase = Phase::Running(Box::new(running));
+                if let Some(booted) = boot.on_host(message, step)? {
+                    *phase = booted.into();
                 }
                 Ok(())
             }
+            (Phase::Recovering(recovering), CoreMessage::Host(message)) => recovering.on_host(&message, step),
             (Phase::Running(running), message) => running.on(message, step),
             (_, CoreMessage::Requests(requests)) => {
                 for (id, _) in requests {

@@ -367,6 +367,8 @@ pub struct NetworkStatus {
     pub connected: Vec<NodeId>,
     /// It fetches blocks that the others' logs do not reach back to any more.
     pub is_catching_up: bool,
+    /// It has not heard yet, after its start, how far the others are.
+    pub is_waiting: bool,
     /// Transactions in its pool; not said on a confidential chain.
     pub pending: Option<usize>,
     /// Why it takes no part any more.
@@ -383,6 +385,8 @@ impl NetworkStatus {
             NodeRole::Leader
         } else if self.is_catching_up {
             NodeRole::CatchingUp
+        } else if self.is_waiting {
+            NodeRole::Waiting
         } else if self.learners.contains(&self.node.get()) {
             NodeRole::Learner
         } else {

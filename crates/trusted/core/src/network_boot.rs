@@ -67,6 +67,20 @@ impl NetworkBoot {
         stored.map(|stored| stored.min(named))
     }
 
+    pub(crate) const fn node(&self) -> NodeId {
+        self.id
+    }
+
+    /// The number of the next record of the log.
+    pub(crate) const fn next_record(&self) -> u64 {
+        self.next_record
+    }
+
+    /// The log as it is stored.
+    pub(crate) const fn stored(&self) -> &StoredLog {
+        &self.stored
+    }
+
     pub(crate) const fn was_cut(&self) -> bool {
         self.cut.is_some()
     }

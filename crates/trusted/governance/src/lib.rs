@@ -1,7 +1,8 @@
 //! Typed views of the system contracts.
 //!
 //! **Duty.** What `Visibility` holds at one height, read from its storage: [`RuleTable`]s, by way of a [`RuleCache`]. The layout is that of
-//! `contracts/system/Visibility.sol`; nothing here runs Solidity. Likewise who the nodes of a network are, of `contracts/system/Nodes.sol`.
+//! `contracts/system/Visibility.sol`; nothing here runs Solidity. Likewise who the nodes of a network are, of `contracts/system/Nodes.sol`,
+//! and whether its members decided to have it go on from one node's disk.
 //!
 //! **Trusts.** The state view.
 //!
@@ -13,11 +14,13 @@ mod audit;
 mod cache;
 mod layout;
 mod nodes;
+mod recovery;
 mod rule;
 mod table;
 
 pub use audit::{Audit, AuditUse};
 pub use cache::RuleCache;
 pub use nodes::{NodeStanding, RegisteredNode, nodes};
+pub use recovery::{RecoveryRefusal, approve_recovery, propose_recovery};
 pub use rule::{EventRule, FunctionKey, FunctionRule, MAX_TERMS, Operand, Rule, Term};
 pub use table::{EventRules, Policy, RuleTable};

@@ -1,11 +1,14 @@
 //! Who the nodes of the network are, as `Nodes` (`contracts/system/Nodes.sol`) has it.
 
-use alloy_primitives::{B256, U256, keccak256};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use cloister_primitives::NODES_ADDRESS;
 use cloister_state::{StateError, StateView};
 
 use crate::layout::element;
 
+/// Slot of the mapping of members; how many they are stands in the next one.
+const MEMBERS: B256 = B256::ZERO;
+const MEMBER_COUNT: U256 = U256::ONE;
 /// Slot of the mapping of nodes.
 const NODES: B256 = B256::with_last_byte(2);
 /// Slot of the array of their numbers.
@@ -71,4 +74,15 @@ pub fn nodes(view: &StateView) -> Result<Vec<RegisteredNode>, StateError> {
         });
     }
     Ok(nodes)
+}
+
+/// How many members decide about nodes.
+pub(crate) fn member_count(view: &StateView) -> Result<u64, StateError> {
+    Ok(view.storage(NODES_ADDRESS, MEMBER_COUNT)?.saturating_to())
+}
+
+/// Whether an account is one of them.
+pub(crate) fn is_member(view: &StateView, account: Address) -> Result<bool, StateError> {
+    let slot = keccak256([account.into_word(), MEMBERS].concat());
+    Ok(!view.storage(NODES_ADDRESS, slot.into())?.is_zero())
 }

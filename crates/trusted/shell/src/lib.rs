@@ -53,7 +53,7 @@ pub use cloister_keys::KeyError;
 pub use hardening::{PANIC_EXIT_CODE, harden};
 pub use import::{Arrival, Awaited, ImportError, ImportLine, Importer, importer};
 pub use log::{LogForm, log_to_stderr};
-pub use options::{HistoryOption, NodeOptions, OptionsError, PaceOption, TlsOption};
+pub use options::{HistoryOption, NodeOptions, OptionsError, PaceOption, RecoveryOption, TlsOption};
 pub use padding::{FramePadder, Lengths};
 pub use peers::node_identity;
 pub use server::ServerLimits;

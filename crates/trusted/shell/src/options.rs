@@ -1,7 +1,10 @@
 //! What the operator may choose about a node, as JSON in the host's `Start`.
 
 use cloister_access::Development;
-use cloister_core::{Archive, AuditShare, CoreOptions, HistoryLimits, Pace, RefuseTails, ResidentLimits};
+use cloister_core::{
+    Archive, AuditShare, CoreOptions, HistoryLimits, Pace, RecoveryRequest, RefuseTails, ResidentLimits,
+};
+use cloister_primitives::SignedRecovery;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -40,6 +43,16 @@ pub enum TlsOption {
     On,
 }
 
+/// What a start is to do about the recovery of its network, in place of serving anybody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecoveryOption {
+    /// Say what members have to sign.
+    Propose,
+    /// Carry out what they signed.
+    Apply(SignedRecovery),
+}
+
 /// Options of a node. Unknown keys are refused: a misspelt option must not be silently ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -62,6 +75,9 @@ pub struct NodeOptions {
     pub audit_share_millionths: Option<u32>,
     /// Tests only: refuse one in so many speculative tails, drawn from this seed.
     pub refuse_tails: Option<(u64, u64)>,
+    /// What to do about a recovery, and nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryOption>,
 }
 
 /// Why options are refused.
@@ -112,6 +128,10 @@ impl From<NodeOptions> for CoreOptions {
                 ..defaults.history
             },
             audit_share: options.audit_share_millionths.map_or(defaults.audit_share, AuditShare::from_millionths),
+            recovery: options.recovery.map(|option| match option {
+                RecoveryOption::Propose => RecoveryRequest::Propose,
+                RecoveryOption::Apply(signed) => RecoveryRequest::Apply(signed),
+            }),
             refuse_tails: options.refuse_tails.map(|(seed, one_in)| RefuseTails { seed, one_in }),
             ..defaults
         }

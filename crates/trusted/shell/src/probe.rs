@@ -131,6 +131,7 @@ mod tests {
             learners: Vec::new(),
             connected: vec![node(2), node(3)],
             is_catching_up: false,
+            is_waiting: false,
             pending: None,
             fault: None,
         }

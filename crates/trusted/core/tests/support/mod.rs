@@ -8,15 +8,17 @@ use std::collections::{BTreeMap, VecDeque};
 use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEip7702};
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_eips::eip7702::Authorization;
-use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, eip191_hash_message, keccak256};
 use cloister_access::{Caller, Development};
-use cloister_boundary::{FromEnclave, Record, StartInfo, StorageFault, StoredLog, StoredSnapshot, ToEnclave};
+use cloister_boundary::{
+    FromEnclave, Membership, Record, StartInfo, StorageFault, StoredLog, StoredSnapshot, ToEnclave,
+};
 use cloister_core::{
     AnswerAt, Core, CoreEffect, CoreError, CoreMessage, CoreOptions, Event, Fatal, Ledger, Lookup, Request,
     RequestBody, RequestId, Response, Tick, WorkId, work::Work,
 };
 use cloister_crypto::simulation::SeededEntropy;
-use cloister_primitives::{Height, Seq, Transaction};
+use cloister_primitives::{Height, RecoveryStatement, Seq, Transaction};
 use secp256k1::{Message, SecretKey};
 
 pub const CHAIN_ID: u64 = 31_337;
@@ -78,6 +80,11 @@ impl Account {
         Transaction::from(transaction.into_signed(signature)).encoded_2718().into()
     }
 
+    /// A personal message (EIP-191).
+    pub fn sign_text(&self, text: &str) -> Bytes {
+        self.signature(eip191_hash_message(text)).as_bytes().into()
+    }
+
     fn signature(&self, digest: B256) -> Signature {
         let signature =
             secp256k1::ecdsa::RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(digest.0), &self.key);
@@ -93,6 +100,7 @@ pub struct Disk {
     pub chunks: BTreeMap<(Height, u32), Vec<u8>>,
     pub snapshots: BTreeMap<Height, u32>,
     pub log_sections: BTreeMap<Height, Vec<u8>>,
+    pub consensus: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Disk {
@@ -120,7 +128,11 @@ impl Disk {
                 self.snapshots.retain(|height, _| *height <= last);
                 self.chunks.retain(|(height, _), _| *height <= last);
             }
-            Record::Meta { .. } | Record::Consensus { .. } => {}
+            Record::Consensus { number, keep_from, sealed } => {
+                self.consensus.insert(number, sealed);
+                self.consensus.retain(|kept, _| *kept >= keep_from);
+            }
+            Record::Meta { .. } => {}
         }
     }
 }
@@ -133,6 +145,7 @@ pub struct Heard {
     pub warnings: Vec<&'static str>,
     pub warnings_at: Vec<(&'static str, Height)>,
     pub halted: Option<Fatal>,
+    pub recovery: Option<RecoveryStatement>,
     /// A digest over every effect in order.
     pub digest: B256,
 }
@@ -186,6 +199,23 @@ pub fn genesis(accounts: &[&Account]) -> String {
 
 impl Node {
     pub fn start(genesis: &str, options: CoreOptions, seed: u64, disk: Disk) -> Self {
+        Self::start_as(None, genesis, options, seed, disk)
+    }
+
+    /// A node with this number of a network.
+    pub fn start_as(number: Option<u64>, genesis: &str, options: CoreOptions, seed: u64, disk: Disk) -> Self {
+        Self::start_answered(Answers::AtOnce, number, genesis, options, seed, disk)
+    }
+
+    /// The same on a host that answers records in some way from the beginning.
+    pub fn start_answered(
+        answers: Answers,
+        number: Option<u64>,
+        genesis: &str,
+        options: CoreOptions,
+        seed: u64,
+        disk: Disk,
+    ) -> Self {
         let mut node = Self {
             core: Core::new(options),
             entropy: SeededEntropy::new(seed),
@@ -195,7 +225,7 @@ impl Node {
             heard: Heard::default(),
             next_request: 0,
             unanswered: VecDeque::new(),
-            answers: Answers::AtOnce,
+            answers,
             work: VecDeque::new(),
             holds_cuts: false,
             held: VecDeque::new(),
@@ -216,8 +246,9 @@ impl Node {
                 .map(|(height, chunks)| StoredSnapshot { height: *height, chunks: *chunks })
                 .collect(),
             meta: None,
+            consensus: node.disk.consensus.values().cloned().collect(),
+            membership: number.map(|node| Membership { node, network_key: vec![8; 32] }),
             platform_key: vec![7; 32],
-            ..StartInfo::default()
         };
         node.give(CoreMessage::Host(ToEnclave::Start(info)));
         node.run();
@@ -265,6 +296,7 @@ impl Node {
     fn on_host_message(&mut self, message: FromEnclave) {
         match message {
             FromEnclave::Persist { seq, record } => self.unanswered.push_back((seq, record)),
+            FromEnclave::Recovery(statement) => self.heard.recovery = Some(statement),
             FromEnclave::ReadBlocks { id, from, count } => {
                 let blocks = (from.0..from.0 + u64::from(count))
                     .map(|height| self.disk.blocks.get(&Height(height)).cloned())

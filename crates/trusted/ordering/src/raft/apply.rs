@@ -4,7 +4,8 @@ use cloister_primitives::Height;
 use protobuf::Message as _;
 use raft::eraftpb::{ConfChangeV2, Entry, EntryType};
 
-use super::codec::{Base, block_of, members_of};
+use super::codec::{block_of, members_of};
+use super::stored::Base;
 use super::{Effect, Fault, LogRecord, Raft};
 
 impl Raft {
@@ -13,6 +14,7 @@ impl Raft {
         self.tail.clear();
         self.applied = base.index;
         self.newest = base.block;
+        self.recoveries = self.recoveries.max(base.recoveries());
         self.committed = base.block.map_or(Height::GENESIS, |block| block.height);
         self.inbox.forget();
         out.extend(base.block.map(Effect::Restore));
@@ -86,7 +88,8 @@ impl Raft {
     /// The log begins anew: from time to time, so that it does not grow without end.
     fn rebase(&mut self, last: &Entry, out: &mut Vec<Effect>) {
         let members = members_of(&self.node.raft.prs().conf().to_conf_state());
-        let base = Base { index: last.index, term: last.term, members, block: self.newest };
+        let recovery = self.node.store().base().recovery.clone();
+        let base = Base { index: last.index, term: last.term, members, block: self.newest, recovery };
         self.node.mut_store().rebase(base.clone());
         let seq = self.next_seq;
         self.next_seq = seq.next();

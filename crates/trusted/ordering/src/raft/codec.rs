@@ -5,16 +5,16 @@
 
 use alloy_primitives::Bytes;
 use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
-use cloister_primitives::Height;
 use protobuf::Message as _;
-use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, HardState};
+use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType};
 use raft::eraftpb::{Message, MessageType, Snapshot};
 
 use super::freshness::Report;
+use super::stored::Base;
 use super::types::{BlockRef, Members, NodeId, Standing};
 
 /// Version of messages and records.
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 /// Longest message from a peer.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 10;
 /// Most entries of one message.
@@ -168,6 +168,13 @@ fn single_change(node: NodeId, standing: Standing) -> ConfChangeSingle {
     single
 }
 
+/// The nodes that an entry changes the standing of.
+pub(super) fn changed_nodes(entry: &LogEntry) -> Vec<u64> {
+    let change = (entry.kind == KIND_MEMBERS).then(|| Change::decode(&mut entry.data.as_ref()));
+    let nodes = change.and_then(Result::ok).map(|change| change.nodes).unwrap_or_default();
+    nodes.into_iter().map(|changed| changed.node).collect()
+}
+
 /// The engine's form of a change of who takes part.
 pub(super) fn change_of(nodes: &[(NodeId, Standing)]) -> Result<ConfChangeV2, CodecError> {
     if nodes.len() > MAX_NODES {
@@ -208,144 +215,6 @@ pub(super) struct Position {
     pub(super) index: u64,
 }
 
-/// Where a log begins: everything up to here is in the state.
-#[derive(Clone, Debug, Default, PartialEq, Eq, RlpEncodable, RlpDecodable)]
-#[rlp(trailing)]
-pub struct Base {
-    /// Index of the last entry before the log.
-    pub index: u64,
-    /// Its term.
-    pub term: u64,
-    /// Who takes part there.
-    pub members: Members,
-    /// The last block up to there; the genesis block if there is none.
-    pub block: Option<BlockRef>,
-}
-
-/// What a node must not forget of its votes (Raft figure 2, persistent state).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, RlpEncodable, RlpDecodable)]
-pub struct Vote {
-    /// The newest term it knows.
-    pub term: u64,
-    /// For whom it voted in it; zero for nobody.
-    pub vote: u64,
-}
-
-/// What one write makes durable. Entries replace those of the same index, and all above.
-#[derive(Clone, Debug, Default, PartialEq, Eq, RlpEncodable, RlpDecodable)]
-pub struct LogRecord {
-    version: u8,
-    /// New entries, in order.
-    pub entries: Vec<LogEntry>,
-    /// The new vote, or none.
-    pub votes: Vec<Vote>,
-    /// The new beginning of the log, or none.
-    pub bases: Vec<Base>,
-}
-
-impl LogRecord {
-    pub(super) fn new(entries: Vec<LogEntry>, vote: Option<Vote>, base: Option<Base>) -> Self {
-        Self { version: VERSION, entries, votes: vote.into_iter().collect(), bases: base.into_iter().collect() }
-    }
-
-    /// Whether there is nothing to store.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.votes.is_empty() && self.bases.is_empty()
-    }
-
-    /// The bytes to seal and store.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        alloy_rlp::encode(self)
-    }
-
-    /// Reads stored bytes.
-    ///
-    /// # Errors
-    /// [`CodecError`] where they are no record of this version.
-    pub fn decode(mut bytes: &[u8]) -> Result<Self, CodecError> {
-        let record = <Self as Decodable>::decode(&mut bytes)?;
-        match record.version {
-            VERSION if bytes.is_empty() => Ok(record),
-            VERSION => Err(CodecError::TooLong),
-            other => Err(CodecError::Version(other)),
-        }
-    }
-}
-
-/// A log as it was stored: records of one node, put together in the order they were written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StoredLog {
-    pub(super) base: Base,
-    pub(super) entries: Vec<LogEntry>,
-    pub(super) vote: Vote,
-}
-
-impl StoredLog {
-    /// An empty log of a new network with these members.
-    #[must_use]
-    pub fn new(members: Members) -> Self {
-        Self { base: Base { members, ..Base::default() }, ..Self::default() }
-    }
-
-    /// Takes the next record.
-    pub fn absorb(&mut self, record: LogRecord) {
-        if let Some(base) = record.bases.into_iter().next_back() {
-            self.entries.retain(|entry| entry.index > base.index);
-            self.base = base;
-        }
-        for entry in record.entries {
-            self.entries.retain(|old| old.index < entry.index);
-            self.entries.push(entry);
-        }
-        if let Some(vote) = record.votes.into_iter().next_back() {
-            self.vote = vote;
-        }
-    }
-
-    /// All of it as one record, in place of those it was made of.
-    #[must_use]
-    pub fn record(&self) -> LogRecord {
-        LogRecord::new(self.entries.clone(), Some(self.vote), Some(self.base.clone()))
-    }
-
-    /// Forgets the entries from the first one on whose block is not `kept`: it was never durable, so nobody was told of it.
-    pub fn cut(&mut self, kept: impl Fn(BlockRef) -> bool) {
-        let lost = self.entries.iter().position(|entry| entry.block().is_some_and(|block| !kept(block)));
-        self.entries.truncate(lost.unwrap_or(self.entries.len()));
-    }
-
-    /// The blocks above the beginning of the log, oldest first: they are applied again, and nobody sees them
-    /// until the network has confirmed them.
-    pub fn blocks(&self) -> impl DoubleEndedIterator<Item = BlockRef> {
-        self.entries.iter().filter_map(LogEntry::block)
-    }
-
-    /// What the log calls the block of this height, be it the one that it begins after.
-    #[must_use]
-    pub fn block_at(&self, height: Height) -> Option<BlockRef> {
-        self.base.block.into_iter().chain(self.blocks().rev()).find(|block| block.height == height)
-    }
-
-    /// The newest block that the log names, be it the one that it begins after.
-    #[must_use]
-    pub fn newest(&self) -> Option<BlockRef> {
-        self.blocks().next_back().or(self.base.block)
-    }
-
-    /// Where the log begins.
-    #[must_use]
-    pub const fn base(&self) -> &Base {
-        &self.base
-    }
-
-    pub(super) fn hard_state(&self) -> HardState {
-        let commit = self.base.index;
-        HardState { term: self.vote.term.max(self.base.term), vote: self.vote.vote, commit, ..HardState::default() }
-    }
-}
-
 /// A message between two nodes.
 #[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
 #[rlp(trailing)]
@@ -365,6 +234,8 @@ struct Wire {
     context: Bytes,
     entries: Vec<LogEntry>,
     snapshot: Option<Base>,
+    /// How often the sender's network was recovered; nothing for never.
+    recoveries: Option<u64>,
 }
 
 impl Default for Wire {
@@ -385,6 +256,7 @@ impl Default for Wire {
             context: Bytes::new(),
             entries: Vec::new(),
             snapshot: None,
+            recoveries: None,
         }
     }
 }
@@ -421,7 +293,7 @@ const KINDS: [MessageType; 12] = [
     MessageType::MsgRequestPreVoteResponse,
 ];
 
-pub(super) fn encode_message(message: &Message) -> Result<Vec<u8>, CodecError> {
+pub(super) fn encode_message(message: &Message, recoveries: u64) -> Result<Vec<u8>, CodecError> {
     let kind = KINDS.iter().position(|kind| *kind == message.get_msg_type()).ok_or(CodecError::Kind)?;
     // A question for the newest height travels as an entry in the engine below; here its name is enough.
     let (entries, context) = match message.get_msg_type() {
@@ -450,16 +322,23 @@ pub(super) fn encode_message(message: &Message) -> Result<Vec<u8>, CodecError> {
         context,
         entries,
         snapshot,
+        recoveries: counted(recoveries),
         ..Wire::default()
     };
     Ok(alloy_rlp::encode(wire))
 }
 
-pub(super) fn encode_question(from: NodeId, to: NodeId) -> Vec<u8> {
-    alloy_rlp::encode(Wire { kind: QUESTION, from: from.get(), to: to.get(), ..Wire::default() })
+/// As it is written: a network that never was recovered speaks as one that does not know of such a thing.
+fn counted(recoveries: u64) -> Option<u64> {
+    Some(recoveries).filter(|recoveries| *recoveries > 0)
 }
 
-pub(super) fn encode_report(from: NodeId, to: NodeId, report: Report) -> Vec<u8> {
+pub(super) fn encode_question(from: NodeId, to: NodeId, recoveries: u64) -> Vec<u8> {
+    let recoveries = counted(recoveries);
+    alloy_rlp::encode(Wire { kind: QUESTION, from: from.get(), to: to.get(), recoveries, ..Wire::default() })
+}
+
+pub(super) fn encode_report(from: NodeId, to: NodeId, report: Report, recoveries: u64) -> Vec<u8> {
     alloy_rlp::encode(Wire {
         kind: REPORT,
         from: from.get(),
@@ -468,12 +347,14 @@ pub(super) fn encode_report(from: NodeId, to: NodeId, report: Report) -> Vec<u8>
         log_term: report.end.term,
         index: report.end.index,
         reject: report.is_waiting,
-        reject_hint: u64::from(report.leads),
+        reject_hint: u64::from(report.leads) | u64::from(report.leaves_behind) << 1,
+        recoveries: counted(recoveries),
         ..Wire::default()
     })
 }
 
-pub(super) fn decode_words(mut bytes: &[u8], from: NodeId, to: NodeId) -> Result<Words, CodecError> {
+/// Reads what another node said, and how many recoveries of its network it knows of.
+pub(super) fn decode_words(mut bytes: &[u8], from: NodeId, to: NodeId) -> Result<(Words, u64), CodecError> {
     if bytes.len() > MAX_MESSAGE_BYTES {
         return Err(CodecError::TooLong);
     }
@@ -489,15 +370,17 @@ pub(super) fn decode_words(mut bytes: &[u8], from: NodeId, to: NodeId) -> Result
     if wire.from != from.get() || wire.to != to.get() {
         return Err(CodecError::Misdirected);
     }
-    match wire.kind {
-        QUESTION => Ok(Words::Question),
+    let recoveries = wire.recoveries.unwrap_or_default();
+    let words = match wire.kind {
+        QUESTION => Words::Question,
         REPORT => {
             let end = Position { term: wire.log_term, index: wire.index };
-            let leads = wire.reject_hint == 1;
-            Ok(Words::Report(Report { term: wire.term, end, is_waiting: wire.reject, leads }))
+            let (leads, leaves_behind) = (wire.reject_hint & 1 == 1, wire.reject_hint & 2 == 2);
+            Words::Report(Report { term: wire.term, end, is_waiting: wire.reject, leads, leaves_behind })
         }
-        _ => checked(wire).map(|message| Words::Engine(Box::new(message))),
-    }
+        _ => Words::Engine(Box::new(checked(wire)?)),
+    };
+    Ok((words, recoveries))
 }
 
 /// A message that the engine below could have made itself.
@@ -567,16 +450,14 @@ pub(super) fn snapshot_of(base: &Base) -> Result<Snapshot, CodecError> {
     metadata.index = base.index;
     metadata.term = base.term;
     metadata.set_conf_state(conf_state_of(members));
-    snapshot.data = base.block.map(alloy_rlp::encode).unwrap_or_default().into();
+    snapshot.data = alloy_rlp::encode(base).into();
     Ok(snapshot)
 }
 
 pub(super) fn base_of(snapshot: &Snapshot) -> Base {
     let metadata = snapshot.get_metadata();
-    Base {
-        index: metadata.index,
-        term: metadata.term,
-        members: members_of(metadata.get_conf_state()),
-        block: block_of(&snapshot.data),
-    }
+    // What the engine below has no name for is written beside it.
+    let Base { block, recovery, .. } = Base::decode(&mut snapshot.data.as_ref()).unwrap_or_default();
+    let members = members_of(metadata.get_conf_state());
+    Base { index: metadata.index, term: metadata.term, members, block, recovery }
 }

@@ -26,6 +26,8 @@ pub(super) struct Report {
     pub(super) end: Position,
     pub(super) is_waiting: bool,
     pub(super) leads: bool,
+    /// Whether who is told was part of the network before it was recovered, and is not any more.
+    pub(super) leaves_behind: bool,
 }
 
 /// How far this node has come since it started.
@@ -150,7 +152,8 @@ mod tests {
         let mut freshness = Freshness::new();
         for (number, is_waiting) in reports {
             let leads = *number == 2 && !is_waiting;
-            let report = Report { term: 4, end: end(1, 10 * number), is_waiting: *is_waiting, leads };
+            let report =
+                Report { term: 4, end: end(1, 10 * number), is_waiting: *is_waiting, leads, leaves_behind: false };
             freshness.heard(id(*number), report);
         }
         freshness.known(id(1), &Members::of_voters((1..=size).map(id)))

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use raft::eraftpb::{Entry, HardState, Snapshot};
 use raft::{Error, GetEntriesContext, RaftState, Result, Storage, StorageError};
 
-use super::codec::{Base, CodecError, StoredLog, conf_state_of, snapshot_of};
+use super::codec::{CodecError, conf_state_of, snapshot_of};
+use super::stored::{Base, StoredLog};
 
 /// Entries, where they begin, and the vote.
 #[derive(Debug)]

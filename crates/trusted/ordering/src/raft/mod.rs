@@ -25,6 +25,8 @@ mod inbox;
 mod log;
 mod members;
 mod reads;
+mod recovery;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -35,11 +37,13 @@ use cloister_primitives::{Height, Seq};
 use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{Config, RawNode, Ready, SoftState, StateRole};
 
-pub use codec::{Base, CodecError, LogEntry, LogRecord, MAX_MESSAGE_BYTES, StoredLog, Vote};
+pub use codec::{CodecError, LogEntry, MAX_MESSAGE_BYTES};
+pub use recovery::Recovery;
+pub use stored::{Base, LogRecord, StoredLog, Vote};
 pub use types::{BlockRef, Effect, Fault, Input, LogLimits, Members, NodeId, RaftStatus, ReadId, Standing};
 
-use self::codec::{MAX_ENTRIES, Position, Words, base_of, encode_message, encode_question, encode_report, members_of};
-use self::freshness::{Freshness, Report};
+use self::codec::{MAX_ENTRIES, Position, Words, base_of, encode_message, encode_question, members_of};
+use self::freshness::Freshness;
 use self::inbox::Inbox;
 use self::log::Log;
 use self::reads::Reads;
@@ -106,6 +110,8 @@ pub struct Raft {
     freshness: Freshness,
     /// Followers that were told to catch up with the state, and how many ticks ago.
     offered: BTreeMap<u64, u32>,
+    /// How often members have recovered the network, as far as this node knows.
+    recoveries: u64,
     halted: bool,
 }
 
@@ -155,6 +161,7 @@ impl Raft {
             reads: Reads::new(options.id),
             freshness: Freshness::new(),
             offered: BTreeMap::new(),
+            recoveries: base.recoveries(),
             halted: false,
         })
     }
@@ -170,6 +177,7 @@ impl Raft {
             built: self.built(),
             building: self.schedule.building(),
             last_index: self.node.raft.raft_log.last_index(),
+            is_waiting: self.freshness.is_waiting(),
         }
     }
 
@@ -178,7 +186,7 @@ impl Raft {
         if self.halted {
             // That it is there and knows nothing is all that others can still learn from it.
             if let Input::Peer(from, bytes) = input
-                && codec::decode_words(&bytes, from, self.options.id) == Ok(Words::Question)
+                && let Ok((Words::Question, _)) = codec::decode_words(&bytes, from, self.options.id)
             {
                 self.answer(from, out);
             }
@@ -215,6 +223,9 @@ impl Raft {
             }
             Input::Sealed(slot, block) => self.on_sealed(slot, block, out),
             Input::Persisted(seq) => self.on_persisted(seq, out),
+            // It may have been left behind, and be of a network that has gone on or would.
+            Input::Connected(node) if self.recoveries > 0 => self.answer(node, out),
+            Input::Connected(_) => {}
             Input::Peer(from, bytes) => return self.on_peer(from, &bytes, out),
             Input::Received(block) => {
                 self.inbox.received(block, known_to(&self.node));
@@ -340,33 +351,20 @@ impl Raft {
     }
 
     fn on_peer(&mut self, from: NodeId, bytes: &[u8], out: &mut Vec<Effect>) -> Result<(), Fault> {
-        match codec::decode_words(bytes, from, self.options.id) {
-            Ok(Words::Engine(message)) => {
-                self.inbox.push(*message, known_to(&self.node), out);
-                self.hear(out)
-            }
-            Ok(Words::Question) => {
-                self.answer(from, out);
-                Ok(())
-            }
-            Ok(Words::Report(report)) => {
-                self.freshness.heard(from, report);
-                Ok(())
-            }
-            // What is no message is the peer's fault, and the channel's to deal with; here it changes nothing.
-            Err(_) => Ok(()),
+        // What is no message is the peer's fault, and the channel's to deal with; here it changes nothing.
+        let Ok((words, recoveries)) = codec::decode_words(bytes, from, self.options.id) else { return Ok(()) };
+        if !self.is_of_this_network(from, &words, recoveries, out)? {
+            return Ok(());
         }
-    }
-
-    /// Tells who starts how far this node is.
-    fn answer(&self, to: NodeId, out: &mut Vec<Effect>) {
-        let report = Report {
-            term: self.node.raft.term,
-            end: self.end(),
-            is_waiting: self.halted || self.freshness.is_waiting(),
-            leads: self.leads(),
-        };
-        out.push(Effect::Send { to, message: encode_report(self.options.id, to, report) });
+        match words {
+            Words::Engine(message) => {
+                self.inbox.push(*message, known_to(&self.node), out);
+                return self.hear(out);
+            }
+            Words::Question => self.answer(from, out),
+            Words::Report(report) => self.freshness.heard(from, report),
+        }
+        Ok(())
     }
 
     /// Where the log ends.
@@ -380,11 +378,12 @@ impl Raft {
         if !self.freshness.is_waiting() {
             return;
         }
-        let (id, members) = (self.options.id, members_of(&self.node.raft.prs().conf().to_conf_state()));
+        let (id, recoveries) = (self.options.id, self.recoveries);
+        let members = members_of(&self.node.raft.prs().conf().to_conf_state());
         if self.freshness.tick() {
             let others = members.voters.iter().chain(&members.outgoing).filter_map(|voter| NodeId::new(*voter));
             let others = others.filter(|other| *other != id);
-            out.extend(others.map(|to| Effect::Send { to, message: encode_question(id, to) }));
+            out.extend(others.map(|to| Effect::Send { to, message: encode_question(id, to, recoveries) }));
         }
         if let Some(known) = self.freshness.known(id, &members) {
             let raft = &mut self.node.raft;
@@ -448,7 +447,7 @@ impl Raft {
     fn on_persisted(&mut self, seq: Seq, out: &mut Vec<Effect>) {
         while let Some(write) = self.writes.pop_front_if(|write| write.seq <= seq) {
             self.node.on_persist_ready(write.number);
-            send(write.messages, out);
+            send(write.messages, self.recoveries, out);
         }
         // A state that was caught up with is applied once it is durable; the engine below cannot know that.
         let log = &self.node.raft.raft_log;
@@ -464,7 +463,7 @@ impl Raft {
             if let Some(state) = ready.ss() {
                 self.on_role(state, out);
             }
-            send(ready.take_messages(), out);
+            send(ready.take_messages(), self.recoveries, out);
             for answer in ready.take_read_states() {
                 self.reads.answered(&answer);
             }
@@ -525,7 +524,7 @@ impl Raft {
             last.messages.extend(messages);
         } else {
             self.node.on_persist_ready(number);
-            send(messages, out);
+            send(messages, self.recoveries, out);
         }
     }
 }
@@ -536,10 +535,10 @@ fn known_to(node: &RawNode<Log>) -> impl Fn(&Entry) -> bool + '_ {
     |entry| entry.index <= log.committed || log.match_term(entry.index, entry.term)
 }
 
-fn send(messages: Vec<Message>, out: &mut Vec<Effect>) {
+fn send(messages: Vec<Message>, recoveries: u64, out: &mut Vec<Effect>) {
     for message in messages {
         // What has no word of ours is nothing that a peer would take.
-        if let (Some(to), Ok(bytes)) = (NodeId::new(message.to), encode_message(&message)) {
+        if let (Some(to), Ok(bytes)) = (NodeId::new(message.to), encode_message(&message, recoveries)) {
             out.push(Effect::Send { to, message: bytes });
         }
     }

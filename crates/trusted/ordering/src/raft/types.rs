@@ -6,7 +6,7 @@ use alloy_primitives::B256;
 use alloy_rlp::{RlpDecodable, RlpEncodable};
 use cloister_primitives::{Height, Seq};
 
-use super::codec::LogRecord;
+use super::stored::LogRecord;
 use crate::{Empty, Pace, Slot};
 
 /// A node of the network, for as long as its disk lives: a node that lost its log comes back under another id.
@@ -118,6 +118,8 @@ pub enum Input {
     Sealed(Slot, BlockRef),
     /// The record is durable, with the blocks that it names.
     Persisted(Seq),
+    /// A peer can be spoken to from here on.
+    Connected(NodeId),
     /// An authenticated peer said this.
     Peer(NodeId, Vec<u8>),
     /// The bytes of a block are here, and their digest is the block's.
@@ -216,6 +218,12 @@ pub enum Fault {
         /// Where the log ends here.
         last: u64,
     },
+    /// Members recovered the network from another node's disk: this node's part of it has ended.
+    #[error("the network was recovered without this node, which knows of {known} recoveries; join anew")]
+    LeftBehind {
+        /// How many recoveries this node knows of.
+        known: u64,
+    },
     /// Committed entries are not blocks in order of height.
     #[error("entry {index} of the log is committed and does not continue the chain")]
     BrokenChain {
@@ -244,4 +252,6 @@ pub struct RaftStatus {
     pub building: Option<Slot>,
     /// Index of the last entry of the log.
     pub last_index: u64,
+    /// Whether it has not heard yet, after a start, how far the others are: until then it neither votes nor leads.
+    pub is_waiting: bool,
 }

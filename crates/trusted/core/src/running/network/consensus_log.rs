@@ -6,7 +6,7 @@
 use alloy_primitives::Bytes;
 use alloy_rlp::{Decodable, Encodable};
 use cloister_boundary::{HaltCode, Record};
-use cloister_crypto::draw_nonce;
+use cloister_crypto::{EntropySource, draw_nonce};
 use cloister_keys::{ConsensusAad, LedgerKeys};
 use cloister_ordering::raft::{BlockRef, LogRecord, NodeId, StoredLog};
 use cloister_primitives::{Height, Seq};
@@ -43,6 +43,22 @@ pub(crate) fn open(
     Ok((log, next.unwrap_or(0)))
 }
 
+/// Seals a record of the log, with its number.
+pub(crate) fn seal(
+    keys: &LedgerKeys,
+    entropy: &mut dyn EntropySource,
+    aad: &ConsensusAad,
+    number: u64,
+    record: &LogRecord,
+) -> Result<Vec<u8>, Fatal> {
+    let mut plaintext = Vec::new();
+    number.encode(&mut plaintext);
+    plaintext.extend(record.encode());
+    let sealed = keys.seal_consensus(draw_nonce(entropy), aad, plaintext);
+    let unsealed = Fatal::new(HaltCode::Invariant, "a record of the consensus log cannot be sealed");
+    Ok(sealed.map_err(|_| unsealed)?.into_bytes())
+}
+
 impl Running {
     /// Stores a record of the log, and the blocks it names.
     pub(super) fn persist_consensus(&mut self, seq: Seq, record: LogRecord, step: &mut Step<'_>) -> Result<(), Fatal> {
@@ -70,14 +86,9 @@ impl Running {
         if whole {
             network.keep_from = number;
         }
-        let mut plaintext = Vec::new();
-        number.encode(&mut plaintext);
-        plaintext.extend(written.encode());
         let aad = ConsensusAad { node: network.id.get(), incarnation };
-        let sealed = keys
-            .seal_consensus(draw_nonce(step.entropy), &aad, plaintext)
-            .map_err(|_| Fatal::new(HaltCode::Invariant, "a record of the consensus log cannot be sealed"))?;
-        let mut records = vec![Record::Consensus { number, keep_from: network.keep_from, sealed: sealed.into_bytes() }];
+        let sealed = seal(&keys, step.entropy, &aad, number, &written)?;
+        let mut records = vec![Record::Consensus { number, keep_from: network.keep_from, sealed }];
         for block in blocks {
             let sealed = network.bodies.get(block).cloned();
             let sealed =

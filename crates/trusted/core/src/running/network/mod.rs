@@ -32,7 +32,7 @@ use crate::{
     work::Work,
 };
 
-pub(crate) use consensus_log::open as open_log;
+pub(crate) use consensus_log::{open as open_log, seal as seal_log};
 
 use bodies::Bodies;
 use catch_up::CatchUp;
@@ -335,6 +335,9 @@ const fn told(fault: &Fault) -> &'static str {
     match fault {
         Fault::LogLost { .. } => {
             "this node's disk is older than what the network counts on: it takes no part any more; let it join anew under another id"
+        }
+        Fault::LeftBehind { .. } => {
+            "members had the network go on without this node: it takes no part any more; wipe its folder, and let it join anew under another id with `cloister join`"
         }
         Fault::BrokenChain { .. } => {
             "the consensus log contradicts what is committed: this node takes no part any more"

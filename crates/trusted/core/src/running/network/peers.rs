@@ -49,6 +49,7 @@ impl Running {
         match event {
             PeerEvent::Connected => {
                 network.connected.insert(node);
+                network.push(Input::Connected(node));
                 if network.leader == Some(node) {
                     self.on_leader(Some(node), step);
                 }

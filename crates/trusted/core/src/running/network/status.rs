@@ -25,6 +25,7 @@ impl Running {
             learners: network.members.learners.clone(),
             connected: network.connected.iter().copied().collect(),
             is_catching_up: network.catch_up.is_some(),
+            is_waiting: status.is_waiting,
             pending,
             fault: network.fault,
         })

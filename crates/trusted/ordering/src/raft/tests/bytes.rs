@@ -3,14 +3,16 @@ use cloister_primitives::Height;
 use raft::eraftpb::{Entry, Message, MessageType};
 
 use super::super::NodeId;
-use super::super::codec::{MAX_ENTRIES, Words, decode_words, encode_message};
-use super::super::{Base, BlockRef, CodecError, LogEntry, LogRecord, MAX_MESSAGE_BYTES, Members, StoredLog, Vote};
+use super::super::codec::{MAX_ENTRIES, Words, base_of, decode_words, encode_message, snapshot_of};
+use super::super::{
+    Base, BlockRef, CodecError, LogEntry, LogRecord, MAX_MESSAGE_BYTES, Members, Recovery, StoredLog, Vote,
+};
 use super::super::{Standing, split_mix};
 use super::network::id;
 use crate::raft::codec::change_of;
 
 fn decode_message(bytes: &[u8], from: NodeId, to: NodeId) -> Result<Message, CodecError> {
-    decode_words(bytes, from, to).map(|words| match words {
+    decode_words(bytes, from, to).map(|(words, _)| match words {
         Words::Engine(message) => *message,
         other => panic!("not for the engine: {other:?}"),
     })
@@ -30,7 +32,7 @@ fn append() -> Message {
 
 #[test]
 fn messages_come_back_as_they_were() {
-    let bytes = encode_message(&append()).unwrap();
+    let bytes = encode_message(&append(), 0).unwrap();
     assert_eq!(decode_message(&bytes, id(1), id(2)), Ok(append()));
     let mut change = Entry { index: 5, term: 9, ..Entry::default() };
     change.set_entry_type(raft::eraftpb::EntryType::EntryConfChangeV2);
@@ -38,21 +40,37 @@ fn messages_come_back_as_they_were() {
     change.data = protobuf::Message::write_to_bytes(&change_of(&nodes).unwrap()).unwrap().into();
     let mut message = append();
     message.set_entries(vec![change].into());
-    let bytes = encode_message(&message).unwrap();
+    let bytes = encode_message(&message, 0).unwrap();
     assert_eq!(decode_message(&bytes, id(1), id(2)), Ok(message));
+}
+
+#[test]
+fn a_message_says_how_often_its_network_was_recovered_and_nothing_where_it_never_was() {
+    let (never, twice) = (encode_message(&append(), 0).unwrap(), encode_message(&append(), 2).unwrap());
+    assert!(never.len() < twice.len());
+    assert!(matches!(decode_words(&never, id(1), id(2)), Ok((Words::Engine(_), 0))));
+    let Ok((Words::Engine(message), 2)) = decode_words(&twice, id(1), id(2)) else { panic!("two recoveries") };
+    assert_eq!(*message, append());
+    let recovery = Some(Recovery { number: 2, left_behind: vec![2, 3] });
+    let base = Base { index: 7, term: 3, members: Members::of_voters([id(1)]), block: None, recovery };
+    let mut message = Message { from: 1, to: 2, term: 9, ..Message::default() };
+    message.set_msg_type(MessageType::MsgSnapshot);
+    message.set_snapshot(snapshot_of(&base).unwrap());
+    let taken = decode_message(&encode_message(&message, 2).unwrap(), id(1), id(2)).unwrap();
+    assert_eq!(base_of(taken.get_snapshot()), base, "a newcomer hears who was left behind");
 }
 
 #[test]
 fn a_message_names_no_more_entries_than_are_taken() {
     let mut message = append();
     message.set_entries((5..).take(MAX_ENTRIES + 1).map(|index| entry(index, 9)).collect::<Vec<_>>().into());
-    let taken = decode_message(&encode_message(&message).unwrap(), id(1), id(2)).unwrap();
+    let taken = decode_message(&encode_message(&message, 0).unwrap(), id(1), id(2)).unwrap();
     assert_eq!(taken.entries.as_slice(), &message.entries.as_slice()[..MAX_ENTRIES]);
 }
 
 #[test]
 fn a_message_of_somebody_else_or_of_another_version_is_refused() {
-    let bytes = encode_message(&append()).unwrap();
+    let bytes = encode_message(&append(), 0).unwrap();
     assert_eq!(decode_message(&bytes, id(3), id(2)), Err(CodecError::Misdirected));
     assert_eq!(decode_message(&bytes, id(1), id(3)), Err(CodecError::Misdirected));
     let mut other = bytes.clone();
@@ -69,17 +87,17 @@ fn a_message_of_somebody_else_or_of_another_version_is_refused() {
 fn entries_must_follow_each_other_and_their_message() {
     let mut gap = append();
     gap.mut_entries()[1].index = 7;
-    let bytes = encode_message(&gap).unwrap();
+    let bytes = encode_message(&gap, 0).unwrap();
     assert_eq!(decode_message(&bytes, id(1), id(2)), Err(CodecError::Kind));
     let mut local = append();
     local.term = 0;
-    let bytes = encode_message(&local).unwrap();
+    let bytes = encode_message(&local, 0).unwrap();
     assert_eq!(decode_message(&bytes, id(1), id(2)), Err(CodecError::Kind), "the engine would take it for its own");
 }
 
 #[test]
 fn mutated_messages_are_refused_or_are_messages() {
-    let bytes = encode_message(&append()).unwrap();
+    let bytes = encode_message(&append(), 0).unwrap();
     let mut draw = 1;
     let mut refused = 0;
     for _ in 0..20_000 {
@@ -90,7 +108,7 @@ fn mutated_messages_are_refused_or_are_messages() {
             mutated[at] = u8::try_from(draw >> 56).unwrap();
         }
         match decode_words(&mutated, id(1), id(2)) {
-            Ok(Words::Engine(message)) => assert!(message.term > 0 && message.from == 1 && message.to == 2),
+            Ok((Words::Engine(message), _)) => assert!(message.term > 0 && message.from == 1 && message.to == 2),
             Ok(_) => {}
             Err(_) => refused += 1,
         }
@@ -109,7 +127,7 @@ fn a_stored_log_is_what_its_records_say() {
     stored.absorb(LogRecord::new(vec![log_entry(2, 2)], None, None));
     assert_eq!(stored.entries, [log_entry(1, 1), log_entry(2, 2)], "an entry replaces all from its index on");
     assert_eq!(stored.vote, vote);
-    let base = Base { index: 1, term: 1, members: Members::of_voters([id(1)]), block: entry_block(1) };
+    let base = Base { index: 1, term: 1, members: Members::of_voters([id(1)]), block: entry_block(1), recovery: None };
     stored.absorb(LogRecord::new(Vec::new(), None, Some(base.clone())));
     assert_eq!(stored.entries, [log_entry(2, 2)]);
     assert_eq!(stored.base(), &base);

@@ -3,4 +3,5 @@
 
 mod bytes;
 mod network;
+mod recovery;
 mod scenarios;

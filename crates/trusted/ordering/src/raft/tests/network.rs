@@ -173,6 +173,21 @@ impl Network {
         }
     }
 
+    /// Members have the network go on from this node's disk. All that is on it counts as decided from then on.
+    pub(super) fn recover(&mut self, node: NodeId) {
+        self.crash(node);
+        let head = self.nodes[&node].disk.newest().unwrap();
+        for block in self.chain_of(head) {
+            assert_eq!(*self.decided.entry(block.height).or_insert(block), block, "what was decided is lost");
+        }
+        let state = self.nodes.get_mut(&node).unwrap();
+        let record = state.disk.recovered(node, head).record();
+        state.disk.absorb(LogRecord::decode(&record.encode()).unwrap());
+        assert_eq!(state.disk.record(), record, "nothing is left of the log before");
+        self.members = state.disk.base().members.clone();
+        self.restart(node);
+    }
+
     pub(super) fn restart(&mut self, node: NodeId) {
         let state = &self.nodes[&node];
         if state.engine.is_some() {
