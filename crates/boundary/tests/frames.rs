@@ -36,11 +36,11 @@ fn with_body<M: Message>(message: &M, body: &[u8]) -> Vec<u8> {
 fn the_encoding_is_pinned() {
     assert_eq!(
         bytes_of(&ToEnclave::Persisted { seq: Seq(0x0102) }),
-        [0xc1, 0x5e, 0, 4, 0x04, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 1, 2]
+        [0xc1, 0x5e, 0, 5, 0x04, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 1, 2]
     );
     assert_eq!(
         bytes_of(&FromEnclave::Data { conn: ConnId(3), bytes: b"ok".to_vec() }),
-        [0xc1, 0x5e, 0, 4, 0x86, 0, 0, 0, 14, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2, b'o', b'k']
+        [0xc1, 0x5e, 0, 5, 0x86, 0, 0, 0, 14, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2, b'o', b'k']
     );
 }
 

@@ -9,7 +9,6 @@ use std::{
 use alloy_primitives::{Bytes, hex};
 use clap::{Args, Subcommand, ValueHint};
 use cloister_boundary::Membership;
-use cloister_devtools::ConsoleFormat;
 use cloister_node::{EnclaveProcess, ExitCode, Host, HostConfig, SealingKey, StartConfig, Store, StoreOptions};
 use cloister_primitives::{RecoveryStatement, SignedRecovery};
 use cloister_shell::{NodeOptions, RecoveryOption};
@@ -192,7 +191,6 @@ impl Apply {
 impl Place {
     /// Starts the enclave on the folder, for one answer.
     fn ask(&self, option: RecoveryOption) -> Result<RecoveryStatement, Failure> {
-        output::start_logging(ConsoleFormat::Quiet);
         let alone = Node::of_arguments(self.arguments())?.alone()?;
         let (answer, answered) = std::sync::mpsc::channel();
         on_runtime(async move {

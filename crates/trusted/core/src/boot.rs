@@ -229,8 +229,8 @@ impl Boot {
         self.run(step, fresh).map(|running| Booted::Running(Box::new(running)))
     }
 
-    /// The newest block of the log is the head here, whether the network has confirmed it or not: nothing that is on this disk is
-    /// given up.
+    /// The newest block of the log is the head here, whether the network has confirmed it or not: nothing that is on this
+    /// disk is given up.
     fn recover(
         &mut self,
         request: &RecoveryRequest,

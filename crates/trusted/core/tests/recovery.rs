@@ -1,4 +1,5 @@
-//! A network that members have go on from one disk: what they sign, what is refused, and that it is carried out once and whole.
+//! A network that members have go on from one disk: what they sign, what is refused, and that it is carried out once and
+//! whole.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

@@ -104,8 +104,8 @@ pub fn propose_recovery(view: &StateView, present: RecoveryStatement) -> Result<
     Ok(present)
 }
 
-/// Whether the members, as this view has them, decided on what this node would propose now. `signers` are those of the statement
-/// `given`, where a signature is one.
+/// Whether the members, as this view has them, decided on what this node would propose now. `signers` are those of the
+/// statement `given`, where a signature is one.
 ///
 /// # Errors
 /// They did not.

@@ -1,13 +1,14 @@
 //! A log that begins anew because most of its network is lost for good, and how that network keeps to itself.
 //!
 //! Raft has no answer to the loss of a majority. Members have one: they name the node whose disk the network goes on
-//! from. Its log then begins anew after its last block, in a later term, with that node as the only voter. All who took part before
-//! are left behind for good: they may hold blocks, and votes, that the new log knows nothing of.
+//! from. Its log then begins anew after its last block, in a later term, with that node as the only voter. All who took
+//! part before are left behind for good: they may hold blocks, and votes, that the new log knows nothing of.
 //!
-//! Every message says how many recoveries its sender knows of, and on a recovered network a link begins with one. Who knows of more than another does not hear it, and tells it so; who
-//! hears of more than it knows of takes no part any more, unless its log is empty, as a newcomer's is: that one has nothing to
-//! give up. So a node that was left behind, be it because it was away or because its disk is an old one, neither
-//! drags the network back nor goes on with a chain of its own for longer than it is cut off.
+//! Every message says how many recoveries its sender knows of, and on a recovered network a link begins with one. Who
+//! knows of more than another does not hear it, and tells it so; who hears of more than it knows of takes no part any
+//! more, unless its log is empty, as a newcomer's is: that one has nothing to give up. So a node that was left behind, be
+//! it because it was away or because its disk is an old one, neither drags the network back nor goes on with a chain of
+//! its own for longer than it is cut off.
 
 use alloy_rlp::{RlpDecodable, RlpEncodable};
 
@@ -83,8 +84,8 @@ impl Raft {
         out.push(Effect::Send { to, message: encode_report(self.options.id, to, report, self.recoveries) });
     }
 
-    /// Whether a node that knows of so many recoveries speaks of the network that this one takes part in. If it does not, one
-    /// of the two is told.
+    /// Whether a node that knows of so many recoveries speaks of the network that this one takes part in. If it does
+    /// not, one of the two is told.
     pub(super) fn is_of_this_network(
         &mut self,
         from: NodeId,

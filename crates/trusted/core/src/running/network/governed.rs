@@ -78,8 +78,8 @@ impl Network {
         if !members.outgoing.is_empty() {
             return None;
         }
-        // The contract goes on naming who was left behind when the network was recovered, until members say that they are gone.
-        // And the one voter there may be then need not be what the contract calls it: there is nobody to take over.
+        // The contract goes on naming who was left behind when the network was recovered, until members say that they
+        // are gone. And the one voter there may be then need not be what it calls it: there is nobody to take over.
         let is_last = |node: NodeId| members.voters == [node.get()];
         let nodes = self.governed.nodes.iter();
         let mut nodes = nodes.filter(|(node, _)| !self.raft.is_left_behind(*node) && !is_last(*node));
