@@ -2,6 +2,8 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 
+use cloister_primitives::envelope::padded_bytes;
+
 use super::audits;
 use super::cast::{PARTIES, Who};
 use super::code::{self, ask, prompt};
@@ -441,8 +443,13 @@ fn even_out(first: &mut Sent, second: &mut Sent) {
 fn fill_payloads(step: &mut Step) {
     let Step::Batch(items) = step else { return };
     for item in items {
-        if let Item::Secret(first, second) = item {
-            fill_envelope(first, second);
+        let Item::Secret(first, second) = item else { continue };
+        let lens = [&*first, &*second].map(|sent| sent.signed(0).len());
+        if padded_bytes(lens[0]) != padded_bytes(lens[1]) {
+            let shorter = if lens[0] < lens[1] { first } else { second };
+            let missing = lens[0].abs_diff(lens[1]);
+            shorter.input = [shorter.input.as_ref(), &vec![1; missing]].concat().into();
+            shorter.gas += 40 * missing as u64;
         }
     }
 }
