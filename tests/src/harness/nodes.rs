@@ -165,7 +165,7 @@ impl Nodes {
     }
 
     /// Moves the clock to the next deadline, if there is one until then.
-    fn to_next_deadline(&mut self, until_ms: u64) -> Result<bool, String> {
+    fn reach_deadline(&mut self, until_ms: u64) -> Result<bool, String> {
         let next = self.nodes.iter().filter_map(Node::deadline_ms).min().filter(|next_ms| *next_ms <= until_ms);
         let Some(next_ms) = next else { return Ok(false) };
         self.set_clock(next_ms.max(self.now_ms));
@@ -179,7 +179,7 @@ impl Nodes {
             return Ok(());
         }
         let until_ms = self.now_ms + HEARTBEATS_MS;
-        while self.to_next_deadline(until_ms)? {}
+        while self.reach_deadline(until_ms)? {}
         self.set_clock(until_ms);
         Ok(())
     }
@@ -187,7 +187,7 @@ impl Nodes {
     fn go_on_until(&mut self, otherwise: &str, reached: impl Fn(&[Node]) -> bool) -> Result<(), String> {
         let until_ms = self.now_ms + PATIENCE_MS;
         while !reached(&self.nodes) {
-            if !self.to_next_deadline(until_ms)? {
+            if !self.reach_deadline(until_ms)? {
                 return Err(otherwise.to_owned());
             }
         }

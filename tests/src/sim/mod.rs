@@ -11,6 +11,7 @@ mod disk;
 mod faults;
 mod node;
 mod random;
+pub mod words;
 mod world;
 
 use std::{collections::BTreeMap, path::Path};

@@ -100,6 +100,8 @@ pub(super) struct World {
     recovered: bool,
     /// A node was started again that has what it had.
     pub(super) restarted: bool,
+    /// What nodes say to each other, where somebody wants to know: from which, to whom.
+    pub(super) said: Option<Vec<(usize, NodeId, Bytes)>>,
     /// When the last message on a link arrives, for links that keep the order.
     arrivals: BTreeMap<(usize, usize), u64>,
 }
@@ -151,17 +153,23 @@ impl World {
             violations: Vec::new(),
             recovered: false,
             restarted: false,
+            said: None,
             arrivals: BTreeMap::new(),
         }
     }
 
-    pub(super) fn run(mut self) -> Outcome {
+    /// Nodes and clients start.
+    pub(super) fn begin(&mut self) {
         for node in 0..self.nodes.len() {
             self.after(0, node, Event::Start);
         }
         for client in 0..=usize::from(CLIENTS) {
             self.after(CLIENT_PERIOD_US * client as u64, 0, Event::Client(client));
         }
+    }
+
+    pub(super) fn run(mut self) -> Outcome {
+        self.begin();
         self.after(500_000, 0, Event::Fault);
         self.play_until(self.plan.faults_ms * 1_000);
         self.heal();
@@ -192,7 +200,7 @@ impl World {
         }
     }
 
-    fn play_until(&mut self, end_us: u64) {
+    pub(super) fn play_until(&mut self, end_us: u64) {
         while self.violations.is_empty()
             && let Some(first) = self.pending.first_entry()
             && first.key().0 <= end_us
@@ -324,6 +332,9 @@ impl World {
 
     fn carry(&mut self, from: usize, to: NodeId, message: Bytes) {
         self.history.update(&message);
+        if let Some(said) = &mut self.said {
+            said.push((from, to, message.clone()));
+        }
         let Some(target) = self.nodes.iter().position(|node| node.id == to) else {
             return self.violations.push(format!("node {} speaks to node {}, which there is not", from + 1, to.get()));
         };
