@@ -25,6 +25,7 @@ mod inbox;
 mod log;
 mod members;
 mod reads;
+mod sound;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -412,7 +413,7 @@ impl Raft {
         Ok(())
     }
 
-    /// Whether a message may be answered before this node knows how far the network is.
+    /// Whether a message may be heard: votes only once this node knows how far the network is, and nothing that cannot be.
     fn may_hear(&self, message: &Message) -> bool {
         match message.get_msg_type() {
             MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
@@ -420,6 +421,8 @@ impl Raft {
                 self.freshness.may_vote(self.end(), candidate)
             }
             MessageType::MsgTimeoutNow => self.freshness.may_campaign(self.end()),
+            // Nobody has what this node has not, where this node is the one to say what there is.
+            MessageType::MsgAppendResponse => message.index <= self.node.raft.raft_log.last_index(),
             _ => true,
         }
     }
