@@ -79,9 +79,9 @@ fn entries_must_follow_each_other_and_their_message() {
 
 #[test]
 fn numbers_that_no_network_comes_to_are_refused() {
-    for change in [|message: &mut Message| message.term = u64::MAX, |message| message.commit = u64::MAX] {
-        let mut message = append();
-        change(&mut message);
+    let (mut later, mut longer) = (append(), append());
+    (later.term, longer.commit) = (u64::MAX, u64::MAX);
+    for message in [later, longer] {
         let bytes = encode_message(&message).unwrap();
         assert_eq!(decode_message(&bytes, id(1), id(2)), Err(CodecError::Number), "the next one would be zero");
     }
