@@ -10,7 +10,7 @@ use cloister_tests::harness::canaries::{first_difference, look_for};
 use cloister_tests::harness::findings::PLAIN_TEXT_CONNECTIONS;
 use cloister_tests::harness::generate::Included;
 use cloister_tests::harness::session::{self, Tally};
-use cloister_tests::harness::{Creations, Observer, Who, declassified, matrix, needles, report};
+use cloister_tests::harness::{Creations, Observer, Shape, Who, declassified, matrix, needles, report};
 use cloister_tests::{fuzz, repository};
 use serde_json::json;
 
@@ -18,6 +18,10 @@ use serde_json::json;
 const PAIRS: u64 = 500;
 /// Bytes that are searched for needles in `make test`.
 const BYTES: u64 = 100_000_000;
+/// Pairs of `make test` that run on networks.
+const NETWORK_PAIRS: u64 = 14;
+/// One pair on a network in so many others: it costs as much as several.
+const NETWORK_ONE_IN: u64 = 20;
 /// Pairs in which a missing protection must be noticed.
 const CANARY_PAIRS: u64 = 600;
 
@@ -65,7 +69,7 @@ fn a_contract_without_rules_answers_transactions() {
     // Anybody's transaction may run it, and learns what it answers: each pair with rules in the tests beside this one asks in
     // the same way, and is answered nothing.
     let _turn = turn();
-    let included = Included { creations: Creations::WithoutRules };
+    let included = Included { creations: Creations::WithoutRules, ..Included::default() };
     let (pairs, difference) = first_difference(fuzz::seed() << 32, CANARY_PAIRS, &included).expect("it answers");
     eprintln!("contracts without rules: after {pairs} pairs: {difference}");
     assert!(matches!(difference.observer, Observer::Session(Who::Eve | Who::Mallory)), "{difference}");
@@ -112,6 +116,41 @@ fn two_worlds_that_differ_in_secrets_look_the_same() {
     let is_large = pairs >= PAIRS;
     assert!(!is_large || (tally.log_sections > 0 && tally.snapshots > 0), "the host had blocks only: {tally:#?}");
     assert!(tally.invalid * 20 <= tally.pairs + tally.invalid, "too many are invalid: {tally:#?}");
+}
+
+#[test]
+fn two_networks_that_differ_in_secrets_look_the_same() {
+    let _turn = turn();
+    let seed = fuzz::seed() << 32;
+    let pairs = variable("HARNESS_PAIRS").map_or(NETWORK_PAIRS, |pairs| pairs / NETWORK_ONE_IN);
+    let included = Included { shape: Shape::Network, ..Included::default() };
+    let tally = run(seed, pairs, &included);
+    eprintln!("networks: {tally:#?}");
+    report::part(
+        "networks",
+        &json!({
+            "clusterPairs": tally.pairs,
+            "clusterPairsWithRealCryptography": tally.real,
+            "clusterPairsInvalid": tally.invalid,
+            "clusterDistinguishing": 0,
+            "clusterBytesCompared": tally.bytes,
+            "clusterFrames": tally.frames,
+        }),
+    );
+    assert!(tally.frames > pairs, "hardly anything was said between nodes: {tally:#?}");
+    // Of a few pairs many may be.
+    let is_large = pairs >= 5 * NETWORK_PAIRS;
+    assert!(!is_large || tally.invalid * 5 <= tally.pairs + tally.invalid, "too many are invalid: {tally:#?}");
+}
+
+#[test]
+fn a_follower_that_does_not_ask_who_asks_is_noticed() {
+    let _turn = turn();
+    let included = Included { shape: Shape::BlindFollower, ..Included::default() };
+    let (pairs, difference) = first_difference(fuzz::seed() << 32, CANARY_PAIRS, &included).expect("it tells");
+    eprintln!("a follower without eyes: after {pairs} pairs: {difference}");
+    assert!(matches!(difference.observer, Observer::Anonymous | Observer::Session(_)), "{difference}");
+    assert!(difference.about.starts_with("node "), "{difference}");
 }
 
 #[test]

@@ -79,11 +79,13 @@ pub enum Protection {
     Padding,
     /// Records are encrypted.
     Sealing,
+    /// Transactions are padded to size classes on their way to the leader.
+    ForwardedSizes,
 }
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Participation,
         Self::Redaction,
         Self::LogFiltering,
@@ -117,6 +119,7 @@ impl Protection {
         Self::AnswerPadding,
         Self::Padding,
         Self::Sealing,
+        Self::ForwardedSizes,
     ];
 
     /// Whether it is there: always, but in the harness.

@@ -8,6 +8,7 @@ use cloister_primitives::protection::{Protection, canary};
 
 use super::generate::{Included, workload};
 use super::pair::{Cryptography, Difference, Verdict, compare};
+use super::workload::Shape;
 
 /// How a missing protection was noticed.
 #[derive(Clone, Debug)]
@@ -26,8 +27,17 @@ pub struct Red {
 #[must_use]
 pub fn look_for(protection: Protection, first_seed: u64, most: u64) -> Option<Red> {
     let _missing = canary::take_away(protection);
-    let (pairs, difference) = first_difference(first_seed, most, &Included::default())?;
+    let included = Included { shape: shape_for(protection), ..Included::default() };
+    let (pairs, difference) = first_difference(first_seed, most, &included)?;
     Some(Red { protection, pairs, difference })
+}
+
+/// Where a protection acts.
+const fn shape_for(protection: Protection) -> Shape {
+    match protection {
+        Protection::ForwardedSizes => Shape::Network,
+        _ => Shape::Alone,
+    }
 }
 
 /// Runs pairs until two worlds can be told apart, so many at most; how many it took, and how.

@@ -2,11 +2,13 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 
+use cloister_primitives::envelope::padded_bytes;
+
 use super::audits;
 use super::cast::{PARTIES, Who};
 use super::code::{self, ask, prompt};
 use super::ruled::first_nonce;
-use super::workload::{Creations, Item, Kind, Sent, Step, Way, Workload};
+use super::workload::{Creations, Item, Kind, Sent, Shape, Step, Way, Workload};
 use crate::fuzz::Random;
 
 /// Gas limit of calls to contracts: all that they are asked, at flat prices.
@@ -27,6 +29,8 @@ const FRESH: usize = 4;
 pub struct Included {
     /// Whether contracts that parties create have rules; without any, strangers look for them in their transactions.
     pub creations: Creations,
+    /// What runs the chain.
+    pub shape: Shape,
 }
 
 struct Generator<'a> {
@@ -50,13 +54,26 @@ pub fn workload(seed: u64, included: &Included) -> Workload {
         .collect();
     let snapshot_every_blocks = if random.below(12) == 0 { 2 } else { 1_024 };
     let mut generator = Generator { random, included, rita_observes, fresh };
-    let steps = generator.steps();
+    let mut steps = generator.steps();
+    if included.shape.is_network() {
+        // So many blocks of one transaction each take a network long, and show nothing that those of one node do not.
+        steps.retain(|step| *step != Step::FillSection);
+        steps.iter_mut().for_each(fill_payloads);
+    }
     let mut touched: Vec<_> = PARTIES.into_iter().map(Who::address).collect();
     touched.push(Who::Rita.address());
     touched.extend_from_slice(&generator.fresh);
     // What the parties may have created first.
     touched.extend([Who::Alice, Who::Bob].map(|who| who.address().create(first_nonce(included.creations))));
-    Workload { seed, snapshot_every_blocks, creations: included.creations, rita_observes, steps, touched }
+    Workload {
+        seed,
+        snapshot_every_blocks,
+        creations: included.creations,
+        shape: included.shape,
+        rita_observes,
+        steps,
+        touched,
+    }
 }
 
 impl Generator<'_> {
@@ -419,6 +436,21 @@ fn even_out(first: &mut Sent, second: &mut Sent) {
         shorter.input = [shorter.input.as_ref(), &vec![1; missing]].concat().into();
         // EIP-7623: as many tokens as data can cost.
         shorter.gas += 40 * missing as u64;
+    }
+}
+
+/// Between hosts a transaction has a size class, however it came.
+fn fill_payloads(step: &mut Step) {
+    let Step::Batch(items) = step else { return };
+    for item in items {
+        let Item::Secret(first, second) = item else { continue };
+        let lens = [&*first, &*second].map(|sent| sent.signed(0).len());
+        if padded_bytes(lens[0]) != padded_bytes(lens[1]) {
+            let shorter = if lens[0] < lens[1] { first } else { second };
+            let missing = lens[0].abs_diff(lens[1]);
+            shorter.input = [shorter.input.as_ref(), &vec![1; missing]].concat().into();
+            shorter.gas += 40 * missing as u64;
+        }
     }
 }
 

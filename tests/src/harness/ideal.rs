@@ -12,7 +12,7 @@ use alloy_primitives::{B256, keccak256};
 use cloister_boundary::Record;
 use cloister_core::{Ledger, Lookup};
 use cloister_keys::{
-    BlockAad, Epoch, LedgerKeys, LogSectionAad, MetaAad, PlatformKey, SaltDomain, Sealed, SnapshotAad,
+    BlockAad, ConsensusAad, Epoch, LedgerKeys, LogSectionAad, MetaAad, PlatformKey, SaltDomain, Sealed, SnapshotAad,
 };
 use cloister_primitives::{Commitment, Height};
 
@@ -72,7 +72,7 @@ impl Names {
 }
 
 impl Oracle {
-    /// All keys of a chain, from the key of its platform.
+    /// All keys of a chain, from that of its platform or network.
     pub(super) fn new(platform_key: &[u8], ledger: Ledger) -> Result<Self, String> {
         let platform = PlatformKey::from_bytes(platform_key).map_err(|error| error.to_string())?;
         let genesis = ledger.reader(&everybody()).hash_at(Height::GENESIS).ok_or("a chain without a first block")?;
@@ -126,8 +126,8 @@ impl Oracle {
         Ok(names)
     }
 
-    /// A sealed record as an ideal cipher would show it: its clear header and its length, if it is genuine.
-    pub(super) fn sealed(&self, record: &Record, first_chunk: Option<[u8; 16]>) -> String {
+    /// A sealed record of a node as an ideal cipher would show it: its clear header and its length, if it is genuine.
+    pub(super) fn sealed(&self, record: &Record, node: u64, first_chunk: Option<[u8; 16]>) -> String {
         match record {
             Record::Block { height, sealed } => {
                 let caller = everybody();
@@ -147,8 +147,13 @@ impl Oracle {
                 });
                 shown(sealed, opens)
             }
-            // A node of its own keeps no consensus log.
-            Record::Consensus { sealed, .. } => shown(sealed, false),
+            Record::Consensus { sealed, .. } => {
+                let opens = Sealed::from_bytes(sealed.clone()).is_ok_and(|blob| {
+                    let incarnation = blob.incarnation();
+                    self.keys.open_consensus(&ConsensusAad { node, incarnation }, blob).is_ok()
+                });
+                shown(sealed, opens)
+            }
             Record::Meta { sealed } => {
                 let opens = Sealed::from_bytes(sealed.clone()).is_ok_and(|blob| {
                     let incarnation = blob.incarnation();

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use super::audits::tracer;
 use super::cast::Who;
 use super::code;
-use super::workload::{Creations, Sent, Workload};
-use super::world::{Node, Question};
+use super::nodes::{ALONE, Nodes};
+use super::workload::{Creations, Sent, Shape, Workload};
+use super::world::Question;
 
 /// Who calls, in the order of the columns.
 const ROLES: [&str; ROLE_COUNT] =
@@ -259,7 +260,7 @@ pub fn rows(methods: &[(String, bool)]) -> Result<Vec<Row>, Vec<String>> {
 
 /// A chain with one transaction of one party to another.
 struct Stage {
-    node: Node,
+    node: Nodes,
     real: Scene,
     never: Scene,
 }
@@ -283,11 +284,12 @@ impl Stage {
             seed: 1,
             snapshot_every_blocks: 1_024,
             creations: Creations::Ruled,
+            shape: Shape::Alone,
             rita_observes: true,
             steps: Vec::new(),
             touched: Vec::new(),
         };
-        let mut node = Node::start(&workload, 1)?;
+        let mut node = Nodes::start(&workload, 1)?;
         let alice = Who::Alice.session();
         // A call that names the sender in a log and gives the recipient nothing of it.
         let sent = Sent { gas: 100_000, ..Sent::transfer(Who::Alice, Who::Rita.address(), 5) };
@@ -299,13 +301,13 @@ impl Stage {
         };
         let delegates = Sent { kind: super::workload::Kind::Delegation, gas: 100_000, ..sent.clone() };
         for transaction in [&raw, &logs.signed(1), &delegates.signed(2)] {
-            node.ask(&[(alice.clone(), "eth_sendRawTransaction", json!([transaction]))]).await?;
+            node.ask(ALONE, &[(alice.clone(), "eth_sendRawTransaction", json!([transaction]))]).await?;
         }
         // The only member lets Bob audit everything, and he says that he is going to.
         let granted = super::audits::grants(Address::ZERO, Who::Bob).signed(0);
         let said = super::audits::says(Who::Bob, Address::ZERO).signed(0);
         for (who, transaction) in [(Who::Mallory, granted), (Who::Bob, said)] {
-            node.ask(&[(who.session(), "eth_sendRawTransaction", json!([transaction]))]).await?;
+            node.ask(ALONE, &[(who.session(), "eth_sendRawTransaction", json!([transaction]))]).await?;
         }
         // The delegation used up one nonce more; what comes after a gap waits.
         let waits = Sent { nonce_gap: 3, ..sent }.signed(4);
@@ -313,9 +315,9 @@ impl Stage {
             (alice.clone(), "eth_sendRawTransaction", json!([waits])),
             (alice, "eth_newFilter", json!([{ "fromBlock": "0x0" }])),
         ];
-        let answers = node.ask(&asked).await?;
+        let answers = node.ask(ALONE, &asked).await?;
         let filter: String = serde_json::from_str(&answers[1]).map_err(|error| error.to_string())?;
-        let block = node.block_hash(1)?;
+        let block = node.ahead().block_hash(1)?;
         let real = Scene { hash: keccak256(&raw), raw, block, account: Who::Alice.address(), filter, is_real: true };
         // By somebody who has sent nothing, and never does.
         let unsent = Sent { nonce_gap: 60, ..Sent::transfer(Who::Carol, Who::Bob.address(), 1) }.signed(0);
@@ -340,7 +342,7 @@ impl Stage {
             (caller, leaked(name), params(scene))
         };
         let (hash, account) = (scene.hash.to_string(), scene.account.to_string().to_lowercase());
-        let answers = self.node.ask(&[question]).await?;
+        let answers = self.node.ask(ALONE, &[question]).await?;
         Ok(answers[0].replace(&hash, "HASH").replace(&account, "ACCOUNT"))
     }
 
@@ -385,7 +387,7 @@ impl Stage {
 
     async fn subscribes(&self) -> Result<Cells, String> {
         for caller in callers() {
-            self.node.subscribe(&caller, &json!(["newHeads"])).await?;
+            self.node.subscribe(ALONE, &caller, &json!(["newHeads"])).await?;
         }
         Ok(["its own"; ROLE_COUNT])
     }
@@ -394,7 +396,7 @@ impl Stage {
         let mut found = [""; ROLE_COUNT];
         for (cell, caller) in found.iter_mut().zip(callers()) {
             let question: Question = (caller.clone(), leaked(name), params(&self.real));
-            let answer = self.node.ask(&[question]).await?.remove(0);
+            let answer = self.node.ask(ALONE, &[question]).await?.remove(0);
             let own: Vec<Address> = serde_json::from_str(&answer).map_err(|error| error.to_string())?;
             *cell = match own.as_slice() {
                 [] => "nothing",

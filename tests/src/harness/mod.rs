@@ -13,6 +13,10 @@
 //! pair says nothing and is counted as invalid, by the name of the fact. A pair whose secrets make no difference to those who
 //! are entitled is vacuous.
 //!
+//! **Networks.** The same workload is run on a network of three cores, and whoever observes asks each of them, one of them while
+//! it is behind. The operators' view is then that of all three machines together: what each enclave tells its host, when,
+//! and how long what it says to the others is.
+//!
 //! **Canaries.** A proof that cannot fail proves nothing: each [`Protection`](cloister_primitives::Protection) is taken away
 //! in turn, and the comparison must find a difference ([`canaries`]).
 
@@ -23,13 +27,16 @@ mod code;
 pub mod declassified;
 pub mod findings;
 pub mod generate;
+mod host;
 mod ideal;
 pub mod matrix;
 pub mod needles;
+mod nodes;
 mod observe;
 mod pair;
 pub mod report;
 mod ruled;
+mod running;
 pub mod session;
 mod shrink;
 mod wire;
@@ -38,4 +45,4 @@ mod world;
 
 pub use cast::{Observer, Who};
 pub use pair::{Cryptography, Difference, Invalid, Verdict, compare};
-pub use workload::{Creations, Item, Sent, Step, Way, Workload};
+pub use workload::{Creations, Item, Sent, Shape, Step, Way, Workload};

@@ -38,6 +38,8 @@ pub struct Tally {
     pub log_sections: u64,
     /// Snapshots that it had.
     pub snapshots: u64,
+    /// What nodes of networks said to each other.
+    pub frames: u64,
     /// Transactions sent.
     pub transactions: u64,
     /// Bytes compared.
@@ -104,6 +106,7 @@ fn one(workload: &Workload, total: &Mutex<Tally>) -> Option<Difference> {
             total.pairs += 1;
             total.log_sections += kept.log_sections;
             total.snapshots += kept.snapshots;
+            total.frames += kept.frames;
             total.bytes += bytes as u64;
             for fact in moved {
                 *total.moved_on_the_wire.entry(fact.name()).or_default() += 1;

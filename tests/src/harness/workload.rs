@@ -9,6 +9,8 @@ use super::cast::{PARTIES, Who};
 use super::code;
 use crate::transactions::raw;
 
+/// Nodes of a network.
+pub(super) const NODES: u64 = 3;
 /// Chain id of the chain under test.
 const CHAIN_ID: u64 = 4_242;
 /// Timestamp of its genesis block, seconds.
@@ -69,6 +71,24 @@ pub enum Creations {
     Ruled,
     /// They have none.
     WithoutRules,
+}
+
+/// What runs the chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shape {
+    /// A node by itself.
+    #[default]
+    Alone,
+    /// A network of three: each of them is asked, one of them while it is behind.
+    Network,
+    /// The same with a fault planted: one that follows takes whoever asks for everybody.
+    BlindFollower,
+}
+
+impl Shape {
+    pub(super) const fn is_network(self) -> bool {
+        matches!(self, Self::Network | Self::BlindFollower)
+    }
 }
 
 /// A transaction before it is signed.
@@ -139,6 +159,8 @@ pub struct Workload {
     pub snapshot_every_blocks: u64,
     /// Whether contracts that parties create have rules.
     pub creations: Creations,
+    /// What runs the chain.
+    pub shape: Shape,
     /// Whether [`Who::Rita`] observes: then transactions that concern her differ in nothing but what belongs to
     /// their senders alone.
     pub rita_observes: bool,
@@ -237,7 +259,7 @@ impl Workload {
     }
 
     /// The genesis file, as an operator would write it.
-    pub(super) fn genesis() -> String {
+    pub(super) fn genesis(&self) -> String {
         let mut config = json!({
             "chainId": CHAIN_ID,
             "cloister": {
@@ -250,6 +272,10 @@ impl Workload {
         });
         for key in FORKS.into_iter().chain(TIMED_FORKS) {
             config[key] = json!(0);
+        }
+        if self.shape.is_network() {
+            let node = |id: u64| json!({ "id": id, "name": format!("n{id}"), "identity": B256::from(U256::from(id)) });
+            config["cloister"]["raft"] = json!({ "nodes": (1..=NODES).map(node).collect::<Vec<_>>() });
         }
         json!({
             "config": config,

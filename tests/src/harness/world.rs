@@ -1,33 +1,30 @@
-//! One run: the real core, the real methods over it, and a host that writes down all that reaches it.
+//! One node of a run: the real core, the real methods over it, and a host that writes down all that reaches it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::pin::pin;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, Bytes};
 use cloister_access::{Caller, Development};
-use cloister_boundary::{FromEnclave, Record, StartInfo, ToEnclave};
+use cloister_boundary::{FromEnclave, Membership, NodeRole, Record, StartInfo, ToEnclave};
 use cloister_core::{
-    Archive, Core, CoreEffect, CoreError, CoreMessage, CoreOptions, Opened, Request, RequestId, Response, Tick, WorkId,
+    Archive, Core, CoreEffect, CoreError, CoreMessage, CoreOptions, NodeId, Opened, PeerEvent, Request, RequestId,
+    Response, Tick, WorkId,
     work::{Work, WorkResult},
 };
 use cloister_crypto::simulation::SeededEntropy;
 use cloister_primitives::Declassified;
 use cloister_rpc::{CoreHandle, Envelope, Events, RpcContext, RpcLimits, Served};
 use cloister_storage::{BlobStore, MemoryStore};
-use futures_util::future::join_all;
 use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
-use super::workload::{GENESIS_TIME, Workload};
+use super::workload::Workload;
 
-/// The key of the machine under test.
-pub(super) const PLATFORM_KEY: [u8; 32] = [7; 32];
-/// Requests that the core takes at one time.
-const REQUEST_BURST: usize = 512;
+/// The key that the ledger's keys follow from: that of a machine by itself, or of the network.
+pub(super) const LEDGER_KEY: [u8; 32] = [7; 32];
 /// Turns that tasks get to hear of what happened.
 const TURNS: usize = 40;
-/// Notifications that wait to be looked at.
+/// Notifications, and requests, that wait to be looked at.
 const NOTIFICATIONS: usize = 4_096;
 
 /// Marks a section of the log index among the facts about heights.
@@ -36,13 +33,34 @@ pub(super) const SECTION: u64 = 1 << 63;
 /// A question: who asks, which method, with what.
 pub(super) type Question = (Caller, &'static str, Value);
 
-fn is_about_many_heights((_, method, params): &Question) -> bool {
+pub(super) fn is_about_many_heights((_, method, params): &Question) -> bool {
     let under_audit = || params[1].as_str().is_some_and(|method| method.starts_with("debug_trace"));
     method.starts_with("debug_trace") || (*method == "cloister_audit" && under_audit())
 }
 
+/// Something that the operator of a machine sees, and when.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) at_ms: u64,
+    pub(super) what: Sight,
+}
+
+/// What it is.
+#[derive(Debug)]
+pub(super) enum Sight {
+    /// A message of the enclave's.
+    Message(FromEnclave),
+    /// Something for another node's enclave: through an ideal channel, how long it is.
+    Peer { to: NodeId, bytes: usize },
+    /// Words in the log.
+    Warning(String),
+}
+
 /// A node in memory, over its restarts.
 pub(super) struct Node {
+    /// Which of a network's it is.
+    id: Option<NodeId>,
+    genesis: String,
     core: Core,
     options: CoreOptions,
     entropy: SeededEntropy,
@@ -52,23 +70,25 @@ pub(super) struct Node {
     answers: VecDeque<ToEnclave>,
     replies: HashMap<RequestId, oneshot::Sender<Result<Response, CoreError>>>,
     next_request: u64,
-    now_s: u64,
+    now_ms: u64,
     deadline_ms: Option<u64>,
     events: Events,
     requests: mpsc::Sender<Envelope>,
-    queue: mpsc::Receiver<Envelope>,
+    pub(super) queue: mpsc::Receiver<Envelope>,
     opened: Option<Opened>,
     served: Option<Served>,
+    /// What was said to other nodes and is not carried yet.
+    said: Vec<(NodeId, Bytes)>,
     /// All that the host was told, in order.
-    pub(super) told: Vec<FromEnclave>,
+    pub(super) told: Vec<Told>,
     /// Requests that were refused before anything was in a block, counted from the start.
     pub(super) refused: Vec<u64>,
     fault: Option<String>,
 }
 
 impl Node {
-    /// Starts a node on a new chain, within a runtime.
-    pub(super) fn start(workload: &Workload, entropy_seed: u64) -> Result<Self, String> {
+    /// A node on a new chain, by itself or one of a network's.
+    pub(super) fn new(workload: &Workload, id: Option<NodeId>, entropy_seed: u64, now_ms: u64) -> Self {
         let options = CoreOptions {
             archive: Archive::Full,
             snapshot_every_blocks: workload.snapshot_every_blocks,
@@ -76,7 +96,9 @@ impl Node {
             ..CoreOptions::default()
         };
         let (requests, queue) = mpsc::channel(NOTIFICATIONS);
-        let mut node = Self {
+        Self {
+            id,
+            genesis: workload.genesis(),
             core: Core::new(options.clone()),
             options,
             entropy: SeededEntropy::new(entropy_seed),
@@ -86,19 +108,18 @@ impl Node {
             answers: VecDeque::new(),
             replies: HashMap::new(),
             next_request: 0,
-            now_s: GENESIS_TIME,
+            now_ms,
             deadline_ms: None,
             events: Events::new(NOTIFICATIONS),
             requests,
             queue,
             opened: None,
             served: None,
+            said: Vec::new(),
             told: Vec::new(),
             refused: Vec::new(),
             fault: None,
-        };
-        node.boot()?;
-        Ok(node)
+        }
     }
 
     /// Ends the core, and starts another one from what is stored.
@@ -110,24 +131,35 @@ impl Node {
         self.work.clear();
         self.answers.clear();
         self.replies.clear();
+        self.said.clear();
         self.events = Events::new(NOTIFICATIONS);
         (self.requests, self.queue) = mpsc::channel(NOTIFICATIONS);
         self.boot()
     }
 
-    fn boot(&mut self) -> Result<(), String> {
+    /// Starts the core. One of a network's opens its chain once the others have said how far it is.
+    pub(super) fn boot(&mut self) -> Result<(), String> {
+        let kept = self.store.kept().map_err(|error| error.to_string())?;
+        let membership = |id: NodeId| Membership { node: id.get(), network_key: LEDGER_KEY.to_vec() };
+        // Each machine of a network has a key of its own.
+        let platform_key = self.id.map_or(LEDGER_KEY, |id| [0x60 | id.get().to_le_bytes()[0]; 32]);
         let info = StartInfo {
-            now_ms: self.now_s * 1_000,
-            genesis: Workload::genesis().into_bytes(),
+            now_ms: self.now_ms,
+            genesis: self.genesis.clone().into_bytes(),
             options: Vec::new(),
             log: self.store.bounds(),
             snapshots: self.store.snapshots(),
-            meta: self.store.kept().map_err(|error| error.to_string())?.meta,
-            platform_key: PLATFORM_KEY.to_vec(),
-            ..StartInfo::default()
+            meta: kept.meta,
+            platform_key: platform_key.to_vec(),
+            consensus: kept.consensus,
+            membership: self.id.map(membership),
         };
         self.give(CoreMessage::Host(ToEnclave::Start(info)));
-        self.settle()?;
+        self.settle()
+    }
+
+    /// Makes the methods, once the chain is open.
+    pub(super) fn serve(&mut self) -> Result<(), String> {
         let opened = self.opened.clone().ok_or("the node did not open its chain")?;
         let context = RpcContext::new(
             opened.ledger,
@@ -140,21 +172,71 @@ impl Node {
         Ok(())
     }
 
-    /// Time goes on.
-    pub(super) fn wait(&mut self, seconds: u64) -> Result<(), String> {
-        self.now_s += seconds;
-        self.give(CoreMessage::Host(ToEnclave::Tick { now_ms: self.now_s * 1_000 }));
+    /// It is that late; what is due is done when the node settles.
+    pub(super) const fn set_clock(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
+    /// When the core wants to be woken.
+    pub(super) const fn deadline_ms(&self) -> Option<u64> {
+        self.deadline_ms
+    }
+
+    /// The host says how late it is.
+    pub(super) fn tick(&mut self) -> Result<(), String> {
+        self.give(CoreMessage::Host(ToEnclave::Tick { now_ms: self.now_ms }));
         self.settle()
+    }
+
+    /// Something about the link to another node.
+    pub(super) fn peer(&mut self, from: NodeId, event: PeerEvent) {
+        self.give(CoreMessage::Peer(from, event));
+    }
+
+    /// What it has said to others since the last time.
+    pub(super) fn take_said(&mut self) -> Vec<(NodeId, Bytes)> {
+        core::mem::take(&mut self.said)
+    }
+
+    /// Requests that are not answered yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.replies.len()
+    }
+
+    /// Whether it leads, by what it last told its operator.
+    pub(super) fn leads(&self) -> bool {
+        let last = self.told.iter().rev().find_map(|told| match &told.what {
+            Sight::Message(FromEnclave::Status(status)) => Some(status),
+            _ => None,
+        });
+        let network = last.and_then(|status| status.network.as_ref());
+        network.is_some_and(|network| network.role == NodeRole::Leader)
+    }
+
+    pub(super) const fn id(&self) -> Option<NodeId> {
+        self.id
+    }
+
+    pub(super) const fn is_open(&self) -> bool {
+        self.opened.is_some()
     }
 
     pub(super) fn opened(&self) -> Result<&Opened, String> {
         self.opened.as_ref().ok_or_else(|| "the node is not open".to_owned())
     }
 
+    pub(super) fn served(&self) -> Result<Served, String> {
+        self.served.clone().ok_or_else(|| "the node is not open".to_owned())
+    }
+
+    fn saw(&mut self, what: Sight) {
+        self.told.push(Told { at_ms: self.now_ms, what });
+    }
+
     fn give(&mut self, message: CoreMessage) {
         let recovered = matches!(message, CoreMessage::Done(_, WorkResult::Recovered(_)));
         let mut effects = Vec::new();
-        self.core.handle(Tick { now_ms: self.now_s * 1_000 }, &mut self.entropy, message, &mut effects);
+        self.core.handle(Tick { now_ms: self.now_ms }, &mut self.entropy, message, &mut effects);
         for effect in effects {
             match effect {
                 CoreEffect::Work(id, work) => self.work.push_back((id, work)),
@@ -171,7 +253,7 @@ impl Node {
                     if let Err(fault) = self.on_host_message(&message) {
                         self.fault = Some(fault);
                     }
-                    self.told.push(message);
+                    self.saw(Sight::Message(message));
                 }
                 CoreEffect::Event(event) => {
                     // Nobody may listen.
@@ -182,13 +264,22 @@ impl Node {
                 CoreEffect::Disarm => self.deadline_ms = None,
                 CoreEffect::Nodes(_) => {}
                 CoreEffect::Halt(fatal) => self.fault = Some(format!("the node halted: {fatal:?}")),
-                CoreEffect::Peer { to, .. } => self.fault = Some(format!("the node speaks to node {}", to.get())),
-                CoreEffect::Warn(text) => self.fault = Some(format!("the node warned: {text}")),
-                CoreEffect::WarnAt(text, height) => {
-                    self.fault = Some(format!("the node warned at {height:?}: {text}"));
+                CoreEffect::Peer { to, message } => {
+                    self.saw(Sight::Peer { to, bytes: message.len() });
+                    self.said.push((to, message));
                 }
+                CoreEffect::Warn(text) => self.on_warning(text.to_owned()),
+                CoreEffect::WarnAt(text, height) => self.on_warning(format!("{text} ({height})")),
             }
         }
+    }
+
+    /// A node by itself has no reason for any.
+    fn on_warning(&mut self, text: String) {
+        if self.id.is_none() {
+            self.fault = Some(format!("the node warned: {text}"));
+        }
+        self.saw(Sight::Warning(text));
     }
 
     fn on_host_message(&mut self, message: &FromEnclave) -> Result<(), String> {
@@ -214,14 +305,14 @@ impl Node {
     }
 
     /// Does all work, and then answers what is asked of the host, until nothing moves.
-    fn settle(&mut self) -> Result<(), String> {
+    pub(super) fn settle(&mut self) -> Result<(), String> {
         while self.fault.is_none() {
             if let Some((id, work)) = self.work.pop_front() {
                 let result = work.run();
                 self.give(CoreMessage::Done(id, result));
             } else if let Some(answer) = self.answers.pop_front() {
                 self.give(CoreMessage::Host(answer));
-            } else if self.deadline_ms.is_some_and(|at_ms| at_ms <= self.now_s * 1_000) {
+            } else if self.deadline_ms.is_some_and(|at_ms| at_ms <= self.now_ms) {
                 self.deadline_ms = None;
                 self.give(CoreMessage::Wake);
             } else {
@@ -231,7 +322,7 @@ impl Node {
         self.fault.take().map_or(Ok(()), Err)
     }
 
-    fn take(&mut self, burst: Vec<Envelope>) -> Result<(), String> {
+    pub(super) fn take(&mut self, burst: Vec<Envelope>) -> Result<(), String> {
         let mut requests: Vec<(RequestId, Request)> = Vec::with_capacity(burst.len());
         for envelope in burst {
             let id = RequestId(self.next_request);
@@ -241,47 +332,6 @@ impl Node {
         }
         self.give(CoreMessage::Requests(requests));
         self.settle()
-    }
-
-    /// Asks all of these; one text each, of an answer or an error. At one time, but those about states of many heights, which
-    /// are rebuilt one after the other: threads decide in which order requests arrive, and what is read from the host for
-    /// a state depends on the one before.
-    pub(super) async fn ask(&mut self, questions: &[Question]) -> Result<Vec<String>, String> {
-        let (alone, together): (Vec<_>, Vec<_>) =
-            (0..).zip(questions.iter().cloned()).partition(|(_, question)| is_about_many_heights(question));
-        let (places, asked): (Vec<usize>, Vec<_>) = together.into_iter().unzip();
-        let mut answers: Vec<_> = places.into_iter().zip(self.ask_together(&asked).await?).collect();
-        for (place, question) in alone {
-            answers.push((place, self.ask_together(&[question]).await?.remove(0)));
-        }
-        answers.sort_by_key(|(place, _)| *place);
-        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
-    }
-
-    async fn ask_together(&mut self, questions: &[Question]) -> Result<Vec<String>, String> {
-        let served = self.served.clone().ok_or("the node is not open")?;
-        let answers = join_all(questions.iter().map(|(caller, method, params)| {
-            let params = to_raw_value(params).ok();
-            let answer = served.call(method, caller, params.as_deref());
-            async move {
-                match answer {
-                    Some(answer) => match answer.await {
-                        Ok(json) => String::from_utf8_lossy(&json).into_owned(),
-                        Err(error) => serde_json::to_string(&error).unwrap_or_default(),
-                    },
-                    None => "no such method".to_owned(),
-                }
-            }
-        }));
-        let mut answers = pin!(answers);
-        loop {
-            let mut burst = Vec::new();
-            tokio::select! {
-                biased;
-                answers = &mut answers => return Ok(answers),
-                _ = self.queue.recv_many(&mut burst, REQUEST_BURST) => self.take(burst)?,
-            }
-        }
     }
 
     /// Lets tasks hear of what happened, and answers what they ask.
@@ -316,6 +366,11 @@ impl Node {
         Ok(notifications)
     }
 
+    /// The height of its newest block.
+    pub(super) fn head(&self) -> u64 {
+        self.opened.as_ref().map_or(0, |opened| opened.ledger.head().0)
+    }
+
     /// Hashes of the transactions in the block at a height.
     pub(super) fn hashes(&self, height: u64) -> Result<Vec<B256>, String> {
         let reader = self.opened()?.ledger.reader(&Caller::Anonymous);
@@ -335,7 +390,7 @@ impl Node {
     pub(super) fn declassified(&self) -> Result<BTreeMap<(Declassified, u64), u64>, String> {
         let mut facts = BTreeMap::new();
         for message in &self.told {
-            let FromEnclave::Persist { record, .. } = message else { continue };
+            let Sight::Message(FromEnclave::Persist { record, .. }) = &message.what else { continue };
             match record {
                 Record::Block { height, sealed } => {
                     facts.insert((Declassified::BlobSize, height.0), class_of(sealed));

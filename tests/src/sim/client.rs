@@ -10,7 +10,7 @@ use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use cloister_primitives::{Height, NODES_ADDRESS};
 
-use super::random::Dice;
+use super::{history::History, random::Dice};
 
 /// How many clients there are.
 pub(super) const CLIENTS: u8 = 4;
@@ -69,6 +69,7 @@ pub(super) struct Clients {
     /// Transactions whose receipts were seen, and where.
     pub(super) acknowledged: BTreeMap<B256, Height>,
     seen_at_us: Vec<u64>,
+    pub(super) history: History,
 }
 
 fn signer(index: u8) -> PrivateKeySigner {
@@ -96,7 +97,7 @@ impl Clients {
         let client = |index| Client { signer: signer(index), nonce: 0, sent: None, decisions: None };
         let member = Client { decisions: Some(decisions), ..client(CLIENTS) };
         let clients = (0..CLIENTS).map(client).chain([member]).collect();
-        Self { clients, acknowledged: BTreeMap::new(), seen_at_us: Vec::new() }
+        Self { clients, acknowledged: BTreeMap::new(), seen_at_us: Vec::new(), history: History::default() }
     }
 
     /// The member has more to decide.
@@ -126,6 +127,7 @@ impl Clients {
         let signed = transaction.into_signed(signature);
         let raw = Bytes::from(signed.encoded_2718());
         client.nonce += 1;
+        self.history.sent(index, now_us);
         client.sent = Some(Sent { hash: *signed.hash(), raw: raw.clone(), again_at_us: now_us + PATIENCE_US });
         Some(raw)
     }
@@ -133,6 +135,11 @@ impl Clients {
     /// The transaction whose receipt this client waits for.
     pub(super) fn waits_for(&self, index: usize) -> Option<B256> {
         self.clients.get(index)?.sent.as_ref().map(|sent| sent.hash)
+    }
+
+    /// The account of this client.
+    pub(super) fn account(&self, index: usize) -> Option<Address> {
+        self.clients.get(index).map(|client| client.signer.address())
     }
 
     /// How many receipts were seen since then.
@@ -145,6 +152,7 @@ impl Clients {
         self.seen_at_us.push(now_us);
         if let Some(sent) = self.clients.get_mut(index).and_then(|client| client.sent.take()) {
             self.acknowledged.insert(sent.hash, height);
+            self.history.seen(index, now_us, height);
         }
     }
 }

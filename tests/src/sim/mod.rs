@@ -3,15 +3,18 @@
 //!
 //! One seed is one history: running it again gives the same digest of everything that happened. What is checked:
 //! blocks of one height are equal on all nodes and never change, a transaction whose receipt was seen anywhere stays
-//! where it was seen on all nodes, and once the faults end the network goes on.
+//! where it was seen on all nodes, what accounts are read as at any node is what was promised ([`history`]), and once the
+//! faults end the network goes on.
 
 mod checks;
 mod client;
 mod disk;
 mod faults;
+mod history;
 mod node;
 mod random;
 mod recovering;
+pub mod words;
 mod world;
 
 use std::{collections::BTreeMap, path::Path};
@@ -36,6 +39,8 @@ pub struct Outcome {
     pub height: u64,
     /// Transactions whose receipts were seen.
     pub acknowledged: u64,
+    /// Reads of accounts.
+    pub reads: u64,
     /// Whether all nodes went on together once the faults were over.
     pub recovered: bool,
     /// What must not happen and did.
@@ -71,6 +76,8 @@ pub struct Summary {
     pub blocks: u64,
     /// Transactions whose receipts were seen.
     pub acknowledged: u64,
+    /// Reads of accounts.
+    pub reads: u64,
     /// What must not happen and did, with its seed.
     pub violations: Vec<String>,
 }
@@ -83,6 +90,7 @@ impl Summary {
         self.steps += outcome.steps;
         self.blocks += outcome.height;
         self.acknowledged += outcome.acknowledged;
+        self.reads += outcome.reads;
         for (kind, count) in &outcome.faults {
             *self.faults.entry(kind).or_default() += count;
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use cloister_access::Caller;
 use cloister_boundary::{FromEnclave, HaltCode, Membership, StartInfo, ToEnclave};
 use cloister_core::{
@@ -234,6 +234,14 @@ impl Node {
     /// The height of the block with this transaction, for readers of this node.
     pub(super) fn height_of(&self, transaction: &B256) -> Option<Height> {
         self.opened.as_ref()?.ledger.reader(&Caller::Anonymous).position_of(transaction).map(|position| position.height)
+    }
+
+    /// What this node answers about an account at its newest block: that block's height, nonce and balance.
+    pub(super) fn read(&self, address: Address) -> Option<(Height, u64, U256)> {
+        let ledger = &self.opened.as_ref()?.ledger;
+        let height = ledger.head();
+        let account = ledger.reader(&Caller::Anonymous).state(height).ok()?.account(address).ok()?;
+        Some((height, account.nonce, account.balance))
     }
 
     /// The newest block that readers of this node see.

@@ -12,6 +12,7 @@ use super::{
     Outcome,
     client::{CHAIN_ID, CLIENTS, Clients, Decision, GONE, VOTER, addresses, identity_of, member, name_of},
     faults::Faults,
+    history::Read,
     node::{Node, Wish},
     random::Dice,
 };
@@ -100,6 +101,8 @@ pub(super) struct World {
     recovered: bool,
     /// A node was started again that has what it had.
     pub(super) restarted: bool,
+    /// What nodes say to each other, where somebody wants to know: from which, to whom.
+    pub(super) said: Option<Vec<(usize, NodeId, Bytes)>>,
     /// When the last message on a link arrives, for links that keep the order.
     arrivals: BTreeMap<(usize, usize), u64>,
 }
@@ -151,6 +154,7 @@ impl World {
             violations: Vec::new(),
             recovered: false,
             restarted: false,
+            said: None,
             arrivals: BTreeMap::new(),
         }
     }
@@ -164,7 +168,7 @@ impl World {
         self.finish()
     }
 
-    /// Nodes start, and clients do.
+    /// Nodes and clients start.
     pub(super) fn begin(&mut self) {
         for node in 0..self.nodes.len() {
             self.after(0, node, Event::Start);
@@ -177,6 +181,7 @@ impl World {
     /// What came of it.
     pub(super) fn finish(mut self) -> Outcome {
         self.judge();
+        self.violations.extend(self.clients.history.broken());
         Outcome {
             seed: self.plan.seed,
             steps: self.steps,
@@ -184,6 +189,7 @@ impl World {
             faults: self.faults.counts,
             height: self.nodes.iter().filter_map(Node::head).max().map_or(0, |height| height.0),
             acknowledged: self.clients.acknowledged.len() as u64,
+            reads: self.clients.history.reads(),
             recovered: self.recovered,
             violations: self.violations,
         }
@@ -256,6 +262,7 @@ impl World {
         }
         self.restarted |= self.nodes[node].life > 0 && !self.nodes[node].lost;
         let (seed, time_us) = (self.plan.seed, self.time_us);
+        self.clients.history.started(self.nodes[node].id);
         let start = self.nodes[node].start(seed, &self.genesis, time_us);
         self.give(node, start);
         for other in 0..self.nodes.len() {
@@ -334,6 +341,9 @@ impl World {
 
     fn carry(&mut self, from: usize, to: NodeId, message: Bytes) {
         self.history.update(&message);
+        if let Some(said) = &mut self.said {
+            said.push((from, to, message.clone()));
+        }
         let Some(target) = self.nodes.iter().position(|node| node.id == to) else {
             return self.violations.push(format!("node {} speaks to node {}, which there is not", from + 1, to.get()));
         };
@@ -356,6 +366,7 @@ impl World {
         self.after(CLIENT_PERIOD_US, 0, Event::Client(client));
         let open: Vec<usize> = (0..self.nodes.len()).filter(|node| self.nodes[*node].opened.is_some()).collect();
         let Some(&node) = self.dice.pick(&open) else { return };
+        self.read(client, node);
         if let Some(hash) = self.clients.waits_for(client)
             && let Some(height) = self.nodes[node].height_of(&hash)
         {
@@ -368,6 +379,18 @@ impl World {
             let body = RequestBody::Submit { raw, answer_at: AnswerAt::Admission };
             let request = (RequestId(self.next_request), Request { caller: Caller::Anonymous, body });
             self.give(node, CoreMessage::Requests(vec![request]));
+        }
+    }
+
+    /// Somebody asks a node about a client's account.
+    fn read(&mut self, client: usize, node: usize) {
+        let Some(address) = self.clients.account(client) else { return };
+        match self.nodes[node].read(address) {
+            Some((height, nonce, balance)) => {
+                let read = Read { at_us: self.time_us, node: self.nodes[node].id, height, nonce, balance };
+                self.clients.history.read(client, read);
+            }
+            None => self.violations.push(format!("node {} does not answer a read", self.nodes[node].id.get())),
         }
     }
 

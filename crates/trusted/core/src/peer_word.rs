@@ -14,7 +14,7 @@ pub(crate) const MAX_TRANSACTIONS: usize = 1_000;
 /// A transaction that another node took in, with the sender it recovered.
 #[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
 pub(crate) struct ForwardedTransaction {
-    /// EIP-2718 encoding.
+    /// EIP-2718 encoding; on a confidential chain in the padding that goes into envelopes.
     pub(crate) raw: Bytes,
     /// Who signed it.
     pub(crate) sender: Address,

@@ -55,7 +55,7 @@ pub use import::{Arrival, Awaited, ImportError, ImportLine, Importer, importer};
 pub use log::{LogForm, log_to_stderr};
 pub use options::{HistoryOption, NodeOptions, OptionsError, PaceOption, RecoveryOption, TlsOption};
 pub use padding::{FramePadder, Lengths};
-pub use peers::node_identity;
+pub use peers::{fuzz_link, node_identity};
 pub use server::ServerLimits;
 
 use connections::Connections;

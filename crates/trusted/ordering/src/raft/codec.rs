@@ -10,6 +10,7 @@ use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, E
 use raft::eraftpb::{Message, MessageType, Snapshot};
 
 use super::freshness::Report;
+use super::sound;
 use super::stored::Base;
 use super::types::{BlockRef, Members, NodeId, Standing};
 
@@ -36,6 +37,9 @@ pub enum CodecError {
     /// A kind of message or entry that peers do not send each other.
     #[error("a kind that nobody sends")]
     Kind,
+    /// A term or an index that no network comes to.
+    #[error("a number that no network comes to")]
+    Number,
     /// More entries, nodes or bytes than allowed.
     #[error("too long")]
     TooLong,
@@ -370,6 +374,9 @@ pub(super) fn decode_words(mut bytes: &[u8], from: NodeId, to: NodeId) -> Result
     if wire.from != from.get() || wire.to != to.get() {
         return Err(CodecError::Misdirected);
     }
+    let terms = [wire.term, wire.log_term, wire.commit_term];
+    let indexes = [wire.index, wire.commit, wire.reject_hint, wire.request_snapshot];
+    sound::check_numbers(terms.into_iter().chain(indexes))?;
     let recoveries = wire.recoveries.unwrap_or_default();
     let words = match wire.kind {
         QUESTION => Words::Question,
@@ -386,8 +393,9 @@ pub(super) fn decode_words(mut bytes: &[u8], from: NodeId, to: NodeId) -> Result
 /// A message that the engine below could have made itself.
 fn checked(wire: Wire) -> Result<Message, CodecError> {
     let kind = *KINDS.get(usize::from(wire.kind)).ok_or(CodecError::Kind)?;
-    // Without a term the engine below would take it for its own.
-    if wire.term == 0 && kind != MessageType::MsgReadIndex {
+    // Without a term the engine below would take it for its own; a read has none, and the engine fails where one that it hands on
+    // to the leader does.
+    if (wire.term == 0) != (kind == MessageType::MsgReadIndex) {
         return Err(CodecError::Kind);
     }
     if wire.snapshot.is_some() != (kind == MessageType::MsgSnapshot) {
@@ -402,7 +410,9 @@ fn checked(wire: Wire) -> Result<Message, CodecError> {
     if !consecutive {
         return Err(CodecError::Kind);
     }
-    message_of(kind, wire)
+    let message = message_of(kind, wire)?;
+    sound::check_places(&message)?;
+    Ok(message)
 }
 
 /// The version is the first item of the list, so that another version's list is recognised whatever follows.
@@ -442,7 +452,7 @@ fn message_of(kind: MessageType, wire: Wire) -> Result<Message, CodecError> {
 pub(super) fn snapshot_of(base: &Base) -> Result<Snapshot, CodecError> {
     let members = &base.members;
     let nodes = members.voters.len() + members.learners.len() + members.outgoing.len() + members.learners_next.len();
-    if nodes > MAX_NODES || members.voters.is_empty() || base.index == 0 {
+    if nodes > MAX_NODES || members.voters.is_empty() || base.index == 0 || !sound::are_members(members) {
         return Err(CodecError::Kind);
     }
     let mut snapshot = Snapshot::default();

@@ -26,6 +26,7 @@ mod log;
 mod members;
 mod reads;
 mod recovery;
+mod sound;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -411,7 +412,7 @@ impl Raft {
         Ok(())
     }
 
-    /// Whether a message may be answered before this node knows how far the network is.
+    /// Whether a message may be heard: votes only once this node knows how far the network is, and nothing that cannot be.
     fn may_hear(&self, message: &Message) -> bool {
         match message.get_msg_type() {
             MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
@@ -419,6 +420,8 @@ impl Raft {
                 self.freshness.may_vote(self.end(), candidate)
             }
             MessageType::MsgTimeoutNow => self.freshness.may_campaign(self.end()),
+            // Nobody has what this node has not, where this node is the one to say what there is.
+            MessageType::MsgAppendResponse => message.index <= self.node.raft.raft_log.last_index(),
             _ => true,
         }
     }

@@ -14,7 +14,7 @@ use super::LinkError;
 /// Version of what is said.
 pub(super) const VERSION: u16 = 1;
 /// Bytes of a message that are made room for before any of it has come.
-const FIRST_ROOM: usize = 64 << 10;
+pub(super) const FIRST_ROOM: usize = 64 << 10;
 
 /// Says who this is, and hears who the other is.
 ///

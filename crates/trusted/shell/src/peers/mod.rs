@@ -6,6 +6,7 @@
 //! their cores have to say to each other ([`frames`]).
 
 mod frames;
+mod fuzz;
 mod links;
 mod roster;
 mod tls;
@@ -25,6 +26,7 @@ use tokio::{
 };
 
 use crate::{core_thread::CoreInput, offered::HostTime, stream::ConnectionStream};
+pub use fuzz::fuzz_link;
 use links::Links;
 use roster::Roster;
 use tls::PeerTls;

@@ -1,4 +1,8 @@
 //! Transactions that clients gave to a follower: it keeps them in its pool and tells the leader, until they are in a block.
+//!
+//! Whoever carries them sees how long what is said is. So on a confidential chain each is padded to the size class that it has in
+//! an envelope: a client that seals its transactions gives away no more at a follower than at the leader. A class of all
+//! of them together would not do: who adds transactions of his own to theirs could find out where it ends.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -7,7 +11,10 @@ use alloy_eips::eip2718::{Decodable2718 as _, Encodable2718 as _};
 use alloy_primitives::TxHash;
 use cloister_execution::Origin;
 use cloister_ordering::raft::NodeId;
-use cloister_primitives::{RecoveredTransaction, Transaction};
+use cloister_primitives::{
+    Confidentiality, Protection, RecoveredTransaction, Transaction,
+    envelope::{pad, unpad},
+};
 
 use super::{Running, say};
 use crate::{
@@ -68,7 +75,12 @@ impl Running {
         let mut bytes = 0;
         for hash in hashes {
             let Some(transaction) = self.pool.get(hash) else { continue };
-            let raw = transaction.transaction().inner().encoded_2718();
+            let mut raw = transaction.transaction().inner().encoded_2718();
+            if self.hides_sizes() {
+                // None is as long as to have no padding.
+                let Ok(padded) = pad(&raw) else { continue };
+                raw = padded;
+            }
             bytes += raw.len();
             batch.push(ForwardedTransaction { raw: raw.into(), sender: transaction.sender() });
             if bytes >= MAX_BYTES || batch.len() == MAX_TRANSACTIONS {
@@ -83,6 +95,17 @@ impl Running {
         let Some(network) = self.engine.network() else { return };
         let room = MAX_REMEMBERED.saturating_sub(network.forwarding.told.len());
         network.forwarding.told.extend(hashes.iter().take(room).map(|hash| (due_ms, *hash)));
+    }
+
+    /// Whether lengths of transactions are nobody's to see.
+    fn hides_sizes(&self) -> bool {
+        self.spec.confidentiality() == Confidentiality::On && Protection::ForwardedSizes.holds()
+    }
+
+    fn read(&self, forwarded: &ForwardedTransaction) -> Option<RecoveredTransaction> {
+        let raw = if self.hides_sizes() { unpad(&forwarded.raw).ok()? } else { &forwarded.raw };
+        let transaction = Transaction::decode_2718_exact(raw).ok()?;
+        Some(Arc::new(Recovered::new_unchecked(transaction, forwarded.sender)))
     }
 
     /// Tells the leader again what it was told long ago and is in no block.
@@ -117,9 +140,9 @@ impl Running {
 
     /// Transactions that another node took in and recovered the senders of.
     pub(super) fn on_forwarded(&mut self, transactions: Vec<ForwardedTransaction>, step: &mut Step<'_>) {
-        let known =
-            transactions.iter().filter_map(read).filter(|transaction| !self.pool.contains(transaction.tx_hash()));
-        let fresh: Vec<RecoveredTransaction> = known.collect();
+        let read = transactions.iter().filter_map(|forwarded| self.read(forwarded));
+        let fresh: Vec<RecoveredTransaction> =
+            read.filter(|transaction| !self.pool.contains(transaction.tx_hash())).collect();
         let senders: Vec<_> = fresh.iter().map(|transaction| transaction.signer()).collect();
         let facts = self.facts(&senders, step.now_ms);
         let mut admitted = Vec::new();
@@ -129,9 +152,4 @@ impl Running {
         }
         self.announce(admitted, step);
     }
-}
-
-fn read(forwarded: &ForwardedTransaction) -> Option<RecoveredTransaction> {
-    let transaction = Transaction::decode_2718_exact(&forwarded.raw).ok()?;
-    Some(Arc::new(Recovered::new_unchecked(transaction, forwarded.sender)))
 }

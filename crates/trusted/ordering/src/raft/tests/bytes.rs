@@ -96,6 +96,27 @@ fn entries_must_follow_each_other_and_their_message() {
 }
 
 #[test]
+fn numbers_that_no_network_comes_to_are_refused() {
+    let (mut later, mut longer) = (append(), append());
+    (later.term, longer.commit) = (u64::MAX, u64::MAX);
+    for message in [later, longer] {
+        let bytes = encode_message(&message, 0).unwrap();
+        assert_eq!(decode_message(&bytes, id(1), id(2)), Err(CodecError::Number), "the next one would be zero");
+    }
+}
+
+#[test]
+fn a_read_has_no_term() {
+    let mut read = Message { from: 1, to: 2, ..Message::default() };
+    read.set_msg_type(MessageType::MsgReadIndex);
+    read.mut_entries().push(Entry { data: vec![7; 16].into(), ..Entry::default() });
+    assert_eq!(decode_message(&encode_message(&read, 0).unwrap(), id(1), id(2)), Ok(read.clone()));
+    read.term = 1;
+    let bytes = encode_message(&read, 0).unwrap();
+    assert_eq!(decode_message(&bytes, id(1), id(2)), Err(CodecError::Kind), "the engine fails where it hands it on");
+}
+
+#[test]
 fn mutated_messages_are_refused_or_are_messages() {
     let bytes = encode_message(&append(), 0).unwrap();
     let mut draw = 1;

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod links;
+
 use std::{
     collections::VecDeque,
     slice, str,
