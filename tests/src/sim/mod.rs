@@ -3,7 +3,7 @@
 //!
 //! One seed is one history: running it again gives the same digest of everything that happened. What is checked:
 //! blocks of one height are equal on all nodes and never change, a transaction whose receipt was seen anywhere stays
-//! where it was seen on all nodes, what accounts are read as at any node is what was promised ([`history`]), and once the
+//! where it was seen on all nodes, what accounts are read as at any node is what was promised, and once the
 //! faults end the network goes on.
 
 mod checks;
