@@ -83,8 +83,8 @@ impl<DB: Database, I> CloisterEvm<DB, I> {
             .with_db(db)
             .with_cfg(env.cfg_env)
             .with_block(env.block_env);
-        // One frame is what most calls need; more are made when there is a call in a call.
-        let frame_stack = FrameStack::new_prealloc(1);
+        // Frames are made as calls need them: most are one or two deep.
+        let frame_stack = FrameStack::new();
         Self {
             inner: RevmEvm {
                 ctx: context,
