@@ -48,12 +48,6 @@ impl Endpoint {
         Self { address, path: "/".to_owned(), tokens: Arc::default(), tls: None }
     }
 
-    /// Where it listens.
-    #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Parses `http://host:port[/path]`.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Members that decide about the nodes of a network.
 
+use std::io::{Read as _, Write as _};
 use std::process::Command;
 use std::time::Duration;
 
@@ -59,4 +60,17 @@ pub fn vote_like(cluster: &Cluster, index: usize, voters: &[u64]) -> Result<()> 
         seen.sort_unstable();
         (seen == voters).then_some(())
     })
+}
+
+/// That a node takes no client in: it says so after a while.
+///
+/// # Errors
+/// When it answers anything else, or nothing.
+pub fn serves_nobody(cluster: &Cluster, index: usize) -> Result<()> {
+    let mut client = cluster.endpoint(index).open()?;
+    client.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    let mut answer = String::new();
+    client.read_to_string(&mut answer)?;
+    ensure!(answer.starts_with("HTTP/1.1 503 "), "node {} answers {answer}", index + 1);
+    Ok(())
 }

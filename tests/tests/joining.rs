@@ -4,16 +4,12 @@
 
 #![allow(clippy::expect_used, clippy::print_stderr)] // how long it took, for whoever reads along
 
-use std::{
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use alloy_primitives::Address;
 use cloister_benches::cluster::{Cluster, Founding};
 use cloister_benches::writers::{Writers, accounts, count_lost};
-use cloister_tests::membership::{approval, approve, vote_like};
+use cloister_tests::membership::{approval, approve, serves_nobody, vote_like};
 use cloister_tests::node::binary;
 use cloister_tests::number_from;
 use cloister_tests::transactions::signer;
@@ -21,14 +17,6 @@ use eyre::{Result, ensure, eyre};
 
 /// Writes after which a network is seen to go on.
 const SOME: usize = 20;
-
-/// Whether a node answers within a second.
-fn answers(address: SocketAddr) -> Result<bool> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-    stream.write_all(b"GET /health HTTP/1.1\r\nhost: node\r\n\r\n")?;
-    Ok(stream.read(&mut [0]).is_ok_and(|bytes| bytes > 0))
-}
 
 /// A fourth node is let in and votes, the first one is sent away; clients notice nothing.
 fn comes_and_goes(cluster: &mut Cluster) -> Result<()> {
@@ -54,7 +42,7 @@ fn comes_and_goes(cluster: &mut Cluster) -> Result<()> {
     ensure!(!approve(cluster, 1, 4, 0, &voter)?, "who is no member has no say");
     writers.acknowledge(SOME, Instant::now())?;
     ensure!(cluster.standing(1)?.voters == [1, 2, 3], "one of three members decides nothing");
-    ensure!(!answers(cluster.endpoint(3).address())?, "a node that nobody let in serves nobody");
+    serves_nobody(cluster, 3)?;
 
     ensure!(approve(cluster, 2, 1, 0, &voter)?, "two of three are enough");
     let start = Instant::now();

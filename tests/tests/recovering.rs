@@ -3,7 +3,6 @@
 #![allow(clippy::expect_used)]
 
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, hex};
 use cloister_benches::cluster::{Cluster, Founding, eventually};
 use cloister_benches::rpc::Client;
-use cloister_tests::membership::{approval, approve, vote_like};
+use cloister_tests::membership::{approval, approve, serves_nobody, vote_like};
 use cloister_tests::node::{binary, run_cloister};
 use cloister_tests::transactions::{Account, signer};
 use eyre::{Result, bail, ensure, eyre};
@@ -19,8 +18,6 @@ use serde_json::{Value, json};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How long a node that serves nobody leaves a client without an answer; several times what an election takes.
-const UNANSWERED: Duration = Duration::from_secs(5);
 /// The node whose disk is left.
 const SURVIVOR: usize = 0;
 /// Development accounts that are members; another one writes.
@@ -101,16 +98,6 @@ fn spawn_until(cluster: &mut Cluster, index: usize, words: &str) -> Result<()> {
     eventually(&format!("{words:?} in the log of node {}", index + 1), PATIENCE, || {
         cluster.log_text(index).get(before..)?.contains(words).then_some(())
     })
-}
-
-/// That a node takes no client in: one would be answered at once.
-fn serves_nobody(cluster: &Cluster, index: usize) -> Result<()> {
-    let mut client = cluster.endpoint(index).open()?;
-    client.set_read_timeout(Some(UNANSWERED))?;
-    client.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
-    let answer = client.read(&mut [0]);
-    ensure!(answer.is_err(), "node {} answers", index + 1);
-    Ok(())
 }
 
 /// Members propose, sign and apply a recovery from the survivor's folder; all that is short of it is refused.
@@ -202,7 +189,23 @@ fn survives_lost_disks(cluster: &mut Cluster, files: &Path) -> Result<()> {
     cluster.start(3)?;
     receipts.extend(write(cluster, &mut sender, 1)?);
     cluster.agreement()?;
-    has_all(cluster, 3, &receipts)
+    has_all(cluster, 3, &receipts)?;
+    for index in [SURVIVOR, 3] {
+        cluster.kill(index)?;
+        verifies(cluster, index)?;
+    }
+    Ok(())
+}
+
+/// That a stopped node's folder is found in order with the network's key, which has to be named: it lies elsewhere.
+fn verifies(cluster: &Cluster, index: usize) -> Result<()> {
+    let (datadir, key) = (cluster.datadir(index).display().to_string(), cluster.network_key().display().to_string());
+    let verify = |flags: &[&str]| run_cloister(&[&["verify", "--datadir", &datadir], flags].concat());
+    let unnamed = verify(&[]).map_err(|failure| (failure.status.code(), failure.output));
+    refused(unnamed, 2, "--network-key-file")?;
+    let found = verify(&["--network-key-file", &key]).map_err(|failure| eyre!("{}", failure.output))?;
+    ensure!(found.contains("is in order"), "{found}");
+    Ok(())
 }
 
 #[test]

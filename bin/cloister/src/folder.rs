@@ -15,6 +15,9 @@ use crate::failure::Failure;
 /// Name of the genesis file in a data folder.
 pub(crate) const GENESIS_FILE: &str = "genesis.json";
 
+/// The key of a network's ledger, which its nodes share: in a data folder, and beside a configuration that names no other.
+pub(crate) const NETWORK_KEY_FILE: &str = "network.key";
+
 /// A data folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {

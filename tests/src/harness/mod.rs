@@ -6,7 +6,7 @@
 //!
 //! **Ideal cryptography.** Ciphertexts and salted hashes differ between two runs, as they should. The harness holds all keys:
 //! what it can open under the ledger's key, or compute from a root and the salt that the ledger's key gives, it replaces by a
-//! name of the same length ([`ideal`]); that is what an ideal cipher or a random function would show. What is not what it should
+//! name of the same length (`ideal`); that is what an ideal cipher or a random function would show. What is not what it should
 //! be is left as it is, and gives itself away. The product has no hook for that.
 //!
 //! **Validity.** Facts that are declassified on purpose ([`Declassified`](cloister_primitives::Declassified)) must be the same in both runs; where one moved, the

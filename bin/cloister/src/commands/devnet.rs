@@ -21,7 +21,7 @@ use super::status::{Row, table};
 use crate::{
     consortium::{Decisions, Draft, NamedNode, Report},
     failure::Failure,
-    folder::{GENESIS_FILE, create_new},
+    folder::{GENESIS_FILE, NETWORK_KEY_FILE, create_new},
     output, running,
 };
 
@@ -32,9 +32,6 @@ Examples:
   cloister devnet --datadir net            go on next time where this ends
 
 All nodes run on this machine under this user: a network to try things on, which protects nothing.";
-
-/// Key of the network's ledger, shared by its nodes.
-const NETWORK_KEY_FILE: &str = "network.key";
 
 /// Accounts of the mnemonic that everybody knows, which have money.
 const ACCOUNTS: u32 = 10;

@@ -11,7 +11,7 @@ use cloister_node::{PeerConfig, transport_key};
 use cloister_primitives::ChainSpec;
 
 use super::init::{Place, config_of, name, read_chain};
-use crate::{failure::Failure, output};
+use crate::{failure::Failure, folder::NETWORK_KEY_FILE, output};
 
 const AFTER_HELP: &str = "\
 Example:
@@ -92,7 +92,7 @@ impl Join {
              and more than half of the members send the transaction that this prints:\n\n  \
              cloister member approve --node-id {} --name {} --identity {identity} --as voter\n\n\
              The node follows as a learner first, and votes once it has caught up; `cloister status` shows it.\n",
-            folder.join("network.key").display(),
+            folder.join(NETWORK_KEY_FILE).display(),
             table(self.node_id, &format!("{}.example:30303", self.name), peer_id),
             self.node_id,
             self.name,

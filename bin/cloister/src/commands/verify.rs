@@ -15,8 +15,9 @@ use cloister_shell::{VerifiedBlock, Verifier};
 use serde_json::json;
 
 use crate::{
+    commands::chain,
     failure::Failure,
-    folder::{Folder, read_genesis},
+    folder::{Folder, NETWORK_KEY_FILE, read_genesis},
     output,
 };
 
@@ -29,6 +30,7 @@ const AFTER_HELP: &str = "\
 Examples:
   cloister verify --datadir chain
   cloister verify --datadir chain --json
+  cloister verify --datadir alpha --network-key-file network.key
 
 The node must not be running on the folder. If something is wrong, the height of the block and what is
 wrong with it are printed, and the exit code is 13.";
@@ -44,6 +46,10 @@ pub(crate) struct Verify {
     /// Genesis file, instead of the one in the folder
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
+
+    /// The key that seals the network's ledger, if the node is one of several [default: network.key in the folder]
+    #[arg(long, value_name = "FILE")]
+    network_key_file: Option<PathBuf>,
 
     /// Print the result as JSON
     #[arg(long)]
@@ -73,13 +79,33 @@ impl Verify {
         if store.bounds().last.is_none() {
             return Err(self.no_chain());
         }
-        let key = SealingKey::of_folder(&self.datadir, &store)?;
+        let key = match self.network_key_file(&genesis)? {
+            Some(file) => SealingKey::of_file(&file)?,
+            None => SealingKey::of_folder(&self.datadir, &store)?,
+        };
         let mut verifier = Verifier::new(genesis.as_bytes(), &key.to_bytes())?;
         let mut findings = Findings::default();
         walk_blocks(&store, &mut verifier, &mut findings)?;
         check_snapshots(&store, &verifier, &mut findings)?;
         output::say(&self.report(&verifier, &findings));
         Ok(())
+    }
+
+    /// Where the key of the chain is, if it is one that several nodes share.
+    fn network_key_file(&self, genesis: &str) -> Result<Option<PathBuf>, Failure> {
+        let spec = chain::parse(genesis)?;
+        match (&self.network_key_file, spec.raft()) {
+            (None, None) => Ok(None),
+            (Some(file), Some(_)) => Ok(Some(file.clone())),
+            (Some(_), None) => Err(Failure::usage("this is the folder of a node by itself: it has no network's key")),
+            (None, Some(_)) => {
+                let file = self.datadir.join(NETWORK_KEY_FILE);
+                let missing = || {
+                    Failure::usage("this is the folder of one of several nodes: name their key with --network-key-file")
+                };
+                file.exists().then_some(Some(file)).ok_or_else(missing)
+            }
+        }
     }
 
     fn no_chain(&self) -> Failure {
@@ -233,7 +259,7 @@ mod tests {
     fn a_folder_without_a_chain_is_refused_and_stays_as_it_was() {
         let temporary = tempfile::tempdir().unwrap();
         let datadir = temporary.path().join("missing");
-        let verify = Verify { datadir: datadir.clone(), genesis: None, json: false };
+        let verify = Verify { datadir: datadir.clone(), genesis: None, network_key_file: None, json: false };
         let failure = verify.run().unwrap_err();
         assert!(failure.message().contains("holds no chain"), "{}", failure.message());
         assert!(!datadir.exists());

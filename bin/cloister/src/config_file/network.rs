@@ -7,13 +7,10 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::Source;
-use crate::failure::Failure;
+use crate::{failure::Failure, folder::NETWORK_KEY_FILE};
 
 /// Its keys at the top of the file.
 pub(super) const KEYS: [&str; 3] = ["node_id", "network_key_file", "network"];
-/// The file with the key of the network's ledger, unless the configuration names another.
-const KEY_FILE: &str = "network.key";
-
 /// The keys of this part; the others are flags, and checked by then.
 #[derive(Deserialize)]
 struct Top {
@@ -81,7 +78,7 @@ pub(super) fn read(source: &Source<'_>) -> Result<Option<NetworkConfig>, Failure
     let config = NetworkConfig {
         node_id: node_id.into_inner(),
         listen,
-        key_file: source.resolve(&top.network_key_file.map_or_else(|| KEY_FILE.into(), Spanned::into_inner)),
+        key_file: source.resolve(&top.network_key_file.map_or_else(|| NETWORK_KEY_FILE.into(), Spanned::into_inner)),
         peers: peers.into_iter().map(peer).collect::<Result<_, _>>()?,
     };
     config.check().map_err(|error| {

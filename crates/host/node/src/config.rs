@@ -36,11 +36,18 @@ pub struct ConnectionLimits {
     pub write_stall: Duration,
     /// After the last byte was written, how long a client may take to close its side.
     pub linger: Duration,
+    /// How long a client is kept waiting for the enclave to be ready; then it is answered 503.
+    pub opening: Duration,
 }
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { max_connections: 5_000, write_stall: Duration::from_secs(30), linger: Duration::from_secs(1) }
+        Self {
+            max_connections: 5_000,
+            write_stall: Duration::from_secs(30),
+            linger: Duration::from_secs(1),
+            opening: Duration::from_secs(5),
+        }
     }
 }
 

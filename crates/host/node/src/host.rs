@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::clock::{Clock, tick};
 use crate::config::HostConfig;
 use crate::error::{HostError, Violation};
-use crate::listen::{Listener, Serving, accept};
+use crate::listen::{Listener, Opening, Serving, accept};
 use crate::metrics::{Metrics, Sources, Telling};
 use crate::network_events::NetworkEvents;
 use crate::peer_link;
@@ -266,8 +266,8 @@ struct Dispatch {
     handle: HostHandle,
     told: Told,
     events: NetworkEvents,
-    /// Taken when the enclave is ready.
-    waiting: Option<(Option<Listener>, Serving)>,
+    /// For links to other nodes.
+    serving: Serving,
     stop_accepting: watch::Sender<()>,
     /// At most one task. Ends, with all connections, when this is dropped.
     accepting: JoinSet<()>,
@@ -312,6 +312,9 @@ impl Dispatch {
                 .map_err(HostError::Thread)?;
         let ticking = tick(clock, config.tick, Arc::clone(&handle.tick), send.clone());
         let serving = serving(&config, &handle, send, violations);
+        let stop_accepting = watch::channel(()).0;
+        let opening = Opening { ready: handle.ready.clone(), stop: stop_accepting.subscribe() };
+        let accepting = listener.map(|listener| accept(listener, serving.clone(), opening));
         let events = NetworkEvents::new(handle.metrics.leader_changes.clone());
         let dispatch = Self {
             events,
@@ -319,9 +322,9 @@ impl Dispatch {
             store_task,
             handle,
             told,
-            waiting: Some((listener, serving)),
-            stop_accepting: watch::channel(()).0,
-            accepting: JoinSet::new(),
+            serving,
+            stop_accepting,
+            accepting: JoinSet::from_iter(accepting),
             linking: JoinSet::new(),
             ticking: JoinSet::from_iter([ticking]),
             ending: Ending::No,
@@ -394,7 +397,7 @@ impl Dispatch {
             }
             FromEnclave::Ready { chain_id, genesis_hash, head } => {
                 let chain = ChainIdentity { chain_id, genesis_hash };
-                self.let_clients_in(Ready { chain, head })?;
+                self.open(Ready { chain, head })?;
             }
             FromEnclave::Recovery(statement) => {
                 self.told.recovery.send_replace(Some(statement));
@@ -411,20 +414,16 @@ impl Dispatch {
 
     /// Other nodes are let in before the enclave is ready: it may take them to become that.
     fn let_peers_in(&mut self, network: Network) {
-        if let Some((_, serving)) = &self.waiting {
-            let stop = self.stop_accepting.subscribe();
-            self.linking.spawn(peer_link::accept(network, serving.clone(), stop));
-        }
+        let stop = self.stop_accepting.subscribe();
+        self.linking.spawn(peer_link::accept(network, self.serving.clone(), stop));
     }
 
-    fn let_clients_in(&mut self, ready: Ready) -> Result<(), HostError> {
-        let (listener, serving) = self.waiting.take().ok_or(Violation::SecondReady)?;
-        self.store.claim(ready.chain)?;
-        // When it is already to finish, the listener is dropped instead.
-        if let (Ending::No, Some(listener)) = (&self.ending, listener) {
-            let stop = self.stop_accepting.subscribe();
-            self.accepting.spawn(accept(listener, serving, stop));
+    /// Has clients served from now on.
+    fn open(&mut self, ready: Ready) -> Result<(), HostError> {
+        if self.told.ready.borrow().is_some() {
+            return Err(Violation::SecondReady.into());
         }
+        self.store.claim(ready.chain)?;
         self.told.ready.send_replace(Some(ready));
         Ok(())
     }

@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use crate::config::ConnectionLimits;
 use crate::connection::{Connection, linger};
 use crate::error::Violation;
+use crate::host::Ready;
 use crate::metrics::{Metrics, Open};
 use crate::table::Table;
 
@@ -32,9 +33,13 @@ const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 /// Pause after the system could not accept, such as for want of files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+/// What a client is told that is not served.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: text/plain\r\ncontent-length: 21\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
     too many connections\n";
+const NOT_READY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: text/plain\r\ncontent-length: 44\r\nretry-after: 5\r\nconnection: close\r\n\r\n\
+    the node is not ready: its log says why not\n";
 
 /// Why an address cannot be listened on.
 #[derive(Debug, Error)]
@@ -67,7 +72,8 @@ pub enum ListenError {
     },
 }
 
-/// A bound socket. Clients may connect from now on; they are served once the enclave is ready.
+/// A bound socket. Clients may connect from now on; they are served once the enclave is ready, and are not kept waiting for
+/// that for long: a node may wait for others.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
@@ -136,9 +142,27 @@ pub(crate) struct Serving {
     pub(crate) metrics: Metrics,
 }
 
+/// What a client may wait for before it is served.
+#[derive(Clone, Debug)]
+pub(crate) struct Opening {
+    pub(crate) ready: watch::Receiver<Option<Ready>>,
+    pub(crate) stop: watch::Receiver<()>,
+}
+
+impl Opening {
+    /// Whether the enclave is ready before `patience` or the host ends.
+    async fn comes(mut self, patience: Duration) -> bool {
+        tokio::select! {
+            ready = timeout(patience, self.ready.wait_for(Option::is_some)) => matches!(ready, Ok(Ok(_))),
+            _ = self.stop.changed() => false,
+        }
+    }
+}
+
 /// Accepts until `stop` changes or its sender is gone, then waits for the connections to end.
 /// Dropping the future ends them at once.
-pub(crate) async fn accept(listener: Listener, serving: Serving, mut stop: watch::Receiver<()>) {
+pub(crate) async fn accept(listener: Listener, serving: Serving, opening: Opening) {
+    let mut stop = opening.stop.clone();
     let connections = Arc::new(Semaphore::new(serving.limits.max_connections));
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
     let mut tasks = JoinSet::new();
@@ -150,32 +174,43 @@ pub(crate) async fn accept(listener: Listener, serving: Serving, mut stop: watch
         };
         let clients = &serving.metrics.clients;
         if let Ok(permit) = Arc::clone(&connections).try_acquire_owned() {
-            tasks.spawn(serve(stream, origin(peer), serving.clone(), (permit, clients.open())));
+            let place = (permit, clients.open());
+            tasks.spawn(serve(stream, origin(peer), serving.clone(), opening.clone(), place));
             continue;
         }
         clients.refused.inc();
         if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
-            tasks.spawn(refuse(stream, permit));
+            tasks.spawn(refuse(stream, TOO_MANY, permit));
         }
     }
     drop(listener);
     while tasks.join_next().await.is_some() {}
 }
 
-async fn serve(stream: TcpStream, peer: PeerOrigin, serving: Serving, _place: (OwnedSemaphorePermit, Open)) {
+async fn serve(
+    stream: TcpStream,
+    peer: PeerOrigin,
+    serving: Serving,
+    opening: Opening,
+    (permit, _open): (OwnedSemaphorePermit, Open),
+) {
     // Only costs latency if refused.
     let _ = stream.set_nodelay(true);
-    let Serving { table, link, violations, limits, .. } = serving;
+    let Serving { table, link, violations, limits, metrics } = serving;
+    if !opening.comes(limits.opening).await {
+        metrics.clients.refused.inc();
+        return refuse(stream, NOT_READY, permit).await;
+    }
     let registration = table.register();
     Connection::new(registration, stream, link, violations, limits).run(peer).await;
 }
 
-async fn refuse(mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
-    let answer = async {
-        stream.write_all(REFUSAL).await?;
+async fn refuse(mut stream: TcpStream, answer: &'static [u8], _permit: OwnedSemaphorePermit) {
+    let written = async {
+        stream.write_all(answer).await?;
         stream.shutdown().await
     };
-    if let Ok(Ok(())) = timeout(REFUSAL_PATIENCE, answer).await {
+    if let Ok(Ok(())) = timeout(REFUSAL_PATIENCE, written).await {
         linger(&stream, REFUSAL_PATIENCE).await;
     }
 }
@@ -190,10 +225,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_refusal_has_the_length_it_states() {
-        let text = std::str::from_utf8(REFUSAL).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {}", body.len())));
+    fn refusals_have_the_lengths_they_state() {
+        for refusal in [TOO_MANY, NOT_READY] {
+            let text = std::str::from_utf8(refusal).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{text}");
+        }
     }
 
     #[test]

@@ -17,9 +17,12 @@ use cloister_node::{
 };
 use cloister_primitives::{Height, Seq};
 use cloister_storage::{BlobStore, ChainIdentity, MemoryStore, StoreError};
-use common::{CHAIN_ID, GENESIS_HASH, config, echo, echoing, greet, halt, host_with, listener, next, ready};
+use common::{
+    CHAIN_ID, GENESIS_HASH, PATIENCE, Running, config, echo, echoing, greet, halt, host_with, listener, next, ready,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn a_taken_port_is_named() {
@@ -104,6 +107,41 @@ async fn readiness_and_status_are_seen_from_elsewhere() {
     link.send.send(FromEnclave::Status(status.clone())).await.unwrap();
     follow.changed().await.unwrap();
     assert_eq!(*follow.borrow(), status);
+}
+
+/// What a client of the host reads until its connection ends.
+async fn asked(host: &Running) -> String {
+    let mut client = TcpStream::connect(host.address).await.unwrap();
+    client.write_all(b"GET /health HTTP/1.1\r\nhost: node\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, client.read_to_string(&mut answer)).await.expect("an answer").unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn clients_do_not_wait_for_long_for_an_enclave_that_waits_for_others() {
+    let mut config = config();
+    config.connections.opening = Duration::from_millis(50);
+    let (host, mut link) = host_with(config, Box::new(MemoryStore::new()));
+    greet(&mut link).await;
+    let answer = asked(&host).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.ends_with("its log says why not\n"), "{answer}");
+    // The enclave hears nothing of it.
+    host.handle.shutdown();
+    assert_eq!(next(&mut link).await, ToEnclave::Shutdown);
+    link.send.send(halt(HaltCode::ShutDown)).await.unwrap();
+    host.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_comes_early_is_served_when_the_enclave_is_ready() {
+    let (host, mut link) = host_with(config(), Box::new(MemoryStore::new()));
+    greet(&mut link).await;
+    let mut client = TcpStream::connect(host.address).await.unwrap();
+    client.write_all(b"early").await.unwrap();
+    link.send.send(ready()).await.unwrap();
+    assert!(matches!(next(&mut link).await, ToEnclave::Open { .. }));
 }
 
 #[tokio::test]

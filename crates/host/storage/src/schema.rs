@@ -94,7 +94,7 @@ const END: [u8; 16] = [0xff; 16];
 
 /// Whether files in a folder can be written past the system's cache. Not every file system can.
 fn writes_directly(folder: &Path) -> bool {
-    let unnamed = OFlags::TMPFILE | OFlags::WRONLY | OFlags::DIRECT;
+    let unnamed = OFlags::TMPFILE | OFlags::RDWR | OFlags::DIRECT;
     rustix::fs::open(folder, unnamed, Mode::RUSR | Mode::WUSR).is_ok()
 }
 
