@@ -115,7 +115,10 @@ fn two_worlds_that_differ_in_secrets_look_the_same() {
     );
     let is_large = pairs >= PAIRS;
     assert!(!is_large || (tally.log_sections > 0 && tally.snapshots > 0), "the host had blocks only: {tally:#?}");
-    assert!(tally.invalid * 20 <= tally.pairs + tally.invalid, "too many are invalid: {tally:#?}");
+    // Of 2,000 pairs 95 in 100 have to be valid; of a quarter as many, a few more or less are chance.
+    let most_invalid_percent = if pairs > PAIRS { 5 } else { 8 };
+    let all = tally.pairs + tally.invalid;
+    assert!(tally.invalid * 100 <= most_invalid_percent * all, "too many are invalid: {tally:#?}");
 }
 
 #[test]
