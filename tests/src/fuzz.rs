@@ -67,14 +67,13 @@ pub fn mutate(input: &[u8], others: &[Vec<u8>], random: &mut Random) -> Vec<u8> 
 /// How long each target runs: `FUZZ_SECONDS`, or 2.
 #[must_use]
 pub fn time_box() -> Duration {
-    Duration::from_secs(std::env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2))
+    Duration::from_secs(crate::number_from("FUZZ_SECONDS").unwrap_or(2))
 }
 
 /// Where inputs start from: `FUZZ_SEED`, or another one each time.
 #[must_use]
 pub fn seed() -> u64 {
-    let given = std::env::var("FUZZ_SEED").ok().and_then(|text| text.parse().ok());
-    given.unwrap_or_else(|| u64::from(std::process::id()))
+    crate::number_from("FUZZ_SEED").unwrap_or_else(|| u64::from(std::process::id()))
 }
 
 /// Feeds `target` mutations of `seeds` until the time box ends, and returns how many. A finding is a panic of `target`; the input is shown.

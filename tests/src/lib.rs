@@ -51,8 +51,8 @@ pub fn repository() -> PathBuf {
 /// # Panics
 /// If it is set to something else.
 #[must_use]
-pub fn number_from(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
+pub fn number_from(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
 }
 
 /// The folder that holds this build's binaries: `…/target/release` for a test in `…/target/release/deps`.

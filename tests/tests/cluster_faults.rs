@@ -54,7 +54,7 @@ fn settle(cluster: &Cluster, writers: Writers) -> Result<()> {
 fn no_acknowledged_transaction_is_lost_when_leaders_are_killed() {
     on_network(3, |cluster, accounts| {
         cluster.start_all()?;
-        let kills = number_from("CLUSTER_KILLS", 3);
+        let kills = number_from("CLUSTER_KILLS").unwrap_or(3);
         let report = failover::run(cluster, accounts, kills, &mut |line| eprintln!("{line}"))?;
         ensure!(report.lost == 0, "{} of {} writes are lost", report.lost, report.acknowledged);
         ensure!(report.empty_blocks == 0, "{} blocks are empty", report.empty_blocks);
@@ -191,7 +191,7 @@ fn a_node_that_misses_all_blocks_catches_up_under_load() {
         let late = (leader + 1) % cluster.size();
         cluster.kill(late)?;
         let writers = Writers::start(&cluster.endpoints(), accounts);
-        let blocks = number_from("CLUSTER_BLOCKS", 300);
+        let blocks = number_from("CLUSTER_BLOCKS").unwrap_or(300);
         while cluster.standing(leader)?.head < blocks {
             writers.acknowledge(SOME, Instant::now())?;
         }

@@ -106,14 +106,10 @@ fn verified_head(folder: &Path) -> (u64, String) {
     (report["head"].as_u64().expect("a height"), report["hash"].as_str().expect("a hash").to_owned())
 }
 
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|text| text.parse().ok())
-}
-
 fn killed_under_load(target: Target, crashes: u64) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let options = kept_in(folder.path());
-    let seed = setting("CLOISTER_CRASH_SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    let seed = cloister_tests::number_from("CLOISTER_CRASH_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     eprintln!("CLOISTER_CRASH_SEED={seed}");
     let mut random = Random::new(seed);
     let mut accounts: Vec<Account> = (0..4).map(Account::new).collect();
@@ -161,12 +157,12 @@ fn killed_under_load(target: Target, crashes: u64) {
 
 #[test]
 fn killed_under_load_dev() {
-    killed_under_load(Target::Dev, setting("CLOISTER_CRASHES").unwrap_or(10));
+    killed_under_load(Target::Dev, cloister_tests::number_from("CLOISTER_CRASHES").unwrap_or(10));
 }
 
 #[test]
 fn killed_under_load_two_process() {
-    killed_under_load(Target::TwoProcess, setting("CLOISTER_CRASHES").unwrap_or(10).div_ceil(3));
+    killed_under_load(Target::TwoProcess, cloister_tests::number_from("CLOISTER_CRASHES").unwrap_or(10).div_ceil(3));
 }
 
 /// A chain of a few blocks in a folder, its node stopped; and what it answered.
@@ -342,7 +338,7 @@ fn after_damage(folder: &Path, answered: &Answered, what: &str) -> Outcome {
 fn flipped_bits_and_torn_files_are_named_or_harmless() {
     let original = tempfile::tempdir().expect("a temporary folder");
     let answered = a_chain(original.path());
-    let mut random = Random::new(setting("CLOISTER_CRASH_SEED").unwrap_or(1));
+    let mut random = Random::new(cloister_tests::number_from("CLOISTER_CRASH_SEED").unwrap_or(1));
     let data: Vec<PathBuf> = files_below(original.path())
         .into_iter()
         .filter(|path| {

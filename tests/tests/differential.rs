@@ -16,13 +16,9 @@ use cloister_tests::fuzz;
 /// Cases of `make test`: about a minute on two cores.
 const CASES: u64 = 3_500;
 
-fn variable(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|text| text.parse().ok())
-}
-
 #[test]
 fn random_chains_agree_with_the_reference() {
-    let budget = match (variable("FUZZ_TRANSACTIONS"), variable("FUZZ_SECONDS")) {
+    let budget = match (cloister_tests::number_from("FUZZ_TRANSACTIONS"), cloister_tests::number_from("FUZZ_SECONDS")) {
         (Some(count), _) => Budget::Transactions(count),
         (None, Some(seconds)) => Budget::Time(Duration::from_secs(seconds)),
         (None, None) => Budget::Cases(CASES),

@@ -25,10 +25,6 @@ const NETWORK_ONE_IN: u64 = 20;
 /// Pairs in which a missing protection must be noticed.
 const CANARY_PAIRS: u64 = 600;
 
-fn variable(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|text| text.parse().ok())
-}
-
 fn run(seed: u64, pairs: u64, included: &Included) -> Tally {
     session::run(seed, pairs, included).unwrap_or_else(|failure| {
         report::part("pairs", &json!({ "seed": failure.workload.seed, "distinguishing": 1 }));
@@ -93,7 +89,7 @@ fn the_list_of_what_is_declassified_is_the_one_in_code() {
 fn two_worlds_that_differ_in_secrets_look_the_same() {
     let _turn = turn();
     let seed = fuzz::seed() << 32;
-    let pairs = variable("HARNESS_PAIRS").unwrap_or(PAIRS);
+    let pairs = cloister_tests::number_from("HARNESS_PAIRS").unwrap_or(PAIRS);
     let tally = run(seed, pairs, &Included::default());
     eprintln!("harness: {tally:#?}");
     report::part(
@@ -125,7 +121,7 @@ fn two_worlds_that_differ_in_secrets_look_the_same() {
 fn two_networks_that_differ_in_secrets_look_the_same() {
     let _turn = turn();
     let seed = fuzz::seed() << 32;
-    let pairs = variable("HARNESS_PAIRS").map_or(NETWORK_PAIRS, |pairs| pairs / NETWORK_ONE_IN);
+    let pairs = cloister_tests::number_from("HARNESS_PAIRS").map_or(NETWORK_PAIRS, |pairs| pairs / NETWORK_ONE_IN);
     let included = Included { shape: Shape::Network, ..Included::default() };
     let tally = run(seed, pairs, &included);
     eprintln!("networks: {tally:#?}");
@@ -188,7 +184,7 @@ fn a_method_that_nobody_classified_is_named() {
 
 #[test]
 fn no_needle_is_found_around_the_enclave() {
-    let found = needles::two_processes(fuzz::seed(), variable("HARNESS_BYTES").unwrap_or(BYTES));
+    let found = needles::two_processes(fuzz::seed(), cloister_tests::number_from("HARNESS_BYTES").unwrap_or(BYTES));
     eprintln!("needles: {found:#?}");
     report::part(
         "needles",

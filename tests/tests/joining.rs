@@ -28,7 +28,7 @@ fn comes_and_goes(cluster: &mut Cluster) -> Result<()> {
     }
     let reached: Vec<_> = [1, 2].map(|index| cluster.endpoint(index)).into();
     let writers = Writers::start(&reached, accounts(3)?);
-    let blocks = number_from("CLUSTER_BLOCKS", 300);
+    let blocks = number_from("CLUSTER_BLOCKS").unwrap_or(300);
     while cluster.standing(1)?.head < blocks {
         writers.acknowledge(SOME, Instant::now())?;
     }

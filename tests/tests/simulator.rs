@@ -10,11 +10,8 @@ use std::{
     },
 };
 
+use cloister_tests::number_from;
 use cloister_tests::sim::{Luck, Plan, Summary, play, play_recovery};
-
-fn number(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
-}
 
 fn summary_file() -> PathBuf {
     let target =
@@ -24,7 +21,7 @@ fn summary_file() -> PathBuf {
 
 #[test]
 fn networks_keep_their_promises_whatever_happens() {
-    let (first, count) = (number("SIM_SEED", 0), number("SIM_SEEDS", 2_000));
+    let (first, count) = (number_from("SIM_SEED").unwrap_or(0), number_from("SIM_SEEDS").unwrap_or(2_000));
     let (next, summary) = (AtomicU64::new(first), Mutex::new(Summary::default()));
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
@@ -75,7 +72,7 @@ fn a_network_without_faults_opens_and_commits() {
 
 #[test]
 fn networks_go_on_from_one_disk_when_their_member_says_so() {
-    for seed in 0..number("SIM_RECOVERIES", 100) {
+    for seed in 0..number_from("SIM_RECOVERIES").unwrap_or(100) {
         let outcome = play_recovery(seed);
         assert!(outcome.violations.is_empty(), "seed {seed}: {:#?}", outcome.violations);
         assert!(outcome.recovered, "seed {seed}: {} transactions, and then no more", outcome.acknowledged);

@@ -433,10 +433,15 @@ fn even_out(first: &mut Sent, second: &mut Sent) {
     let shorter = if sizes[0] < sizes[1] { first } else { second };
     let missing = sizes[0].abs_diff(sizes[1]);
     if missing > 0 && shorter.to.is_some() {
-        shorter.input = [shorter.input.as_ref(), &vec![1; missing]].concat().into();
-        // EIP-7623: as many tokens as data can cost.
-        shorter.gas += 40 * missing as u64;
+        fill(shorter, missing);
     }
+}
+
+/// Adds bytes that nobody looks at.
+fn fill(sent: &mut Sent, bytes: usize) {
+    sent.input = [sent.input.as_ref(), &vec![1; bytes]].concat().into();
+    // EIP-7623: as many tokens as data can cost.
+    sent.gas += 40 * bytes as u64;
 }
 
 /// Between hosts a transaction has a size class, however it came.
@@ -447,9 +452,7 @@ fn fill_payloads(step: &mut Step) {
         let lens = [&*first, &*second].map(|sent| sent.signed(0).len());
         if padded_bytes(lens[0]) != padded_bytes(lens[1]) {
             let shorter = if lens[0] < lens[1] { first } else { second };
-            let missing = lens[0].abs_diff(lens[1]);
-            shorter.input = [shorter.input.as_ref(), &vec![1; missing]].concat().into();
-            shorter.gas += 40 * missing as u64;
+            fill(shorter, lens[0].abs_diff(lens[1]));
         }
     }
 }
@@ -458,8 +461,7 @@ fn fill_payloads(step: &mut Step) {
 fn fill_envelope(first: &mut Sent, second: &mut Sent) {
     let missing = SEALED_INPUT.saturating_sub(first.input.len().min(second.input.len()));
     for sent in [first, second].into_iter().filter(|sent| sent.to.is_some()) {
-        sent.input = [sent.input.as_ref(), &vec![1; missing]].concat().into();
-        sent.gas += 40 * missing as u64;
+        fill(sent, missing);
     }
 }
 
