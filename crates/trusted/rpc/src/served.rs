@@ -1,12 +1,8 @@
 //! The methods as the shell serves them.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
+use alloy_primitives::map::HashMap;
 use cloister_access::Caller;
 use futures_util::FutureExt as _;
 use jsonrpsee::{

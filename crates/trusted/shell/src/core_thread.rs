@@ -1,13 +1,11 @@
 //! The thread the core runs on, and what is done with its effects.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
+use alloy_primitives::map::HashMap;
 use cloister_access::Caller;
 use cloister_boundary::{Detail, FromEnclave, HaltCode, ToEnclave};
 use cloister_core::{
@@ -78,7 +76,7 @@ pub(crate) fn spawn(
         now: Tick::default(),
         host_time,
         deadline_ms: None,
-        replies: HashMap::new(),
+        replies: HashMap::default(),
         next_request: 0,
         in_flight,
         workers,

@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Entries of a batch that are worked on before others get their turn on this thread.
-const ENTRIES_AT_A_TIME: usize = 32;
+const ENTRIES_AT_A_TIME: usize = 128;
 
 /// What the answer to one entry is expected to take, in bytes; answers grow beyond it.
 const USUAL_ANSWER_BYTES: usize = 128;
@@ -69,8 +69,12 @@ pub(crate) async fn answer(
     let (parts, body) = request.into_parts();
     let refused = |status, error: ErrorObjectOwned| json(status, bounds.lengths.pad(failure(NO_ID, &error)));
     let body = match read_body(&parts.headers, body, bounds.request_bytes).await {
-        Ok((body, true)) => single(served, caller, bounds, &body).await,
-        Ok((body, false)) => batch(served, caller, bounds, &body).await,
+        // As text from here on: what is made of it needs not be looked through for UTF-8 again.
+        Ok((body, is_single)) => match String::from_utf8(body) {
+            Ok(body) if is_single => single(served, caller, bounds, &body).await,
+            Ok(body) => batch(served, caller, bounds, &body).await,
+            Err(_) => failure(NO_ID, &ErrorCode::ParseError.into()),
+        },
         Err(HttpError::TooLarge) => {
             return refused(StatusCode::PAYLOAD_TOO_LARGE, reject_too_big_request(bounds.request_bytes));
         }
@@ -152,9 +156,9 @@ enum Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    fn parse(json: &'a [u8]) -> Self {
-        let Ok(call) = serde_json::from_slice::<Call<'_>>(json) else {
-            let is_json = serde_json::from_slice::<IgnoredAny>(json).is_ok();
+    fn parse(json: &'a str) -> Self {
+        let Ok(call) = serde_json::from_str::<Call<'_>>(json) else {
+            let is_json = serde_json::from_str::<IgnoredAny>(json).is_ok();
             return Self::Invalid(NO_ID, if is_json { ErrorCode::InvalidRequest } else { ErrorCode::ParseError });
         };
         let id = call.id.map(RawValue::get);
@@ -193,7 +197,7 @@ fn start(served: &Served, caller: &Caller, name: &str, params: Option<&RawValue>
     })
 }
 
-async fn single(served: &Served, caller: &Caller, bounds: HttpBounds, body: &[u8]) -> Vec<u8> {
+async fn single(served: &Served, caller: &Caller, bounds: HttpBounds, body: &str) -> Vec<u8> {
     match Entry::parse(body) {
         Entry::Call { id, method, params } => {
             let outcome = start(served, caller, &method, params).await;
@@ -208,8 +212,8 @@ async fn single(served: &Served, caller: &Caller, bounds: HttpBounds, body: &[u8
 
 /// Starts all entries before it waits for any, so that a hundred transactions in one batch are recovered,
 /// executed and persisted as one block and not as a hundred. Answers keep the batch's order.
-async fn batch(served: &Served, caller: &Caller, bounds: HttpBounds, body: &[u8]) -> Vec<u8> {
-    let Ok(entries) = serde_json::from_slice::<Vec<&RawValue>>(body) else {
+async fn batch(served: &Served, caller: &Caller, bounds: HttpBounds, body: &str) -> Vec<u8> {
+    let Ok(entries) = serde_json::from_str::<Vec<&RawValue>>(body) else {
         return failure(NO_ID, &ErrorCode::ParseError.into());
     };
     if entries.is_empty() {
@@ -220,7 +224,7 @@ async fn batch(served: &Served, caller: &Caller, bounds: HttpBounds, body: &[u8]
     }
     let mut answers = Answers::with_room_for(entries.len(), bounds.batch.response_bytes);
     for (index, entry) in entries.iter().enumerate() {
-        match Entry::parse(entry.get().as_bytes()) {
+        match Entry::parse(entry.get()) {
             Entry::Call { id, method, params } => answers.start(id, start(served, caller, &method, params)),
             Entry::Notification => {}
             Entry::Invalid(id, code) => answers.start(id, Box::pin(ready(Err(code.into())))),
@@ -345,7 +349,7 @@ mod tests {
 
     #[test]
     fn requests_are_told_from_notifications_and_from_nonsense() {
-        let parse = |json: &'static str| match Entry::parse(json.as_bytes()) {
+        let parse = |json: &'static str| match Entry::parse(json) {
             Entry::Call { id, method, params } => format!("call {method} {id} {}", params.map_or("", RawValue::get)),
             Entry::Notification => "notification".to_owned(),
             Entry::Invalid(id, code) => format!("{} {id}", code.code()),

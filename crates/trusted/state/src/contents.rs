@@ -124,11 +124,14 @@ impl Contents {
             }
         }
         let (old, newest) = (self.tries.slots(id, keys), self.history.newest_slots(account, keys));
+        let owner = self.history.owner_of_slots(account);
         for (change, (old, newest)) in changes.iter().zip(old.into_iter().zip(newest)) {
             if let Change::Slot { key, value, .. } = change
                 && old != *value
             {
-                self.history.record_slot_after(newest, account, *key, old);
+                if let Some(owner) = owner {
+                    self.history.record_slot_after(newest, owner, *key, old);
+                }
                 self.put_slot(id, account, *key, old, *value);
             }
         }

@@ -32,11 +32,10 @@ impl ReceiptJson {
         seen.receipt()?;
         let header = seen.block().header();
         let has_blobs = seen.transaction().blob_versioned_hashes().is_some();
-        let blob_gas_price = header
-            .excess_blob_gas
-            .filter(|_| has_blobs)
-            .zip(spec.blob_params_at(header.timestamp))
-            .map(|(excess, params)| params.calc_blob_fee(excess));
+        let blob_gas_price = header.excess_blob_gas.filter(|_| has_blobs).and_then(|excess| {
+            let params = spec.blob_params_at(header.timestamp)?;
+            Some(params.calc_blob_fee(excess))
+        });
         Some(Self { seen, blob_gas_price })
     }
 }

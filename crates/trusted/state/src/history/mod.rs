@@ -72,6 +72,16 @@ pub(crate) struct Mark {
     slot: RecordId,
 }
 
+/// An account whose slots the newest block changes.
+#[derive(Clone, Copy)]
+pub(crate) struct Owner {
+    key: B256,
+    /// Its record in that block.
+    record: Short,
+    /// The first slot record that the block may make.
+    first_slot: RecordId,
+}
+
 /// A height as a view holds on to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Version {
@@ -193,25 +203,27 @@ impl History {
 
     /// Records a slot that the newest block is about to change, after its account.
     pub(crate) fn record_slot(&mut self, account: &B256, key: B256, old: U256) {
-        let newest = self.newest_slot(account, &key);
-        self.record_slot_after(newest, account, key, old);
+        let (owner, newest) = (self.owner_of_slots(account), self.newest_slot(account, &key));
+        if let Some(owner) = owner {
+            self.record_slot_after(newest, owner, key, old);
+        }
     }
 
-    /// As [`Self::record_slot`], given the newest record of the slot.
-    pub(crate) fn record_slot_after(&mut self, newest: Option<RecordId>, account: &B256, key: B256, old: U256) {
-        let Some(start) = self.recording() else {
-            return;
-        };
-        if newest.is_some_and(|id| id >= start.slot) {
+    /// The account as it owns the slots that the newest block changes; `None` where nothing is recorded.
+    pub(crate) fn owner_of_slots(&self, account: &B256) -> Option<Owner> {
+        let start = self.recording()?;
+        let record = self.newest_account(account).filter(|id| *id >= start.account);
+        debug_assert!(record.is_some(), "a slot was recorded before its account");
+        Some(Owner { key: *account, record: Short::of(record?), first_slot: start.slot })
+    }
+
+    /// As [`Self::record_slot`], given its owner and its newest record.
+    pub(crate) fn record_slot_after(&mut self, newest: Option<RecordId>, owner: Owner, key: B256, old: U256) {
+        if newest.is_some_and(|id| id >= owner.first_slot) {
             return;
         }
-        let owner = self.newest_account(account);
-        let Some(owner) = owner.filter(|id| *id >= start.account) else {
-            debug_assert!(false, "a slot was recorded before its account");
-            return;
-        };
-        let old = OldSlot { account: Short::of(owner), value: old.into() };
-        self.slots.push(slot_hash(account, &key), key, old, newest);
+        let old = OldSlot { account: owner.record, value: old.into() };
+        self.slots.push(slot_hash(&owner.key, &key), key, old, newest);
     }
 
     fn newest_account(&self, key: &B256) -> Option<RecordId> {

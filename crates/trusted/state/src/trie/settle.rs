@@ -9,8 +9,8 @@ use super::node::{AccountLeaf, Branch, NodeId, SlotLeaf};
 use super::store::NodeStore;
 use super::{AccountId, Tries};
 
-/// References computed in one step: bounds the time of a step and the memory between two.
-const STEP: usize = 4096;
+/// References computed in one step: bounds the time of a step, and keeps the nodes it reads in the cache until they are hashed.
+const STEP: usize = 512;
 
 /// Progress through the tries whose hashes are out of date.
 ///
