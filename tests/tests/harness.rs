@@ -16,6 +16,8 @@ use serde_json::json;
 
 /// Pairs of `make test`.
 const PAIRS: u64 = 500;
+/// Of 100 pairs so many may say nothing at most, because something declassified differs.
+const MOST_INVALID_PERCENT: u64 = 2;
 /// Bytes that are searched for needles in `make test`.
 const BYTES: u64 = 100_000_000;
 /// Pairs of `make test` that run on networks.
@@ -111,10 +113,8 @@ fn two_worlds_that_differ_in_secrets_look_the_same() {
     );
     let is_large = pairs >= PAIRS;
     assert!(!is_large || (tally.log_sections > 0 && tally.snapshots > 0), "the host had blocks only: {tally:#?}");
-    // Of 2,000 pairs 95 in 100 have to be valid; of a quarter as many, a few more or less are chance.
-    let most_invalid_percent = if pairs > PAIRS { 5 } else { 8 };
     let all = tally.pairs + tally.invalid;
-    assert!(tally.invalid * 100 <= most_invalid_percent * all, "too many are invalid: {tally:#?}");
+    assert!(tally.invalid * 100 <= MOST_INVALID_PERCENT * all, "too many are invalid: {tally:#?}");
 }
 
 #[test]

@@ -76,10 +76,43 @@ impl World {
         if complete && !self.recovered() {
             found.push("nothing is committed any more after the recovery".to_owned());
         }
+        found.extend(self.unknown_links());
+        found.extend(self.gaps());
         if !found.is_empty() {
             let time_us = self.time_us;
             found.extend(self.nodes.iter_mut().map(|node| node.describe(time_us)));
         }
         self.violations.extend(found);
+    }
+
+    /// Heights that a disk has no block of, between others: its node could neither start again nor help another one up.
+    fn gaps(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for node in self.nodes.iter().filter(|node| !node.lost) {
+            let kept = &node.disk.kept.blocks;
+            let gap = kept.keys().zip(kept.keys().skip(1)).find(|(lower, upper)| lower.next() != **upper);
+            if let Some((lower, upper)) = gap {
+                found.push(format!("node {} has no block between {lower} and {upper}", node.id.get()));
+            }
+        }
+        found
+    }
+
+    /// Links that are there, and that a node at their end has not heard of: it would hand nothing on to a leader there.
+    fn unknown_links(&mut self) -> Vec<String> {
+        let (time_us, up) = (self.time_us, self.up());
+        let ids: Vec<_> = up.iter().map(|node| self.nodes[*node].id).collect();
+        let mut found = Vec::new();
+        for node in up {
+            let node = &mut self.nodes[node];
+            let id = node.id;
+            let Some(status) = node.status(time_us) else { continue };
+            let unknown: Vec<_> =
+                ids.iter().filter(|other| **other != id && !status.connected.contains(other)).collect();
+            if !unknown.is_empty() {
+                found.push(format!("node {} does not know that it is connected to {unknown:?}", id.get()));
+            }
+        }
+        found
     }
 }

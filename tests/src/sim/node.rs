@@ -6,8 +6,8 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use cloister_access::Caller;
 use cloister_boundary::{FromEnclave, HaltCode, Membership, StartInfo, ToEnclave};
 use cloister_core::{
-    AuditShare, Core, CoreEffect, CoreMessage, CoreOptions, Event as CoreEvent, LogLimits, NodeId, Opened,
-    RecoveryRequest, Request, RequestBody, RequestId, Response, Tick, WorkId, work::Work,
+    AuditShare, Core, CoreEffect, CoreMessage, CoreOptions, Event as CoreEvent, LogLimits, NetworkStatus, NodeId,
+    Opened, RecoveryRequest, Request, RequestBody, RequestId, Response, Tick, WorkId, work::Work,
 };
 use cloister_crypto::simulation::SeededEntropy;
 use cloister_primitives::{Height, RecoveryStatement, Seq};
@@ -63,7 +63,7 @@ pub(super) struct Node {
     /// What members are to sign, or have signed.
     pub(super) recovery: Option<RecoveryStatement>,
     /// What it last said of itself.
-    status: Option<String>,
+    status: Option<Box<NetworkStatus>>,
 }
 
 impl Node {
@@ -162,7 +162,7 @@ impl Node {
             CoreEffect::Peer { to, message } => wishes.push(Wish::Say(to, message)),
             CoreEffect::Reply(_, reply) => {
                 if let Ok(Response::NetworkStatus(status)) = reply {
-                    self.status = Some(format!("{status:?}"));
+                    self.status = status;
                 }
                 wishes.push(Wish::Replied);
             }
@@ -204,15 +204,21 @@ impl Node {
         }));
     }
 
-    /// How it is, for whoever has to find out why a network does not go on.
-    pub(super) fn describe(&mut self, time_us: u64) -> String {
+    /// What it says of itself and the others.
+    pub(super) fn status(&mut self, time_us: u64) -> Option<&NetworkStatus> {
         self.status = None;
         let body = RequestBody::NetworkStatus;
         let asked = CoreMessage::Requests(vec![(RequestId(u64::MAX), Request { caller: Caller::Anonymous, body })]);
-        let wishes = self.give(asked, time_us);
+        self.give(asked, time_us);
+        self.status.as_deref()
+    }
+
+    /// How it is, for whoever has to find out why a network does not go on.
+    pub(super) fn describe(&mut self, time_us: u64) -> String {
+        let status = format!("{:?}", self.status(time_us));
         let kept = self.disk.kept.bounds();
         format!(
-            "node {}: start {}, up {}, open {}, lost {}, leaves {}, halted {:?}, kept {kept:?}, {} wishes, warned {:?}, {:?}",
+            "node {}: start {}, up {}, open {}, lost {}, leaves {}, halted {:?}, kept {kept:?}, warned {:?}, {status}",
             self.id.get(),
             self.life,
             self.is_up(),
@@ -220,9 +226,7 @@ impl Node {
             self.lost,
             self.leaves,
             self.halted,
-            wishes.len(),
             self.warned,
-            self.status,
         )
     }
 

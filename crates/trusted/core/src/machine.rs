@@ -1,6 +1,6 @@
 //! The door of the core, and what it is made of.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use cloister_access::Development;
 use cloister_boundary::{FromEnclave, HaltCode, ToEnclave};
@@ -11,7 +11,8 @@ use cloister_pool::PoolLimits;
 use cloister_state::HistoryLimits;
 
 use crate::{
-    AuditShare, CoreEffect, CoreError, CoreMessage, Fatal, Ledger, RecoveryRequest, ResidentLimits, Tick,
+    AuditShare, CoreEffect, CoreError, CoreMessage, Fatal, Ledger, NodeId, PeerEvent, RecoveryRequest, ResidentLimits,
+    Tick,
     boot::{Boot, Booted},
     recovery::Recovering,
     running::Running,
@@ -122,6 +123,8 @@ pub struct Core {
     options: CoreOptions,
     now_ms: u64,
     phase: Phase,
+    /// Nodes that can be spoken to, while there is no [`Running`] yet to know it.
+    linked: BTreeSet<NodeId>,
 }
 
 impl From<Booted> for Phase {
@@ -143,7 +146,7 @@ impl Core {
     /// A core that waits for the host's [`ToEnclave::Start`].
     #[must_use]
     pub const fn new(options: CoreOptions) -> Self {
-        Self { options, now_ms: 0, phase: Phase::Waiting }
+        Self { options, now_ms: 0, phase: Phase::Waiting, linked: BTreeSet::new() }
     }
 
     /// The only door: takes one message, appends what is to be done, in order.
@@ -157,33 +160,35 @@ impl Core {
         // The host's clock may jump; the core's never runs backwards.
         self.now_ms = self.now_ms.max(now.now_ms);
         let mut step = Step { now_ms: self.now_ms, entropy, out };
-        if let Err(fatal) = Self::dispatch(&mut self.phase, &self.options, message, &mut step) {
+        if let Err(fatal) = self.dispatch(message, &mut step) {
             self.phase = Phase::Halted;
             out.push(CoreEffect::Halt(fatal));
         }
     }
 
-    fn dispatch(
-        phase: &mut Phase,
-        options: &CoreOptions,
-        message: CoreMessage,
-        step: &mut Step<'_>,
-    ) -> Result<(), Fatal> {
-        match (&mut *phase, message) {
+    fn dispatch(&mut self, message: CoreMessage, step: &mut Step<'_>) -> Result<(), Fatal> {
+        match (&mut self.phase, message) {
             (Phase::Waiting, CoreMessage::Host(ToEnclave::Start(info))) => {
-                let mut boot = Box::new(Boot::begin(info, options.clone())?);
+                let mut boot = Box::new(Boot::begin(info, self.options.clone())?);
                 let booted = boot.advance(step)?;
-                *phase = booted.map_or(Phase::Booting(boot), Phase::from);
-                Ok(())
+                self.phase = Phase::Booting(boot);
+                self.go_on_as(booted, step)
             }
             (Phase::Booting(boot), CoreMessage::Host(message)) => {
-                if let Some(booted) = boot.on_host(message, step)? {
-                    *phase = booted.into();
-                }
-                Ok(())
+                let booted = boot.on_host(message, step)?;
+                self.go_on_as(booted, step)
             }
             (Phase::Recovering(recovering), CoreMessage::Host(message)) => recovering.on_host(&message, step),
             (Phase::Running(running), message) => running.on(message, step),
+            // What is said meanwhile is said again; that there is a link is not.
+            (_, CoreMessage::Peer(node, PeerEvent::Connected)) => {
+                self.linked.insert(node);
+                Ok(())
+            }
+            (_, CoreMessage::Peer(node, PeerEvent::Gone)) => {
+                self.linked.remove(&node);
+                Ok(())
+            }
             (_, CoreMessage::Requests(requests)) => {
                 for (id, _) in requests {
                     let error = CoreError::Unavailable("the node is starting or stopping");
@@ -196,5 +201,17 @@ impl Core {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The restart has come to its end, if it has.
+    fn go_on_as(&mut self, booted: Option<Booted>, step: &mut Step<'_>) -> Result<(), Fatal> {
+        let Some(booted) = booted else { return Ok(()) };
+        self.phase = booted.into();
+        if let Phase::Running(running) = &mut self.phase {
+            for node in core::mem::take(&mut self.linked) {
+                running.on(CoreMessage::Peer(node, PeerEvent::Connected), step)?;
+            }
+        }
+        Ok(())
     }
 }

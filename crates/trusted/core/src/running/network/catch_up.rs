@@ -48,7 +48,7 @@ impl Running {
         let Some(network) = self.engine.network() else { return Ok(()) };
         if target.height <= network.committed {
             // Else it is soon applied, and asked for again.
-            if target.height <= head {
+            if target.height <= head && network.is_stored(target) {
                 network.push(Input::CaughtUp(target));
             }
             return Ok(());
@@ -154,7 +154,11 @@ impl Running {
     pub(super) fn tell_caught_up(&mut self) {
         let head = self.ledger.head();
         let Some(network) = self.engine.network() else { return };
-        if let Some(block) = network.caught_up.take_if(|block| block.height <= head) {
+        network.forget_stored(head);
+        // One that another took the place of on the disk is asked for again.
+        if let Some(block) = network.caught_up.take_if(|block| block.height <= head)
+            && network.is_stored(block)
+        {
             network.push(Input::CaughtUp(block));
         }
     }

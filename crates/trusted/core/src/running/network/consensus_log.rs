@@ -64,8 +64,9 @@ impl Running {
     pub(super) fn persist_consensus(&mut self, seq: Seq, record: LogRecord, step: &mut Step<'_>) -> Result<(), Fatal> {
         let (keys, incarnation, head) = (self.keys.clone(), self.outbox.incarnation(), self.ledger.head());
         let Some(network) = self.engine.network() else { return Ok(()) };
-        // What is committed here is stored already, with all that came after it.
-        let is_new = |block: &BlockRef| block.height > head;
+        network.forget_stored(head);
+        let stored_upto = network.stored_upto;
+        let is_new = |block: &BlockRef| block.height > stored_upto;
         let mut blocks: Vec<_> = record.entries.iter().filter_map(|entry| entry.block()).filter(is_new).collect();
         let begins_anew = !record.bases.is_empty();
         network.stored.absorb(record.clone());
@@ -74,11 +75,12 @@ impl Running {
             // The log goes on, so that no state is needed.
             network.caught_up = None;
         }
-        if blocks.first().is_some_and(|first| !network.is_stored_up_to(*first, head)) {
-            let named = network.stored.blocks().filter(is_new);
-            blocks = named.skip_while(|block| network.stored_as.get(&block.height) == Some(&block.digest)).collect();
+        if blocks.first().is_some_and(|first| !network.is_stored_up_to(*first)) {
+            blocks = network.stored.blocks().filter(is_new).collect();
         }
-        network.stored_as.retain(|height, _| *height > head);
+        // To store one again would take from the disk what came after it, and may be all that there is of it.
+        let there = blocks.iter().take_while(|block| network.is_stored(**block)).count();
+        blocks.drain(..there);
         let number = network.next_record;
         network.next_record += 1;
         let whole = begins_anew || number - network.keep_from >= RECORDS_AT_MOST;
@@ -129,9 +131,21 @@ impl Running {
 
 impl Network {
     /// Whether the host has what the log names below this block.
-    fn is_stored_up_to(&self, block: BlockRef, head: Height) -> bool {
-        let Some(parent) = block.height.parent().filter(|parent| *parent > head) else { return true };
-        self.stored.block_at(parent).is_some_and(|named| self.stored_as.get(&parent) == Some(&named.digest))
+    fn is_stored_up_to(&self, block: BlockRef) -> bool {
+        let Some(parent) = block.height.parent().filter(|parent| *parent > self.stored_upto) else { return true };
+        self.stored.block_at(parent).is_some_and(|named| self.is_stored(named))
+    }
+
+    /// Whether the host has this block, or will have once it has stored what it was given.
+    pub(super) fn is_stored(&self, block: BlockRef) -> bool {
+        block.height <= self.stored_upto || self.stored_as.get(&block.height) == Some(&block.digest)
+    }
+
+    /// What is stored up to the head, without a gap, stays.
+    pub(super) fn forget_stored(&mut self, head: Height) {
+        while self.stored_upto < head && self.stored_as.remove(&self.stored_upto.next()).is_some() {
+            self.stored_upto = self.stored_upto.next();
+        }
     }
 
     /// What the host does to have this block last: it forgets those of its height and above.

@@ -74,7 +74,9 @@ pub(in crate::running) struct Network {
     next_record: u64,
     keep_from: u64,
     host_last: Option<Height>,
-    /// What the host has of the blocks that are not committed here.
+    /// The host has all blocks up to here, and they are committed.
+    stored_upto: Height,
+    /// What it has above.
     stored_as: BTreeMap<Height, B256>,
     bodies: Bodies,
     /// Own blocks being sealed.
@@ -137,6 +139,7 @@ impl Network {
             next_record: parts.next_record,
             keep_from: 0,
             host_last: parts.host_last,
+            stored_upto: head,
             stored_as: parts.sealed_tail.iter().map(|(block, _)| (block.height, block.digest)).collect(),
             bodies,
             sealing: BTreeMap::new(),
