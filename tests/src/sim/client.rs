@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use alloy::signers::{SignerSync as _, local::PrivateKeySigner};
 use alloy::{sol, sol_types::SolCall as _};
 use alloy_consensus::{SignableTransaction as _, TxEip1559};
 use alloy_eips::eip2718::Encodable2718 as _;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, eip191_hash_message};
 use cloister_primitives::{Height, NODES_ADDRESS};
+use secp256k1::{Message, SecretKey, ecdsa::RecoverableSignature};
 
 use super::{history::History, random::Dice};
 
@@ -55,8 +55,28 @@ pub(super) struct Sent {
     pub(super) again_at_us: u64,
 }
 
+/// An account. Clients sign with the library that nodes recover with: any other would take a fifth of a simulation's time.
+struct Signer {
+    key: SecretKey,
+    address: Address,
+}
+
+impl Signer {
+    fn new(index: u8) -> Self {
+        let key = SecretKey::from_secret_bytes([index + 1; 32]).expect("invariant: small numbers are keys");
+        let public = key.public_key().serialize_uncompressed();
+        Self { key, address: Address::from_raw_public_key(&public[1..]) }
+    }
+
+    fn sign(&self, digest: B256) -> Signature {
+        let message = Message::from_digest(digest.0);
+        let (parity, bytes) = RecoverableSignature::sign_ecdsa_recoverable(message, &self.key).serialize_compact();
+        Signature::from_bytes_and_parity(&bytes, parity.to_u8() == 1)
+    }
+}
+
 struct Client {
-    signer: PrivateKeySigner,
+    signer: Signer,
     nonce: u64,
     sent: Option<Sent>,
     /// What else than transfers it sends.
@@ -72,29 +92,24 @@ pub(super) struct Clients {
     pub(super) history: History,
 }
 
-fn signer(index: u8) -> PrivateKeySigner {
-    PrivateKeySigner::from_bytes(&B256::repeat_byte(index + 1)).expect("invariant: small numbers are keys")
-}
-
 /// Accounts that genesis has to fund; the last one is the member.
 pub(super) fn addresses() -> impl Iterator<Item = Address> {
-    (0..=CLIENTS).map(|index| signer(index).address())
+    (0..=CLIENTS).map(|index| Signer::new(index).address)
 }
 
 /// The member.
 pub(super) fn member() -> Address {
-    signer(CLIENTS).address()
+    Signer::new(CLIENTS).address
 }
 
 /// The member signs a personal message (EIP-191).
 pub(super) fn member_signs(text: &str) -> Bytes {
-    let signature = signer(CLIENTS).sign_message_sync(text.as_bytes()).expect("invariant: a local key signs");
-    signature.as_bytes().into()
+    Signer::new(CLIENTS).sign(eip191_hash_message(text)).as_bytes().into()
 }
 
 impl Clients {
     pub(super) fn new(decisions: VecDeque<Decision>) -> Self {
-        let client = |index| Client { signer: signer(index), nonce: 0, sent: None, decisions: None };
+        let client = |index| Client { signer: Signer::new(index), nonce: 0, sent: None, decisions: None };
         let member = Client { decisions: Some(decisions), ..client(CLIENTS) };
         let clients = (0..CLIENTS).map(client).chain([member]).collect();
         Self { clients, acknowledged: BTreeMap::new(), seen_at_us: Vec::new(), history: History::default() }
@@ -123,7 +138,7 @@ impl Clients {
                 decide(client.nonce, decision)
             }
         };
-        let signature = client.signer.sign_hash_sync(&transaction.signature_hash()).ok()?;
+        let signature = client.signer.sign(transaction.signature_hash());
         let signed = transaction.into_signed(signature);
         let raw = Bytes::from(signed.encoded_2718());
         client.nonce += 1;
@@ -139,7 +154,7 @@ impl Clients {
 
     /// The account of this client.
     pub(super) fn account(&self, index: usize) -> Option<Address> {
-        self.clients.get(index).map(|client| client.signer.address())
+        self.clients.get(index).map(|client| client.signer.address)
     }
 
     /// How many receipts were seen since then.
