@@ -122,6 +122,7 @@ impl Server {
     /// Serves one connection to its end.
     pub(crate) fn serve(&self, stream: ConnectionStream, client: Host) {
         let mut server = self.clone();
+        let place = server.methods.borrow().as_ref().and_then(|offered| Some(offered.tls.as_ref()?.enter()));
         tokio::spawn(async move {
             // Clients that come before the chain is loaded wait here.
             let offered = match server.methods.wait_for(Option::is_some).await {
@@ -132,7 +133,8 @@ impl Server {
             let handle = stream.handle().clone();
             match (offered.tls.clone(), client) {
                 (Some(tls), _) => {
-                    if let Some(stream) = tls.accept(stream).await {
+                    let place = place.unwrap_or_else(|| tls.enter());
+                    if let Some(stream) = tls.accept(stream, place).await {
                         server.serve_with(stream, handle, Carriage::Private, offered).await;
                     }
                 }

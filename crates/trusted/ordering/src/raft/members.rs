@@ -24,6 +24,16 @@ impl Raft {
         }
     }
 
+    /// A leader may find its own leaving in what another one left behind. It could propose nothing any more, and nobody else would
+    /// stand for election as long as it is heard.
+    pub(super) fn step_down_if_gone(&mut self) {
+        if self.leads() && !self.node.raft.promotable() {
+            self.step_aside();
+            let raft = &mut self.node.raft;
+            raft.become_follower(raft.term, raft::INVALID_ID);
+        }
+    }
+
     pub(super) fn reconfigure(&mut self, nodes: &[(NodeId, Standing)]) {
         if self.leads() && nodes.iter().any(|(node, standing)| *node == self.options.id && *standing != Standing::Voter)
         {

@@ -476,6 +476,7 @@ impl Raft {
             self.node.advance_append_async(ready);
             self.persist(number, record, messages, out);
             self.commit(&commits, out)?;
+            self.step_down_if_gone();
         }
         self.freshness.reached(self.end());
         self.reads.release(self.applied, self.committed, out);

@@ -23,7 +23,7 @@ struct Places {
 
 /// A handshake's place, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     half_open: HalfOpen,
     number: u64,
     needed: Arc<Notify>,

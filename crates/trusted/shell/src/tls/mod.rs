@@ -23,7 +23,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use crate::{server::ServerLimits, stream::ConnectionStream};
 
 pub(crate) use certificate::{Certified, Subject, Validity};
-use half_open::HalfOpen;
+use half_open::{HalfOpen, Place};
 pub(crate) use renewal::Renewal;
 
 /// The one protocol spoken on top (RFC 7301).
@@ -69,9 +69,13 @@ impl Tls {
         })
     }
 
+    /// Takes a place for a handshake, in the order in which clients come: their tasks may begin in any other.
+    pub(crate) fn enter(&self) -> Place {
+        self.half_open.enter()
+    }
+
     /// Shakes hands with a client; `None` where that comes to nothing, in time or at all.
-    pub(crate) async fn accept(&self, stream: ConnectionStream) -> Option<TlsStream<ConnectionStream>> {
-        let place = self.half_open.enter();
+    pub(crate) async fn accept(&self, stream: ConnectionStream, place: Place) -> Option<TlsStream<ConnectionStream>> {
         let accepted = tokio::select! {
             accepted = timeout(self.patience, self.shake_hands(stream)) => accepted.ok()?,
             () = place.needed() => return None,

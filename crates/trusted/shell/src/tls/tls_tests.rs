@@ -138,12 +138,17 @@ struct Client {
 
 impl Client {
     fn of(tls: &Arc<Tls>) -> Self {
+        Self::at(tls.enter(), tls)
+    }
+
+    /// One that came when this place was taken, and whose task begins now.
+    fn at(place: Place, tls: &Arc<Tls>) -> Self {
         let handle = ConnectionHandle::default();
         let (outbound, sent) = Outbound::to_test();
         let (finished, finishing) = mpsc::unbounded_channel();
         let stream = ConnectionStream::new(ConnId(1), handle.clone(), outbound, finished);
         let tls = tls.clone();
-        let accepted = tokio::spawn(async move { tls.accept(stream).await });
+        let accepted = tokio::spawn(async move { tls.accept(stream, place).await });
         Self { handle, sent, accepted, _finished: finishing }
     }
 
@@ -286,11 +291,21 @@ async fn half_open_handshakes_do_not_keep_others_out() {
         let client = Client::of(&tls);
         client.say(&hello(512, 100));
         waiting.push(client);
-        tokio::task::yield_now().await;
     }
     Client::of(&tls).shake_hands(&[b"http/1.1"]).await.unwrap();
     let ended = waiting.iter_mut().take(8);
     for client in ended {
         client.answer().await;
     }
+}
+
+#[tokio::test]
+async fn who_came_last_is_not_the_oldest_where_tasks_begin_in_another_order() {
+    let tls = tls(ServerLimits { handshakes: 4, handshake_s: 600, ..ServerLimits::default() }).await;
+    let earlier: Vec<Place> = (0..12).map(|_| tls.enter()).collect();
+    let mut client = Client::of(&tls);
+    tokio::task::yield_now().await;
+    let _silent: Vec<Client> = earlier.into_iter().map(|place| Client::at(place, &tls)).collect();
+    tokio::task::yield_now().await;
+    client.shake_hands(&[b"http/1.1"]).await.unwrap();
 }

@@ -44,13 +44,17 @@ impl Running {
             network.committed = network.committed.max(target.height);
             self.commit_applied(step)?;
         }
-        let head = self.ledger.head();
+        let (head, tip) = (self.ledger.head(), self.tip()?.height());
         let Some(network) = self.engine.network() else { return Ok(()) };
-        if target.height <= network.committed {
-            // Else it is soon applied, and asked for again.
-            if target.height <= head && network.is_stored(target) {
+        if target.height <= head {
+            if network.is_stored(target) {
                 network.push(Input::CaughtUp(target));
             }
+            return Ok(());
+        }
+        let sure = network.sure_upto(head);
+        if target.height <= network.committed && (target.height <= sure || network.is_on_its_way(target, tip)) {
+            // It is soon applied, and asked for again.
             return Ok(());
         }
         let runs = network.catch_up.as_ref().is_some_and(|running| {
@@ -63,15 +67,28 @@ impl Running {
         let is_between = |block: &BlockRef| head < block.height && block.height < target.height;
         let begins = network.stored.base().block.filter(is_between);
         let compares = network.stored.blocks().rfind(is_between).or(begins);
-        let asked = compares.and_then(|block| block.height.parent()).unwrap_or(head);
+        let asked = compares.and_then(|block| block.height.parent()).unwrap_or(sure);
         if compares.is_none() {
-            self.discard_of_network(head.next(), step)?;
+            self.discard_of_network(sure.next(), step)?;
         }
         let Some(network) = self.engine.network() else { return Ok(()) };
         let heard_at_ms = step.now_ms;
         network.caught_up = None;
         network.catch_up = Some(CatchUp { from, target, next: asked.next(), asked, compares, heard_at_ms });
         self.go_on_catching_up(step);
+        Ok(())
+    }
+
+    /// The log goes on by itself: what was fetched makes room for what it names.
+    pub(super) fn give_up_catching_up(&mut self, step: &mut Step<'_>) -> Result<(), Fatal> {
+        let head = self.ledger.head();
+        let Some(network) = self.engine.network() else { return Ok(()) };
+        (network.catch_up, network.caught_up) = (None, None);
+        let sure = network.sure_upto(head);
+        self.discard_of_network(sure.next(), step)?;
+        let Some(network) = self.engine.network() else { return Ok(()) };
+        // At once: it may begin anew after them before they are applied.
+        network.adopts.extend(network.stored.blocks().filter(|block| block.height > sure));
         Ok(())
     }
 
@@ -112,8 +129,10 @@ impl Running {
                 self.discard_of_network(height.next(), step)?;
                 self.commit_applied(step)?;
             } else {
-                (running.next, running.asked) = (head.next(), head);
-                self.discard_of_network(head.next(), step)?;
+                let sure = network.sure_upto(head);
+                let Some(running) = &mut network.catch_up else { return Ok(()) };
+                (running.next, running.asked) = (sure.next(), sure);
+                self.discard_of_network(sure.next(), step)?;
             }
             self.go_on_catching_up(step);
             return Ok(());
@@ -165,6 +184,18 @@ impl Running {
 }
 
 impl super::Network {
+    /// All blocks up to here are applied, or will be with what is at hand: what the log begins after is committed, and no log
+    /// names it any more, so that it must not be given up.
+    fn sure_upto(&self, head: Height) -> Height {
+        self.stored.base().block.map_or(head, |block| block.height.max(head))
+    }
+
+    /// Whether this block is applied or will be, and then committed; `tip` is the newest that is applied.
+    fn is_on_its_way(&self, block: BlockRef, tip: Height) -> bool {
+        let is_applied = block.height <= tip && self.sealed_as.get(&block.height) == Some(&block);
+        is_applied || self.adopting == Some(block) || self.adopts.contains(&block)
+    }
+
     /// Whether the log names no block of this height, nor a later one.
     pub(in crate::running) fn ends_below(&self, height: Height) -> bool {
         self.stored.newest().is_none_or(|newest| newest.height < height)

@@ -70,11 +70,7 @@ impl Running {
         let mut blocks: Vec<_> = record.entries.iter().filter_map(|entry| entry.block()).filter(is_new).collect();
         let begins_anew = !record.bases.is_empty();
         network.stored.absorb(record.clone());
-        let given_up = !blocks.is_empty() && network.catch_up.take().is_some();
-        if given_up {
-            // The log goes on, so that no state is needed.
-            network.caught_up = None;
-        }
+        let goes_on = !blocks.is_empty() && network.catch_up.is_some();
         if blocks.first().is_some_and(|first| !network.is_stored_up_to(*first)) {
             blocks = network.stored.blocks().filter(is_new).collect();
         }
@@ -98,8 +94,8 @@ impl Running {
             records.extend(network.stores(block, sealed));
         }
         self.store_all(records, Purpose::Block(seq), step);
-        if given_up {
-            self.discard_of_network(head.next(), step)?;
+        if goes_on {
+            self.give_up_catching_up(step)?;
         }
         Ok(())
     }

@@ -109,6 +109,30 @@ fn a_node_joins_as_learner_becomes_a_voter_and_another_leaves() {
 }
 
 #[test]
+fn a_leader_that_commits_its_own_leaving_steps_down() {
+    for seed in 0..20 {
+        let mut network = Network::new(seed, 4);
+        network.run(3_000);
+        let stopped = network.leader().unwrap();
+        let mut others = network.members.voters.clone().into_iter().map(id).filter(|node| *node != stopped);
+        let gone = others.next().unwrap();
+        // Only the one that is to leave hears of it, so that no other can be elected.
+        for other in others {
+            network.cut.extend([(stopped, other), (other, stopped)]);
+        }
+        network.input(stopped, Input::Reconfigure(vec![(gone, Standing::Gone)]));
+        network.run(60);
+        network.crash(stopped);
+        network.run(4_000);
+        assert!(!network.members.contains(gone), "seed {seed}: it has left");
+        assert_ne!(network.leader(), Some(gone), "seed {seed}");
+        let before = network.decided.len();
+        network.run(2_000);
+        assert!(network.decided.len() > before, "seed {seed}: blocks are committed again");
+    }
+}
+
+#[test]
 fn a_follower_that_is_too_far_behind_catches_up_with_the_state() {
     let mut network = Network::new(4, 3);
     network.run(3_000);
