@@ -174,7 +174,8 @@ pub enum Effect {
         /// The block.
         block: BlockRef,
     },
-    /// The state that was caught up with takes the place of this node's own, up to this block, which is committed.
+    /// The state that was caught up with takes the place of this node's own, up to this block, which is committed; what was built
+    /// or adopted above it is lost.
     Restore(BlockRef),
     /// Open the block another node built, check that it continues the newest one, and apply it; nobody sees it yet.
     Adopt(BlockRef),

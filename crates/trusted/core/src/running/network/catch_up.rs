@@ -79,6 +79,17 @@ impl Running {
         Ok(())
     }
 
+    /// The log begins anew after a block that is applied: what it named above that block lost its place.
+    pub(super) fn restore(&mut self, block: BlockRef, step: &mut Step<'_>) -> Result<(), Fatal> {
+        let head = self.ledger.head();
+        let Some(network) = self.engine.network() else { return Ok(()) };
+        if block.height > head {
+            return Err(Fatal::at(HaltCode::Invariant, "a state that is not here was restored", block.height.0));
+        }
+        (network.catch_up, network.caught_up) = (None, None);
+        self.discard_of_network(head.next(), step)
+    }
+
     /// The log goes on by itself: what was fetched makes room for what it names.
     pub(super) fn give_up_catching_up(&mut self, step: &mut Step<'_>) -> Result<(), Fatal> {
         let head = self.ledger.head();

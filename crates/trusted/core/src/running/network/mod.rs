@@ -228,10 +228,7 @@ impl Running {
                 None => say(from, &PeerWord::WantBlock(block), step),
             },
             Effect::CatchUp { from, block } => self.catch_up(from, block, step)?,
-            Effect::Restore(block) if self.ledger.head() >= block.height => {}
-            Effect::Restore(block) => {
-                return Err(Fatal::at(HaltCode::Invariant, "a state that is not here was restored", block.height.0));
-            }
+            Effect::Restore(block) => self.restore(block, step)?,
             // What comes meanwhile is in the log, and is taken from there.
             Effect::Adopt(_) if network.catch_up.is_some() => {}
             Effect::Adopt(block) => network.adopts.push_back(block),
