@@ -62,7 +62,7 @@ impl Scale {
         log_blocks: 100_000,
         log_matches: 100,
         subscribers: 1_000,
-        transfers_beside_subscribers: 30_000,
+        transfers_beside_subscribers: 90_000,
         kills: 10,
         calls_for: Duration::from_secs(4),
     };

@@ -50,8 +50,7 @@ fn main() -> eyre::Result<ExitCode> {
         attester: Some(cloister_virtual_platform::attester()),
         ..ShellConfig::default()
     };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().wrap_err("the runtime cannot be started")?;
+    let runtime = cloister_shell::runtime().wrap_err("the runtime cannot be started")?;
     let code = runtime.block_on(async {
         let link = EnclaveLink::inherited().wrap_err("started by hand: `cloister node --dev` starts this program")?;
         Ok::<_, eyre::Report>(run(link, config).await)

@@ -15,8 +15,7 @@ fn main() -> eyre::Result<ExitCode> {
     harden().wrap_err("the system does not let this process protect its memory")?;
     let form = LogForm::of_arguments(std::env::args().skip(1)).ok_or_eyre("the one argument is --json-logs")?;
     log_to_stderr(form);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().wrap_err("the runtime cannot be started")?;
+    let runtime = cloister_shell::runtime().wrap_err("the runtime cannot be started")?;
     let code = runtime.block_on(async {
         let link = EnclaveLink::inherited().wrap_err("started by hand: `cloister node` starts this program")?;
         // The one platform that there is a binary for so far.

@@ -37,7 +37,7 @@ const INTERRUPTED: i32 = 130;
 
 /// Runs a command on a fresh runtime.
 pub(crate) fn on_runtime(command: impl Future<Output = Result<(), Failure>> + Send + 'static) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+    let runtime = cloister_shell::runtime().map_err(|error| {
         let message = format!("the system gives no threads: {error}");
         Failure::new(ExitCode::Failure, message)
     })?;

@@ -22,7 +22,11 @@ use crate::{
 /// Blocks a subscriber may be behind before it loses some.
 const FEED_BACKLOG: usize = 256;
 
-/// Feeds served before other tasks get their turn.
+/// Listeners told before other tasks get their turn: all of them at once would keep a thread from everything else for as long
+/// as it takes to write to each.
+const LISTENERS_PER_TURN: usize = 64;
+
+/// Feeds worked out before other tasks get their turn.
 const FEEDS_PER_TURN: usize = 64;
 
 /// What a feed is about.
@@ -77,9 +81,42 @@ impl Feeds {
 /// One feed's listeners.
 #[derive(Debug)]
 struct Feed {
-    texts: broadcast::Sender<Texts>,
+    /// Of no more than so many listeners each as are told in one turn.
+    parts: Vec<broadcast::Sender<Texts>>,
     /// What the log index knows the subject by, if it is about logs.
     places: Option<LogPlaces>,
+}
+
+impl Feed {
+    /// One listener more.
+    fn listen(&mut self) -> Hearing {
+        match self.parts.iter().find(|part| part.receiver_count() < LISTENERS_PER_TURN) {
+            Some(part) => part.subscribe(),
+            None => {
+                let (part, hearing) = broadcast::channel(FEED_BACKLOG);
+                self.parts.push(part);
+                hearing
+            }
+        }
+    }
+
+    /// Forgets parts that nobody is left in. Returns whether anybody listens.
+    fn has_listeners(&mut self) -> bool {
+        self.parts.retain(|part| part.receiver_count() > 0);
+        !self.parts.is_empty()
+    }
+
+    /// Tells all listeners, and lets others have their turn in between. `told` counts the listeners of this block.
+    async fn tell(&self, texts: &Texts, told: &mut usize) {
+        for part in &self.parts {
+            // The last listener may just have left.
+            *told += part.send(texts.clone()).unwrap_or_default();
+            if *told >= LISTENERS_PER_TURN {
+                *told = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -117,7 +154,7 @@ impl Table {
             key = other.clone();
         }
         let feed = self.feeds.entry(key).or_insert_with_key(|key| Feed {
-            texts: broadcast::channel(FEED_BACKLOG).0,
+            parts: Vec::new(),
             places: match &key.subject {
                 Subject::NewHeads => None,
                 Subject::Logs(filter) => {
@@ -126,17 +163,16 @@ impl Table {
             },
         });
         // The client may have gone away.
-        let _ = hearing.send(feed.texts.subscribe());
+        let _ = hearing.send(feed.listen());
     }
 
     async fn tell(&mut self, block: &CommittedBlock) {
-        self.feeds.retain(|_, feed| feed.texts.receiver_count() > 0);
-        let mut logs = None;
+        self.feeds.retain(|_, feed| feed.has_listeners());
+        let (mut logs, mut told) = (None, 0);
         for (served, (key, feed)) in (1..).zip(&self.feeds) {
             let texts = about(&self.ledger, key, feed.places.as_ref(), block, &mut logs);
             if !texts.is_empty() {
-                // The last listener may just have left.
-                let _ = feed.texts.send(texts.into());
+                feed.tell(&texts.into(), &mut told).await;
             }
             if served % FEEDS_PER_TURN == 0 {
                 tokio::task::yield_now().await;
