@@ -103,13 +103,17 @@ impl Connection {
         }
     }
 
-    /// Runs the connection to its end. Ends early when the host gives it up or the link ends.
-    pub(crate) async fn run(mut self, peer: PeerOrigin) {
-        let conn = self.conn;
-        // An end of the link is the dispatcher's to report.
-        if self.link.send(ToEnclave::Open { conn, peer }).await.is_ok() {
-            let _ = self.serve().await;
-        }
+    /// Tells the enclave of the connection.
+    ///
+    /// # Errors
+    /// The link is at its end, which is the dispatcher's to report.
+    pub(crate) async fn open(&self, peer: PeerOrigin) -> Result<(), LinkClosed> {
+        self.link.send(ToEnclave::Open { conn: self.conn, peer }).await
+    }
+
+    /// Runs the connection to its end, once it is open. Ends early when the host gives it up or the link ends.
+    pub(crate) async fn run(mut self) {
+        let _ = self.serve().await;
     }
 
     async fn serve(&mut self) -> Result<(), LinkClosed> {

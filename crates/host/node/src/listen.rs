@@ -175,7 +175,19 @@ pub(crate) async fn accept(listener: Listener, serving: Serving, opening: Openin
         let clients = &serving.metrics.clients;
         if let Ok(permit) = Arc::clone(&connections).try_acquire_owned() {
             let place = (permit, clients.open());
-            tasks.spawn(serve(stream, origin(peer), serving.clone(), opening.clone(), place));
+            if opening.ready.borrow().is_none() {
+                tasks.spawn(serve_later(stream, origin(peer), serving.clone(), opening.clone(), place));
+                continue;
+            }
+            // Here, so that the enclave hears of clients in the order in which they came: where too many are half open, the oldest
+            // have to go, and tasks begin in any order.
+            let connection = serving.connection(stream);
+            tokio::select! {
+                opened = connection.open(origin(peer)) => if opened.is_ok() {
+                    tasks.spawn(serve(connection, place));
+                },
+                _ = stop.changed() => break,
+            }
             continue;
         }
         clients.refused.inc();
@@ -187,22 +199,32 @@ pub(crate) async fn accept(listener: Listener, serving: Serving, opening: Openin
     while tasks.join_next().await.is_some() {}
 }
 
-async fn serve(
-    stream: TcpStream,
-    peer: PeerOrigin,
-    serving: Serving,
-    opening: Opening,
-    (permit, _open): (OwnedSemaphorePermit, Open),
-) {
-    // Only costs latency if refused.
-    let _ = stream.set_nodelay(true);
-    let Serving { table, link, violations, limits, metrics } = serving;
-    if !opening.comes(limits.opening).await {
-        metrics.clients.refused.inc();
-        return refuse(stream, NOT_READY, permit).await;
+impl Serving {
+    fn connection(&self, stream: TcpStream) -> Connection {
+        // Only costs latency if refused.
+        let _ = stream.set_nodelay(true);
+        let (link, violations, limits) = (self.link.clone(), self.violations.clone(), self.limits.clone());
+        Connection::new(self.table.register(), stream, link, violations, limits)
     }
-    let registration = table.register();
-    Connection::new(registration, stream, link, violations, limits).run(peer).await;
+}
+
+/// What a client takes up as long as it is connected.
+type Place = (OwnedSemaphorePermit, Open);
+
+async fn serve(connection: Connection, _place: Place) {
+    connection.run().await;
+}
+
+/// Serves a client that came before the enclave was ready.
+async fn serve_later(stream: TcpStream, peer: PeerOrigin, serving: Serving, opening: Opening, place: Place) {
+    if !opening.comes(serving.limits.opening).await {
+        serving.metrics.clients.refused.inc();
+        return refuse(stream, NOT_READY, place.0).await;
+    }
+    let connection = serving.connection(stream);
+    if connection.open(peer).await.is_ok() {
+        serve(connection, place).await;
+    }
 }
 
 async fn refuse(mut stream: TcpStream, answer: &'static [u8], _permit: OwnedSemaphorePermit) {

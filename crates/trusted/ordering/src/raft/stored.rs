@@ -94,7 +94,12 @@ impl StoredLog {
     /// Takes the next record.
     pub fn absorb(&mut self, record: LogRecord) {
         if let Some(base) = record.bases.into_iter().next_back() {
-            self.entries.retain(|entry| entry.index > base.index);
+            // What follows a beginning that this log does not have is another leader's (Raft §7, figure 13).
+            if self.has(base.index, base.term) {
+                self.entries.retain(|entry| entry.index > base.index);
+            } else {
+                self.entries.clear();
+            }
             self.base = base;
         }
         for entry in record.entries {
@@ -104,6 +109,11 @@ impl StoredLog {
         if let Some(vote) = record.votes.into_iter().next_back() {
             self.vote = vote;
         }
+    }
+
+    fn has(&self, index: u64, term: u64) -> bool {
+        let begins = (self.base.index, self.base.term) == (index, term);
+        begins || self.entries.iter().any(|entry| (entry.index, entry.term) == (index, term))
     }
 
     /// All of it as one record, in place of those it was made of.

@@ -111,7 +111,9 @@ impl Running {
         Ok(())
     }
 
+    /// Gives up what waits at this height and above. What was caught up with may be committed here before the log has it: that stays.
     pub(super) fn discard_of_network(&mut self, from: Height, step: &mut Step<'_>) -> Result<(), Fatal> {
+        let from = from.max(self.ledger.head().next());
         let Some(network) = self.engine.network() else { return Ok(()) };
         network.adopts.retain(|block| block.height < from);
         if network.adopting.is_some() {

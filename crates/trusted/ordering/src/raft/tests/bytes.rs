@@ -155,6 +155,20 @@ fn a_stored_log_is_what_its_records_say() {
     assert_eq!(stored.blocks().map(|block| block.height).collect::<Vec<_>>(), [Height(2)]);
 }
 
+#[test]
+fn nothing_follows_a_beginning_that_the_log_does_not_have() {
+    let log_entry = |index, term| LogEntry::of(&entry(index, term)).unwrap();
+    let base = |index, term| Base { index, term, block: entry_block(1), ..Base::default() };
+    for (index, term, kept) in [(1, 1, 2), (2, 1, 1), (2, 2, 0), (1, 2, 0), (9, 2, 0)] {
+        let mut stored = StoredLog::new(Members::of_voters([id(1)]));
+        stored.absorb(LogRecord::new(vec![log_entry(1, 1), log_entry(2, 1), log_entry(3, 1)], None, None));
+        stored.absorb(LogRecord::new(Vec::new(), None, Some(base(index, term))));
+        assert_eq!(stored.entries.len(), kept, "{index} of term {term}");
+        stored.absorb(stored.record());
+        assert_eq!(stored.entries.len(), kept, "all of it as one record says the same");
+    }
+}
+
 fn entry_block(index: u64) -> Option<BlockRef> {
     LogEntry::of(&entry(index, 1)).unwrap().block()
 }
