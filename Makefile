@@ -36,7 +36,7 @@ e2e: ## Tests that drive the real programs with real tools
 demo: ## One contract, four readers, four answers, and what disk and wire look like
 	@scripts/demo
 
-bench: ## Measure the node beside the floor and anvil, and a network of three; about seven minutes
+bench: ## Measure the node beside the floor and anvil, and a network of three; about ten minutes
 	@scripts/bench
 
 fuzz: ## Mutated bytes at every entrance, random chains beside plain revm; MINUTES=10 each

@@ -203,7 +203,7 @@ impl Serving {
     fn connection(&self, stream: TcpStream) -> Connection {
         // Only costs latency if refused.
         let _ = stream.set_nodelay(true);
-        let (link, violations, limits) = (self.link.clone(), self.violations.clone(), self.limits.clone());
+        let (link, violations, limits) = (self.link.clone(), self.violations.clone(), self.limits);
         Connection::new(self.table.register(), stream, link, violations, limits)
     }
 }
