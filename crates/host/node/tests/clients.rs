@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use cloister_boundary::link::EnclaveLink;
@@ -48,6 +49,33 @@ async fn bytes_come_back_in_order_many_windows_long() {
     assert!(found == sent, "{} of {} bytes", found.len(), sent.len());
     eventually("the connection is gone", || host.handle.connections() == 0).await;
     host.shut_down().await;
+}
+
+/// Where too many clients are half open, the oldest have to go: the enclave cannot know who that is unless it hears of them
+/// in the order in which they came.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_came_first_is_told_of_first() {
+    const CLIENTS: usize = 200;
+    let (host, mut link) = host_with(config(), Box::new(MemoryStore::new()));
+    greet(&mut link).await;
+    link.send.send(ready()).await.unwrap();
+    host.handle.ready().await.unwrap();
+    let mut clients = Vec::new();
+    for place in 0..CLIENTS {
+        let mut client = TcpStream::connect(host.address).await.unwrap();
+        client.write_all(&[place as u8]).await.unwrap();
+        clients.push(client);
+    }
+    let (mut opened, mut said) = (Vec::new(), HashMap::new());
+    while said.len() < CLIENTS {
+        match next(&mut link).await {
+            ToEnclave::Open { conn, .. } => opened.push(conn),
+            ToEnclave::Data { conn, bytes } => assert_eq!(said.insert(conn, bytes), None, "{conn:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    let order: Vec<u8> = opened.iter().flat_map(|conn| said[conn].clone()).collect();
+    assert!(order.is_sorted() && order.len() == CLIENTS, "{order:?}");
 }
 
 #[tokio::test]

@@ -22,12 +22,9 @@ use crate::{
 /// Blocks a subscriber may be behind before it loses some.
 const FEED_BACKLOG: usize = 256;
 
-/// Listeners told before other tasks get their turn: all of them at once would keep a thread from everything else for as long
-/// as it takes to write to each.
-const LISTENERS_PER_TURN: usize = 64;
-
-/// Feeds worked out before other tasks get their turn.
-const FEEDS_PER_TURN: usize = 64;
+/// Feeds worked out and listeners told before other tasks get their turn: all of them at once would keep a thread from
+/// everything else for as long as it takes to write to each.
+const PER_TURN: usize = 64;
 
 /// What a feed is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -81,7 +78,7 @@ impl Feeds {
 /// One feed's listeners.
 #[derive(Debug)]
 struct Feed {
-    /// Of no more than so many listeners each as are told in one turn.
+    /// Each of no more listeners than are told in one turn.
     parts: Vec<broadcast::Sender<Texts>>,
     /// What the log index knows the subject by, if it is about logs.
     places: Option<LogPlaces>,
@@ -90,7 +87,7 @@ struct Feed {
 impl Feed {
     /// One listener more.
     fn listen(&mut self) -> Hearing {
-        match self.parts.iter().find(|part| part.receiver_count() < LISTENERS_PER_TURN) {
+        match self.parts.iter().find(|part| part.receiver_count() < PER_TURN) {
             Some(part) => part.subscribe(),
             None => {
                 let (part, hearing) = broadcast::channel(FEED_BACKLOG);
@@ -106,15 +103,28 @@ impl Feed {
         !self.parts.is_empty()
     }
 
-    /// Tells all listeners, and lets others have their turn in between. `told` counts the listeners of this block.
-    async fn tell(&self, texts: &Texts, told: &mut usize) {
+    /// Tells all listeners, and lets others have their turn in between.
+    async fn tell(&self, texts: &Texts, turn: &mut Turn) {
         for part in &self.parts {
             // The last listener may just have left.
-            *told += part.send(texts.clone()).unwrap_or_default();
-            if *told >= LISTENERS_PER_TURN {
-                *told = 0;
-                tokio::task::yield_now().await;
-            }
+            turn.take(part.send(texts.clone()).unwrap_or_default()).await;
+        }
+    }
+}
+
+/// What was done since other tasks had their turn.
+#[derive(Debug, Default)]
+struct Turn {
+    done: usize,
+}
+
+impl Turn {
+    /// Counts what was just done, and yields where that fills a turn.
+    async fn take(&mut self, count: usize) {
+        self.done += count;
+        if self.done >= PER_TURN {
+            self.done = 0;
+            tokio::task::yield_now().await;
         }
     }
 }
@@ -168,15 +178,13 @@ impl Table {
 
     async fn tell(&mut self, block: &CommittedBlock) {
         self.feeds.retain(|_, feed| feed.has_listeners());
-        let (mut logs, mut told) = (None, 0);
-        for (served, (key, feed)) in (1..).zip(&self.feeds) {
+        let (mut logs, mut turn) = (None, Turn::default());
+        for (key, feed) in &self.feeds {
             let texts = about(&self.ledger, key, feed.places.as_ref(), block, &mut logs);
             if !texts.is_empty() {
-                feed.tell(&texts.into(), &mut told).await;
+                feed.tell(&texts.into(), &mut turn).await;
             }
-            if served % FEEDS_PER_TURN == 0 {
-                tokio::task::yield_now().await;
-            }
+            turn.take(1).await;
         }
     }
 }

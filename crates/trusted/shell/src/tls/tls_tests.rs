@@ -290,6 +290,7 @@ async fn half_open_handshakes_do_not_keep_others_out() {
     for _ in 0..12 {
         let client = Client::of(&tls);
         client.say(&hello(512, 100));
+        tokio::task::yield_now().await;
         waiting.push(client);
     }
     Client::of(&tls).shake_hands(&[b"http/1.1"]).await.unwrap();

@@ -82,25 +82,30 @@ impl Running {
     /// The log begins anew after a block that is applied: what it named above that block lost its place.
     pub(super) fn restore(&mut self, block: BlockRef, step: &mut Step<'_>) -> Result<(), Fatal> {
         let head = self.ledger.head();
-        let Some(network) = self.engine.network() else { return Ok(()) };
         if block.height > head {
             return Err(Fatal::at(HaltCode::Invariant, "a state that is not here was restored", block.height.0));
         }
-        (network.catch_up, network.caught_up) = (None, None);
-        self.discard_of_network(head.next(), step)
+        self.stop_catching_up(head, step)
     }
 
     /// The log goes on by itself: what was fetched makes room for what it names.
     pub(super) fn give_up_catching_up(&mut self, step: &mut Step<'_>) -> Result<(), Fatal> {
         let head = self.ledger.head();
         let Some(network) = self.engine.network() else { return Ok(()) };
-        (network.catch_up, network.caught_up) = (None, None);
         let sure = network.sure_upto(head);
-        self.discard_of_network(sure.next(), step)?;
+        self.stop_catching_up(sure, step)?;
         let Some(network) = self.engine.network() else { return Ok(()) };
         // At once: it may begin anew after them before they are applied.
         network.adopts.extend(network.stored.blocks().filter(|block| block.height > sure));
         Ok(())
+    }
+
+    /// Nothing is fetched any more, and what came above this height lost its place.
+    fn stop_catching_up(&mut self, above: Height, step: &mut Step<'_>) -> Result<(), Fatal> {
+        if let Some(network) = self.engine.network() {
+            (network.catch_up, network.caught_up) = (None, None);
+        }
+        self.discard_of_network(above.next(), step)
     }
 
     /// Asks for more, as long as what is here is soon applied.
