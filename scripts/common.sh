@@ -35,7 +35,6 @@ with_progress() {
     say "    RocksDB is compiled from C++ now, once: 12 to 17 minutes on two cores. It stays in $CARGO_TARGET_DIR"
     # Without it, it takes longer; nothing else changes.
     scripts/precompile "$headers" || true
-    export CPLUS_INCLUDE_PATH="$headers${CPLUS_INCLUDE_PATH:+:$CPLUS_INCLUDE_PATH}"
     (
       while sleep 30; do
         objects=$(find "$CARGO_TARGET_DIR/release/build" -path '*librocksdb-sys-*/out/*' -name '*.o' 2>/dev/null | wc -l)
@@ -45,7 +44,7 @@ with_progress() {
     watcher=$!
   fi
   local status=0
-  "$@" || status=$?
+  PATH="$headers:$PATH" "$@" || status=$?
   if [ -n "$watcher" ]; then
     kill "$watcher" 2>/dev/null || true
     wait "$watcher" 2>/dev/null || true
