@@ -30,11 +30,12 @@ rocksdb_is_built() { compgen -G "$CARGO_TARGET_DIR/release/build/librocksdb-sys-
 
 # Runs a long build and says once in a while how far RocksDB is: cargo itself shows one line for all of it.
 with_progress() {
-  local watcher="" headers="$CARGO_TARGET_DIR/rocksdb-headers"
+  local watcher="" headers="$CARGO_TARGET_DIR/rocksdb-headers" path="$PATH"
   if ! rocksdb_is_built; then
-    say "    RocksDB is compiled from C++ now, once: 12 to 17 minutes on two cores. It stays in $CARGO_TARGET_DIR"
+    say "    RocksDB is compiled from C++ now, once: 10 to 20 minutes on two cores. It stays in $CARGO_TARGET_DIR"
     # Without it, it takes longer; nothing else changes.
     scripts/precompile "$headers" || true
+    path="$headers:$PATH"
     (
       while sleep 30; do
         objects=$(find "$CARGO_TARGET_DIR/release/build" -path '*librocksdb-sys-*/out/*' -name '*.o' 2>/dev/null | wc -l)
@@ -44,7 +45,7 @@ with_progress() {
     watcher=$!
   fi
   local status=0
-  PATH="$headers:$PATH" "$@" || status=$?
+  PATH="$path" "$@" || status=$?
   if [ -n "$watcher" ]; then
     kill "$watcher" 2>/dev/null || true
     wait "$watcher" 2>/dev/null || true
