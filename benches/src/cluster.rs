@@ -164,9 +164,30 @@ impl Cluster {
     /// When it runs already or cannot be started.
     pub fn spawn(&mut self, index: usize) -> Result<()> {
         ensure!(self.members[index].node.is_none(), "node {} runs", index + 1);
-        let node = Node::spawn(&self.program, &self.arguments(index), self.members[index].http_port, &self.log(index))?;
+        let http_port = self.members[index].http_port;
+        let arguments = self.arguments(index, &self.datadir(index), http_port, self.peer_address(index));
+        let node = Node::spawn(&self.program, &arguments, http_port, &self.log(index))?;
         self.members[index].node = Some(node);
         Ok(())
+    }
+
+    /// Starts a second process as a node that runs or ran, from a copy of its folder. It can reach the others, and they call
+    /// the first one.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn_copy(&self, index: usize, datadir: &Path, log: &Path) -> Result<Node> {
+        let (http_port, peer_port) = (free_port()?, free_port()?);
+        let arguments = self.arguments(index, datadir, http_port, SocketAddr::from(([127, 0, 0, 1], peer_port)));
+        Node::spawn(&self.program, &arguments, http_port, log)
+    }
+
+    /// How a node's process ended, if it did.
+    ///
+    /// # Errors
+    /// When it was not started.
+    pub fn ended(&mut self, index: usize) -> Result<Option<i32>> {
+        self.running(index)?.ended()
     }
 
     /// Starts a node and waits until it serves, for which it must have found enough of the others.
@@ -265,13 +286,14 @@ impl Cluster {
         })
     }
 
-    /// Waits until a node has the block at `height`.
+    /// Waits until a node has the block at `height` and takes part: after a start it first hears how far the others are.
     ///
     /// # Errors
     /// When it has not in time.
     pub fn reaches(&self, index: usize, height: u64) -> Result<()> {
         eventually(&format!("node {} at block {height}", index + 1), self.patience, || {
-            self.standing(index).is_ok_and(|standing| standing.head >= height).then_some(())
+            let standing = self.standing(index).ok()?;
+            (standing.head >= height && standing.role != "waiting").then_some(())
         })
     }
 
@@ -333,17 +355,17 @@ impl Cluster {
         self.members[index].node.take().ok_or_else(|| eyre!("node {} does not run", index + 1))
     }
 
-    fn arguments(&self, index: usize) -> Vec<String> {
+    fn arguments(&self, index: usize, datadir: &Path, http_port: u16, listen: SocketAddr) -> Vec<String> {
         let member = &self.members[index];
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         let mut arguments: Vec<String> = ["node", "--tls", "off", self.output].map(String::from).to_vec();
         let mut flag = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
-        flag("--datadir", self.datadir(index).display().to_string());
+        flag("--datadir", datadir.display().to_string());
         flag("--genesis", path("genesis.json"));
         flag("--network-key-file", self.network_key().display().to_string());
-        flag("--port", member.http_port.to_string());
+        flag("--port", http_port.to_string());
         flag("--node-id", (index + 1).to_string());
-        flag("--network-listen", self.peer_address(index).to_string());
+        flag("--network-listen", listen.to_string());
         for (other, peer) in self.members.iter().enumerate().filter(|(other, _)| *other != index) {
             flag("--network-peer", format!("{}={}/{}", other + 1, member.routes[other], peer.peer_id));
         }

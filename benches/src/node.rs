@@ -114,6 +114,14 @@ impl Node {
         }
     }
 
+    /// The exit code, once it has ended.
+    ///
+    /// # Errors
+    /// When its state cannot be read.
+    pub fn ended(&mut self) -> Result<Option<i32>> {
+        Ok(self.child.try_wait()?.and_then(|status| status.code()))
+    }
+
     /// SIGKILL: no farewell, as a power cut would do it. An enclave in a process of its own ends when its link does.
     pub fn kill(mut self) {
         // At once; what is done when it is dropped begins with a shell.

@@ -4,6 +4,8 @@
 
 #![allow(clippy::print_stderr)] // what recovery took, for whoever reads along
 
+use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256};
@@ -16,7 +18,7 @@ use cloister_tests::node::binary;
 use cloister_tests::number_from;
 use cloister_tests::transactions::Account;
 use cloister_tests::wires::Wires;
-use eyre::{Result, ensure};
+use eyre::{Result, WrapErr, ensure};
 use serde_json::{Value, json};
 
 /// Clients that write.
@@ -178,6 +180,41 @@ fn a_rolling_restart_fails_no_request_that_client_libraries_repeat() {
             cluster.start(index)?;
             let leader = cluster.leader(&cluster.alive())?;
             cluster.reaches(index, cluster.standing(leader)?.head)?;
+        }
+        settle(cluster, writers)
+    });
+}
+
+/// Of a node that is started twice, from its folder and from a copy of it, one process stops and says why; nobody's write is lost.
+#[test]
+fn of_a_node_that_is_started_twice_one_process_stops() {
+    on_network(3, |cluster, accounts| {
+        let files = tempfile::tempdir()?;
+        cluster.start_all()?;
+        let writers = Writers::start(&cluster.endpoints()[1..], accounts);
+        writers.acknowledge(SOME, Instant::now())?;
+        cluster.stop(0)?;
+        let (folder, log) = (files.path().join("copy"), files.path().join("copy.log"));
+        let copied = Command::new("cp").args(["-a", "--"]).args([&cluster.datadir(0), &folder]).status()?;
+        ensure!(copied.success(), "the folder is not copied");
+        cluster.start(0)?;
+        let leader = cluster.leader(&cluster.alive())?;
+        cluster.reaches(0, cluster.standing(leader)?.head)?;
+        let mut copy = cluster.spawn_copy(0, &folder, &log)?;
+        let (code, said) = eventually("the end of one of the two", PATIENCE, || {
+            if let Some(code) = copy.ended().ok()? {
+                return Some((code, fs::read_to_string(&log).unwrap_or_default()));
+            }
+            Some((cluster.ended(0).ok()??, cluster.log_text(0)))
+        })
+        .wrap_err_with(|| fs::read_to_string(&log).unwrap_or_default())?;
+        ensure!(code == 20, "it ended with {code}: {said}");
+        ensure!(said.contains("another process has this node's identity"), "{said}");
+        writers.acknowledge(SOME, Instant::now())?;
+        if cluster.ended(0)?.is_some() {
+            cluster.kill(0)?;
+            copy.kill();
+            cluster.start(0)?;
         }
         settle(cluster, writers)
     });

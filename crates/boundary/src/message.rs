@@ -418,11 +418,13 @@ pub enum HaltCode {
     Invariant,
     /// The network is not recovered; the text begins with a stable code of its own.
     RecoveryRefused,
+    /// Another process has this node's identity.
+    IdentityInUse,
 }
 
 impl HaltCode {
     /// All codes, in order of their wire values.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ShutDown,
         Self::WrongVersion,
         Self::BadGenesis,
@@ -435,6 +437,7 @@ impl HaltCode {
         Self::Divergence,
         Self::Invariant,
         Self::RecoveryRefused,
+        Self::IdentityInUse,
     ];
 
     /// Stable name, as shown in logs and to operators.
@@ -453,6 +456,7 @@ impl HaltCode {
             Self::Divergence => "divergence",
             Self::Invariant => "invariant",
             Self::RecoveryRefused => "recovery-refused",
+            Self::IdentityInUse => "identity-in-use",
         }
     }
 }

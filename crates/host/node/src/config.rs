@@ -110,6 +110,8 @@ pub enum ExitCode {
     Import = 18,
     /// What members signed does not recover the network from this folder.
     Recovery = 19,
+    /// Another process has this node's identity.
+    Identity = 20,
 }
 
 impl From<ExitCode> for std::process::ExitCode {

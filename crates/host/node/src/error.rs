@@ -136,6 +136,7 @@ impl HostError {
                 HaltCode::WrongKey | HaltCode::DamagedLog => ExitCode::Damaged,
                 HaltCode::StorageFailed => ExitCode::Storage,
                 HaltCode::RecoveryRefused => ExitCode::Recovery,
+                HaltCode::IdentityInUse => ExitCode::Identity,
                 HaltCode::ShutDown
                 | HaltCode::WrongVersion
                 | HaltCode::HostMisbehaved

@@ -41,6 +41,8 @@ enum Reason {
     Unresponsive,
     /// It takes no part in its network any more.
     OutOfNetwork,
+    /// It has started and does not know yet how far the others are: it neither votes nor counts.
+    Waiting,
     /// It knows of no leader, which nobody can write without.
     NoLeader,
     /// It fetches blocks that the others' logs do not reach back to any more.
@@ -87,6 +89,7 @@ fn reasons(status: &NetworkStatus) -> Vec<Reason> {
     let lag_blocks = status.committed.0.saturating_sub(status.head.0);
     let found = [
         (status.fault.is_some(), Reason::OutOfNetwork),
+        (status.is_waiting, Reason::Waiting),
         (status.leader.is_none(), Reason::NoLeader),
         (status.is_catching_up, Reason::CatchingUp),
         (lag_blocks > MAX_LAG_BLOCKS, Reason::Behind),
@@ -146,6 +149,7 @@ mod tests {
             reasons(&status)
         };
         assert_eq!(because(|status| status.leader = None), [Reason::NoLeader]);
+        assert_eq!(because(|status| status.is_waiting = true), [Reason::Waiting], "to stop another one now stops all");
         assert_eq!(because(|status| status.fault = Some("out")), [Reason::OutOfNetwork]);
         assert_eq!(because(|status| status.is_catching_up = true), [Reason::CatchingUp]);
         assert_eq!(because(|status| status.committed = Height(132)), []);

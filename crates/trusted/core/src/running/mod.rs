@@ -41,7 +41,7 @@ use engine::{Engine, of_network};
 use imports::Imports;
 use loads::Loads;
 use log_sections::LogSections;
-use network::{Network, NetworkParts};
+use network::{Network, NetworkParts, Own};
 use pipeline::Pipeline;
 use rebuild::Rebuilds;
 use requests::Recovering;
@@ -120,11 +120,13 @@ fn order(spec: &ChainSpec) -> Order {
     }
 }
 
-fn engine(parts: &Parts, head: Height, pace: Pace) -> Result<Engine, Fatal> {
+fn engine(parts: &Parts, head: Height, pace: Pace, incarnation: &Incarnation) -> Result<Engine, Fatal> {
     if let Some(network) = &parts.network {
         // Nodes of one network draw their election timeouts alike, and those of two networks do not.
         let seed = parts.ledger.genesis_hash().0.first_chunk().copied().map_or(0, u64::from_be_bytes);
-        return Ok(Engine::Network(Box::new(Network::new(network, seed, pace, parts.options.consensus_log, head)?)));
+        let nonce = incarnation.first_chunk().copied().map_or(0, u64::from_be_bytes);
+        let own = Own { seed, nonce, pace, log: parts.options.consensus_log };
+        return Ok(Engine::Network(Box::new(Network::new(network, own, head)?)));
     }
     let solo = Solo::new(head, pace);
     let ordering: Box<dyn Ordering> = match parts.options.refuse_tails {
@@ -142,9 +144,9 @@ impl Running {
             Pace::Instant if parts.spec.is_imported() => Pace::Manual,
             pace => pace,
         };
-        let engine = engine(&parts, head, pace)?;
-        let tail = parts.network.map(|network| network.tail).unwrap_or_default();
         let incarnation = draw_incarnation(step.entropy);
+        let engine = engine(&parts, head, pace, &incarnation)?;
+        let tail = parts.network.map(|network| network.tail).unwrap_or_default();
         let mut running = Self {
             pool: Pool::new(parts.options.pool).ordered(order(&parts.spec)),
             engine,

@@ -10,6 +10,7 @@ use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, E
 use raft::eraftpb::{Message, MessageType, Snapshot};
 
 use super::freshness::Report;
+use super::incarnation::{Envelope, Incarnations};
 use super::sound;
 use super::stored::Base;
 use super::types::{BlockRef, Members, NodeId, Standing};
@@ -21,7 +22,7 @@ pub const MAX_MESSAGE_BYTES: usize = 64 << 10;
 /// Most entries of one message.
 pub(super) const MAX_ENTRIES: usize = 512;
 /// Most nodes that one change names, or that take part.
-const MAX_NODES: usize = 256;
+pub(super) const MAX_NODES: usize = 256;
 /// Longest context of a message: the name of a read.
 const MAX_CONTEXT_BYTES: usize = 64;
 
@@ -240,6 +241,9 @@ struct Wire {
     snapshot: Option<Base>,
     /// How often the sender's network was recovered; nothing for never.
     recoveries: Option<u64>,
+    incarnations: Option<Incarnations>,
+    /// Nothing for a sender that takes part.
+    is_waiting: Option<bool>,
 }
 
 impl Default for Wire {
@@ -261,6 +265,8 @@ impl Default for Wire {
             entries: Vec::new(),
             snapshot: None,
             recoveries: None,
+            incarnations: None,
+            is_waiting: None,
         }
     }
 }
@@ -297,7 +303,7 @@ const KINDS: [MessageType; 12] = [
     MessageType::MsgRequestPreVoteResponse,
 ];
 
-pub(super) fn encode_message(message: &Message, recoveries: u64) -> Result<Vec<u8>, CodecError> {
+pub(super) fn encode_message(message: &Message, envelope: &Envelope) -> Result<Vec<u8>, CodecError> {
     let kind = KINDS.iter().position(|kind| *kind == message.get_msg_type()).ok_or(CodecError::Kind)?;
     // A question for the newest height travels as an entry in the engine below; here its name is enough.
     let (entries, context) = match message.get_msg_type() {
@@ -326,24 +332,30 @@ pub(super) fn encode_message(message: &Message, recoveries: u64) -> Result<Vec<u
         context,
         entries,
         snapshot,
-        recoveries: counted(recoveries),
         ..Wire::default()
     };
-    Ok(alloy_rlp::encode(wire))
+    Ok(alloy_rlp::encode(wire.in_envelope(envelope)))
 }
 
-/// As it is written: a network that never was recovered speaks as one that does not know of such a thing.
-fn counted(recoveries: u64) -> Option<u64> {
-    Some(recoveries).filter(|recoveries| *recoveries > 0)
+impl Wire {
+    /// As it is written: a network that never was recovered says nothing of recoveries.
+    fn in_envelope(self, envelope: &Envelope) -> Self {
+        // A trailing field that is there needs those before it.
+        let is_waiting = Some(true).filter(|_| envelope.is_waiting);
+        let incarnations =
+            Some(envelope.incarnations.clone()).filter(|known| !known.is_empty() || is_waiting.is_some());
+        let recoveries = Some(envelope.recoveries).filter(|recoveries| *recoveries > 0 || incarnations.is_some());
+        Self { recoveries, incarnations, is_waiting, ..self }
+    }
 }
 
-pub(super) fn encode_question(from: NodeId, to: NodeId, recoveries: u64) -> Vec<u8> {
-    let recoveries = counted(recoveries);
-    alloy_rlp::encode(Wire { kind: QUESTION, from: from.get(), to: to.get(), recoveries, ..Wire::default() })
+pub(super) fn encode_question(from: NodeId, to: NodeId, envelope: &Envelope) -> Vec<u8> {
+    let wire = Wire { kind: QUESTION, from: from.get(), to: to.get(), ..Wire::default() };
+    alloy_rlp::encode(wire.in_envelope(envelope))
 }
 
-pub(super) fn encode_report(from: NodeId, to: NodeId, report: Report, recoveries: u64) -> Vec<u8> {
-    alloy_rlp::encode(Wire {
+pub(super) fn encode_report(from: NodeId, to: NodeId, report: Report, envelope: &Envelope) -> Vec<u8> {
+    let wire = Wire {
         kind: REPORT,
         from: from.get(),
         to: to.get(),
@@ -352,13 +364,13 @@ pub(super) fn encode_report(from: NodeId, to: NodeId, report: Report, recoveries
         index: report.end.index,
         reject: report.is_waiting,
         reject_hint: u64::from(report.leads) | u64::from(report.leaves_behind) << 1,
-        recoveries: counted(recoveries),
         ..Wire::default()
-    })
+    };
+    alloy_rlp::encode(wire.in_envelope(envelope))
 }
 
-/// Reads what another node said, and how many recoveries of its network it knows of.
-pub(super) fn decode_words(mut bytes: &[u8], from: NodeId, to: NodeId) -> Result<(Words, u64), CodecError> {
+/// Reads what another node said.
+pub(super) fn decode_words(mut bytes: &[u8], from: NodeId, to: NodeId) -> Result<(Words, Envelope), CodecError> {
     if bytes.len() > MAX_MESSAGE_BYTES {
         return Err(CodecError::TooLong);
     }
@@ -367,7 +379,7 @@ pub(super) fn decode_words(mut bytes: &[u8], from: NodeId, to: NodeId) -> Result
         Some(other) => return Err(CodecError::Version(other)),
         None => return Err(CodecError::Malformed(alloy_rlp::Error::InputTooShort)),
     }
-    let wire = Wire::decode(&mut bytes)?;
+    let mut wire = Wire::decode(&mut bytes)?;
     if !bytes.is_empty() || wire.entries.len() > MAX_ENTRIES || wire.context.len() > MAX_CONTEXT_BYTES {
         return Err(CodecError::TooLong);
     }
@@ -377,7 +389,10 @@ pub(super) fn decode_words(mut bytes: &[u8], from: NodeId, to: NodeId) -> Result
     let terms = [wire.term, wire.log_term, wire.commit_term];
     let indexes = [wire.index, wire.commit, wire.reject_hint, wire.request_snapshot];
     sound::check_numbers(terms.into_iter().chain(indexes))?;
-    let recoveries = wire.recoveries.unwrap_or_default();
+    let incarnations = wire.incarnations.take().unwrap_or_default();
+    incarnations.check()?;
+    let (recoveries, is_waiting) = (wire.recoveries.unwrap_or_default(), wire.is_waiting.unwrap_or_default());
+    let envelope = Envelope { recoveries, incarnations, is_waiting };
     let words = match wire.kind {
         QUESTION => Words::Question,
         REPORT => {
@@ -387,7 +402,7 @@ pub(super) fn decode_words(mut bytes: &[u8], from: NodeId, to: NodeId) -> Result
         }
         _ => Words::Engine(Box::new(checked(wire)?)),
     };
-    Ok((words, recoveries))
+    Ok((words, envelope))
 }
 
 /// A message that the engine below could have made itself.

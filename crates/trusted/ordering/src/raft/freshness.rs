@@ -10,11 +10,15 @@
 //! this node acknowledged before, for an entry that reaches the others only after they have answered. Those who wait
 //! themselves have forgotten as much, perhaps, so they do not count towards R. But if *all* others have answered there
 //! is nobody left who could know better, and nobody who leads unasked.
+//!
+//! A node that is below its floor when another one starts again asks anew: that one may have been alone with what the floor
+//! stands for, and may have lost it before it was durable.
 
 use std::collections::BTreeMap;
 
-use super::codec::Position;
-use super::types::{Members, NodeId};
+use super::Raft;
+use super::codec::{Position, encode_question, members_of};
+use super::types::{Effect, Members, NodeId};
 
 /// Ticks between two questions.
 const ASK_TICKS: u32 = 4;
@@ -88,6 +92,21 @@ impl Freshness {
         }
     }
 
+    /// What was said so far was said by others than are there now, or to them.
+    pub(super) fn ask_anew(&mut self) {
+        if self.is_waiting() {
+            *self = Self::new();
+        }
+    }
+
+    /// One of the others has started again. Below the floor this node asks anew as well: what nobody had committed may have been lost
+    /// by the only one that had it, and nothing would ever come up to that floor.
+    pub(super) fn replaced(&mut self) {
+        if matches!(self, Self::Behind(_)) {
+            *self = Self::new();
+        }
+    }
+
     pub(super) fn heard(&mut self, from: NodeId, report: Report) {
         if let Self::Waiting { reports, .. } = self {
             reports.insert(from, report);
@@ -116,6 +135,33 @@ impl Freshness {
     pub(super) fn reached(&mut self, end: Position) {
         if matches!(self, Self::Behind(floor) if end >= *floor) {
             *self = Self::Fresh;
+        }
+    }
+}
+
+impl Raft {
+    /// After a start: asks the other voters how far they are, until enough of them have said so.
+    pub(super) fn ask_how_far(&mut self, out: &mut Vec<Effect>) {
+        if !self.freshness.is_waiting() {
+            return;
+        }
+        let id = self.options.id;
+        let members = members_of(&self.node.raft.prs().conf().to_conf_state());
+        if self.freshness.tick() {
+            let others = members.voters.iter().chain(&members.outgoing).filter_map(|voter| NodeId::new(*voter));
+            let others = others.filter(|other| *other != id);
+            let envelope = self.envelope();
+            out.extend(others.map(|to| Effect::Send { to, message: encode_question(id, to, &envelope) }));
+        }
+        if let Some(known) = self.freshness.known(id, &members) {
+            let raft = &mut self.node.raft;
+            if known.term > raft.term || (known.term == raft.term && raft.vote == raft::INVALID_ID && known.term > 0) {
+                // A vote in that term may have been given and forgotten: it counts as this node's own, so nobody gets it.
+                raft.become_follower(known.term, raft::INVALID_ID);
+                raft.vote = id.get();
+            }
+            self.freshness.learnt(known.floor);
+            self.freshness.reached(self.end());
         }
     }
 }
@@ -174,6 +220,18 @@ mod tests {
         assert!(known(5, &[(2, true), (3, true), (4, true), (5, true)]).is_some());
         assert_eq!(known(5, &[(2, true), (3, true), (4, true)]), None);
         assert_eq!(known(1, &[]), Some(Known { term: 0, floor: end(0, 0) }));
+    }
+
+    #[test]
+    fn below_the_floor_it_asks_anew_when_another_one_starts_again() {
+        let mut freshness = Freshness::new();
+        freshness.learnt(end(2, 7));
+        freshness.replaced();
+        assert!(freshness.is_waiting(), "what only that one had may be gone");
+        freshness.learnt(end(2, 7));
+        freshness.reached(end(2, 7));
+        freshness.replaced();
+        assert!(!freshness.is_waiting());
     }
 
     #[test]

@@ -116,6 +116,12 @@ impl Inbox {
         self.states.clear();
     }
 
+    /// Another took this node's place: what it said does not count any more.
+    pub(super) fn forget_from(&mut self, node: u64) {
+        self.ready.retain(|message| message.from != node);
+        self.waiting.retain(|waiting| waiting.message.from != node);
+    }
+
     /// The next message that the engine can take.
     pub(super) fn pop(&mut self) -> Option<Message> {
         self.ready.pop_front()

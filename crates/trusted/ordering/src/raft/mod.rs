@@ -20,8 +20,10 @@
 
 mod apply;
 mod codec;
+mod feed;
 mod freshness;
 mod inbox;
+mod incarnation;
 mod log;
 mod members;
 mod reads;
@@ -43,9 +45,11 @@ pub use recovery::Recovery;
 pub use stored::{Base, LogRecord, StoredLog, Vote};
 pub use types::{BlockRef, Effect, Fault, Input, LogLimits, Members, NodeId, RaftStatus, ReadId, Standing};
 
-use self::codec::{MAX_ENTRIES, Position, Words, base_of, encode_message, encode_question, members_of};
+use self::codec::{MAX_ENTRIES, Position, Words, base_of, encode_message};
+use self::feed::is_answer;
 use self::freshness::Freshness;
 use self::inbox::Inbox;
+use self::incarnation::{Envelope, Incarnations};
 use self::log::Log;
 use self::reads::Reads;
 use crate::schedule::Schedule;
@@ -71,6 +75,8 @@ const SHORTEST_ENTRY_BYTES: usize = 41;
 pub struct RaftOptions {
     /// This node.
     pub id: NodeId,
+    /// Drawn at random for each start, so that another process with this node's identity is told from this one.
+    pub nonce: u64,
     /// Chooses election timeouts, together with node and term; the same for all nodes.
     pub seed: u64,
     /// When the leader makes blocks.
@@ -111,8 +117,12 @@ pub struct Raft {
     freshness: Freshness,
     /// Followers that were told to catch up with the state, and how many ticks ago.
     offered: BTreeMap<u64, u32>,
-    /// How often members have recovered the network, as far as this node knows.
+    /// How many recoveries of the network this node knows of.
     recoveries: u64,
+    /// What it knows of the nodes' starts.
+    incarnations: Incarnations,
+    /// How often this start took a higher number because others knew of another one.
+    raises: u32,
     halted: bool,
 }
 
@@ -163,6 +173,8 @@ impl Raft {
             freshness: Freshness::new(),
             offered: BTreeMap::new(),
             recoveries: base.recoveries(),
+            incarnations: Incarnations::new(options.id, options.nonce),
+            raises: 0,
             halted: false,
         })
     }
@@ -185,11 +197,8 @@ impl Raft {
     /// Takes one input at the given time and appends what is to be done.
     pub fn step(&mut self, now_ms: u64, input: Input, out: &mut Vec<Effect>) {
         if self.halted {
-            // That it is there and knows nothing is all that others can still learn from it.
-            if let Input::Peer(from, bytes) = input
-                && let Ok((Words::Question, _)) = codec::decode_words(&bytes, from, self.options.id)
-            {
-                self.answer(from, out);
+            if let Input::Peer(from, bytes) = input {
+                self.hear_halted(from, &bytes, out);
             }
             return;
         }
@@ -247,6 +256,12 @@ impl Raft {
             }
         }
         Ok(())
+    }
+
+    /// What every message says besides its own words.
+    fn envelope(&self) -> Envelope {
+        let is_waiting = self.halted || self.freshness.is_waiting();
+        Envelope { recoveries: self.recoveries, incarnations: self.incarnations.clone(), is_waiting }
     }
 
     fn leads(&self) -> bool {
@@ -353,17 +368,21 @@ impl Raft {
 
     fn on_peer(&mut self, from: NodeId, bytes: &[u8], out: &mut Vec<Effect>) -> Result<(), Fault> {
         // What is no message is the peer's fault, and the channel's to deal with; here it changes nothing.
-        let Ok((words, recoveries)) = codec::decode_words(bytes, from, self.options.id) else { return Ok(()) };
-        if !self.is_of_this_network(from, &words, recoveries, out)? {
+        let Ok((words, said)) = codec::decode_words(bytes, from, self.options.id) else { return Ok(()) };
+        let is_of_this_network = self.is_of_this_network(from, &words, said.recoveries, out)?;
+        if !is_of_this_network || !self.is_newest(from, &words, &said.incarnations, out)? {
             return Ok(());
         }
         match words {
+            Words::Engine(message) if said.is_waiting && is_answer(&message) => self.feed(&message),
             Words::Engine(message) => {
                 self.inbox.push(*message, known_to(&self.node), out);
                 return self.hear(out);
             }
             Words::Question => self.answer(from, out),
-            Words::Report(report) => self.freshness.heard(from, report),
+            // Else it is asked again.
+            Words::Report(report) if self.agrees_with(&said.incarnations) => self.freshness.heard(from, report),
+            Words::Report(_) => {}
         }
         Ok(())
     }
@@ -372,30 +391,6 @@ impl Raft {
     fn end(&self) -> Position {
         let log = &self.node.raft.raft_log;
         Position { term: log.last_term(), index: log.last_index() }
-    }
-
-    /// After a start: asks the other voters how far they are, until enough of them have said so.
-    fn ask_how_far(&mut self, out: &mut Vec<Effect>) {
-        if !self.freshness.is_waiting() {
-            return;
-        }
-        let (id, recoveries) = (self.options.id, self.recoveries);
-        let members = members_of(&self.node.raft.prs().conf().to_conf_state());
-        if self.freshness.tick() {
-            let others = members.voters.iter().chain(&members.outgoing).filter_map(|voter| NodeId::new(*voter));
-            let others = others.filter(|other| *other != id);
-            out.extend(others.map(|to| Effect::Send { to, message: encode_question(id, to, recoveries) }));
-        }
-        if let Some(known) = self.freshness.known(id, &members) {
-            let raft = &mut self.node.raft;
-            if known.term > raft.term || (known.term == raft.term && raft.vote == raft::INVALID_ID && known.term > 0) {
-                // A vote in that term may have been given and forgotten: it counts as this node's own, so nobody gets it.
-                raft.become_follower(known.term, raft::INVALID_ID);
-                raft.vote = id.get();
-            }
-            self.freshness.learnt(known.floor);
-            self.freshness.reached(self.end());
-        }
     }
 
     /// Gives the engine below what it can take: messages whose blocks are here.
@@ -450,7 +445,7 @@ impl Raft {
     fn on_persisted(&mut self, seq: Seq, out: &mut Vec<Effect>) {
         while let Some(write) = self.writes.pop_front_if(|write| write.seq <= seq) {
             self.node.on_persist_ready(write.number);
-            send(write.messages, self.recoveries, out);
+            send(write.messages, &self.envelope(), out);
         }
         // A state that was caught up with is applied once it is durable; the engine below cannot know that.
         let log = &self.node.raft.raft_log;
@@ -466,7 +461,7 @@ impl Raft {
             if let Some(state) = ready.ss() {
                 self.on_role(state, out);
             }
-            send(ready.take_messages(), self.recoveries, out);
+            send(ready.take_messages(), &self.envelope(), out);
             for answer in ready.take_read_states() {
                 self.reads.answered(&answer);
             }
@@ -528,7 +523,7 @@ impl Raft {
             last.messages.extend(messages);
         } else {
             self.node.on_persist_ready(number);
-            send(messages, self.recoveries, out);
+            send(messages, &self.envelope(), out);
         }
     }
 }
@@ -539,10 +534,10 @@ fn known_to(node: &RawNode<Log>) -> impl Fn(&Entry) -> bool + '_ {
     |entry| entry.index <= log.committed || log.match_term(entry.index, entry.term)
 }
 
-fn send(messages: Vec<Message>, recoveries: u64, out: &mut Vec<Effect>) {
+fn send(messages: Vec<Message>, envelope: &Envelope, out: &mut Vec<Effect>) {
     for message in messages {
         // What has no word of ours is nothing that a peer would take.
-        if let (Some(to), Ok(bytes)) = (NodeId::new(message.to), encode_message(&message, recoveries)) {
+        if let (Some(to), Ok(bytes)) = (NodeId::new(message.to), encode_message(&message, envelope)) {
             out.push(Effect::Send { to, message: bytes });
         }
     }

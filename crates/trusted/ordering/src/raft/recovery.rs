@@ -81,7 +81,7 @@ impl Raft {
             leads: self.leads(),
             leaves_behind: self.is_left_behind(to),
         };
-        out.push(Effect::Send { to, message: encode_report(self.options.id, to, report, self.recoveries) });
+        out.push(Effect::Send { to, message: encode_report(self.options.id, to, report, &self.envelope()) });
     }
 
     /// Whether a node that knows of so many recoveries speaks of the network that this one takes part in. If it does

@@ -225,6 +225,11 @@ pub enum Fault {
         /// How many recoveries this node knows of.
         known: u64,
     },
+    /// Another process with this node's identity started later, and claims to be it.
+    #[error(
+        "two processes have this node's identity; stop one of them, and never start two with one folder or its copy"
+    )]
+    Twice,
     /// Committed entries are not blocks in order of height.
     #[error("entry {index} of the log is committed and does not continue the chain")]
     BrokenChain {

@@ -60,6 +60,16 @@ pub(crate) struct NetworkParts {
     pub(crate) host_last: Option<Height>,
 }
 
+/// What a node's engine is made with, besides what is stored.
+pub(in crate::running) struct Own {
+    /// The same for all nodes of the network.
+    pub(in crate::running) seed: u64,
+    /// Drawn for this start.
+    pub(in crate::running) nonce: u64,
+    pub(in crate::running) pace: Pace,
+    pub(in crate::running) log: LogLimits,
+}
+
 /// A node's part in its network.
 pub(in crate::running) struct Network {
     id: NodeId,
@@ -113,14 +123,9 @@ const ADOPTED: u64 = 1 << 63;
 
 impl Network {
     /// A node that goes on where its log ends.
-    pub(in crate::running) fn new(
-        parts: &NetworkParts,
-        seed: u64,
-        pace: Pace,
-        log: LogLimits,
-        head: Height,
-    ) -> Result<Self, Fatal> {
-        let options = RaftOptions { id: parts.id, seed, pace, log };
+    pub(in crate::running) fn new(parts: &NetworkParts, own: Own, head: Height) -> Result<Self, Fatal> {
+        let Own { seed, nonce, pace, log } = own;
+        let options = RaftOptions { id: parts.id, nonce, seed, pace, log };
         let mut bodies = Bodies::default();
         for (block, sealed) in &parts.sealed_tail {
             bodies.insert(*block, sealed.clone(), head);
@@ -254,6 +259,12 @@ impl Running {
                 self.carry_out(step.now_ms);
             }
             Effect::Leader(leader) => self.on_leader(leader, step),
+            Effect::Halt(Fault::Twice) => {
+                return Err(Fatal::new(
+                    HaltCode::IdentityInUse,
+                    "another process has this node's identity and is taken for it",
+                ));
+            }
             Effect::Halt(fault) => {
                 let text = told(&fault);
                 network.fault = Some(text);
@@ -339,6 +350,7 @@ const fn told(fault: &Fault) -> &'static str {
         Fault::LeftBehind { .. } => {
             "members had the network go on without this node: it takes no part any more; wipe its folder, and let it join anew under another id with `cloister join`"
         }
+        Fault::Twice => "another process has this node's identity and is taken for it",
         Fault::BrokenChain { .. } => {
             "the consensus log contradicts what is committed: this node takes no part any more"
         }

@@ -4,6 +4,7 @@ use raft::eraftpb::{Entry, Message, MessageType};
 
 use super::super::NodeId;
 use super::super::codec::{MAX_ENTRIES, Words, base_of, decode_words, encode_message, snapshot_of};
+use super::super::incarnation::{Envelope, Incarnations};
 use super::super::{
     Base, BlockRef, CodecError, LogEntry, LogRecord, MAX_MESSAGE_BYTES, Members, Recovery, StoredLog, Vote,
 };
@@ -16,6 +17,10 @@ fn decode_message(bytes: &[u8], from: NodeId, to: NodeId) -> Result<Message, Cod
         Words::Engine(message) => *message,
         other => panic!("not for the engine: {other:?}"),
     })
+}
+
+fn recovered(recoveries: u64) -> Envelope {
+    Envelope { recoveries, ..Envelope::default() }
 }
 
 fn entry(index: u64, term: u64) -> Entry {
@@ -32,7 +37,7 @@ fn append() -> Message {
 
 #[test]
 fn messages_come_back_as_they_were() {
-    let bytes = encode_message(&append(), 0).unwrap();
+    let bytes = encode_message(&append(), &Envelope::default()).unwrap();
     assert_eq!(decode_message(&bytes, id(1), id(2)), Ok(append()));
     let mut change = Entry { index: 5, term: 9, ..Entry::default() };
     change.set_entry_type(raft::eraftpb::EntryType::EntryConfChangeV2);
@@ -40,37 +45,52 @@ fn messages_come_back_as_they_were() {
     change.data = protobuf::Message::write_to_bytes(&change_of(&nodes).unwrap()).unwrap().into();
     let mut message = append();
     message.set_entries(vec![change].into());
-    let bytes = encode_message(&message, 0).unwrap();
+    let bytes = encode_message(&message, &Envelope::default()).unwrap();
     assert_eq!(decode_message(&bytes, id(1), id(2)), Ok(message));
 }
 
 #[test]
 fn a_message_says_how_often_its_network_was_recovered_and_nothing_where_it_never_was() {
-    let (never, twice) = (encode_message(&append(), 0).unwrap(), encode_message(&append(), 2).unwrap());
+    let (never, twice) =
+        (encode_message(&append(), &Envelope::default()).unwrap(), encode_message(&append(), &recovered(2)).unwrap());
     assert!(never.len() < twice.len());
-    assert!(matches!(decode_words(&never, id(1), id(2)), Ok((Words::Engine(_), 0))));
-    let Ok((Words::Engine(message), 2)) = decode_words(&twice, id(1), id(2)) else { panic!("two recoveries") };
+    assert!(matches!(decode_words(&never, id(1), id(2)), Ok((Words::Engine(_), envelope)) if envelope.recoveries == 0));
+    let Ok((Words::Engine(message), Envelope { recoveries: 2, .. })) = decode_words(&twice, id(1), id(2)) else {
+        panic!("two recoveries")
+    };
     assert_eq!(*message, append());
     let recovery = Some(Recovery { number: 2, left_behind: vec![2, 3] });
     let base = Base { index: 7, term: 3, members: Members::of_voters([id(1)]), block: None, recovery };
     let mut message = Message { from: 1, to: 2, term: 9, ..Message::default() };
     message.set_msg_type(MessageType::MsgSnapshot);
     message.set_snapshot(snapshot_of(&base).unwrap());
-    let taken = decode_message(&encode_message(&message, 2).unwrap(), id(1), id(2)).unwrap();
+    let taken = decode_message(&encode_message(&message, &recovered(2)).unwrap(), id(1), id(2)).unwrap();
     assert_eq!(base_of(taken.get_snapshot()), base, "a newcomer hears who was left behind");
+}
+
+#[test]
+fn a_message_says_which_starts_its_sender_knows_and_whether_it_waits() {
+    for is_waiting in [true, false] {
+        let said = Envelope { recoveries: 0, incarnations: Incarnations::new(id(1), 9), is_waiting };
+        let (_, taken) = decode_words(&encode_message(&append(), &said).unwrap(), id(1), id(2)).unwrap();
+        assert_eq!(taken, said);
+    }
+    let nothing = Envelope { is_waiting: true, ..Envelope::default() };
+    let (_, taken) = decode_words(&encode_message(&append(), &nothing).unwrap(), id(1), id(2)).unwrap();
+    assert_eq!(taken, nothing);
 }
 
 #[test]
 fn a_message_names_no_more_entries_than_are_taken() {
     let mut message = append();
     message.set_entries((5..).take(MAX_ENTRIES + 1).map(|index| entry(index, 9)).collect::<Vec<_>>().into());
-    let taken = decode_message(&encode_message(&message, 0).unwrap(), id(1), id(2)).unwrap();
+    let taken = decode_message(&encode_message(&message, &Envelope::default()).unwrap(), id(1), id(2)).unwrap();
     assert_eq!(taken.entries.as_slice(), &message.entries.as_slice()[..MAX_ENTRIES]);
 }
 
 #[test]
 fn a_message_of_somebody_else_or_of_another_version_is_refused() {
-    let bytes = encode_message(&append(), 0).unwrap();
+    let bytes = encode_message(&append(), &Envelope::default()).unwrap();
     assert_eq!(decode_message(&bytes, id(3), id(2)), Err(CodecError::Misdirected));
     assert_eq!(decode_message(&bytes, id(1), id(3)), Err(CodecError::Misdirected));
     let mut other = bytes.clone();
@@ -87,11 +107,11 @@ fn a_message_of_somebody_else_or_of_another_version_is_refused() {
 fn entries_must_follow_each_other_and_their_message() {
     let mut gap = append();
     gap.mut_entries()[1].index = 7;
-    let bytes = encode_message(&gap, 0).unwrap();
+    let bytes = encode_message(&gap, &Envelope::default()).unwrap();
     assert_eq!(decode_message(&bytes, id(1), id(2)), Err(CodecError::Kind));
     let mut local = append();
     local.term = 0;
-    let bytes = encode_message(&local, 0).unwrap();
+    let bytes = encode_message(&local, &Envelope::default()).unwrap();
     assert_eq!(decode_message(&bytes, id(1), id(2)), Err(CodecError::Kind), "the engine would take it for its own");
 }
 
@@ -100,7 +120,7 @@ fn numbers_that_no_network_comes_to_are_refused() {
     let (mut later, mut longer) = (append(), append());
     (later.term, longer.commit) = (u64::MAX, u64::MAX);
     for message in [later, longer] {
-        let bytes = encode_message(&message, 0).unwrap();
+        let bytes = encode_message(&message, &Envelope::default()).unwrap();
         assert_eq!(decode_message(&bytes, id(1), id(2)), Err(CodecError::Number), "the next one would be zero");
     }
 }
@@ -110,15 +130,15 @@ fn a_read_has_no_term() {
     let mut read = Message { from: 1, to: 2, ..Message::default() };
     read.set_msg_type(MessageType::MsgReadIndex);
     read.mut_entries().push(Entry { data: vec![7; 16].into(), ..Entry::default() });
-    assert_eq!(decode_message(&encode_message(&read, 0).unwrap(), id(1), id(2)), Ok(read.clone()));
+    assert_eq!(decode_message(&encode_message(&read, &Envelope::default()).unwrap(), id(1), id(2)), Ok(read.clone()));
     read.term = 1;
-    let bytes = encode_message(&read, 0).unwrap();
+    let bytes = encode_message(&read, &Envelope::default()).unwrap();
     assert_eq!(decode_message(&bytes, id(1), id(2)), Err(CodecError::Kind), "the engine fails where it hands it on");
 }
 
 #[test]
 fn mutated_messages_are_refused_or_are_messages() {
-    let bytes = encode_message(&append(), 0).unwrap();
+    let bytes = encode_message(&append(), &Envelope::default()).unwrap();
     let mut draw = 1;
     let mut refused = 0;
     for _ in 0..20_000 {

@@ -5,3 +5,4 @@ mod bytes;
 mod network;
 mod recovery;
 mod scenarios;
+mod twice;

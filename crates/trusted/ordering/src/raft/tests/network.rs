@@ -33,8 +33,10 @@ enum Event {
     Restart(NodeId),
 }
 
-/// One node: what survives a crash, and what does not.
+/// One process: what survives a crash, and what does not.
 pub(super) struct Node {
+    /// Whom it takes itself for: its own key in the network, except for those that were made of another one's disk.
+    pub(super) identity: NodeId,
     pub(super) engine: Option<Raft>,
     disk: StoredLog,
     /// What a dishonest host kept of it.
@@ -84,7 +86,7 @@ impl Network {
 
     pub(super) fn with_log(seed: u64, size: u64, log: LogLimits) -> Self {
         let members = Members::of_voters((1..=size).map(id));
-        let options = RaftOptions { id: id(1), seed, pace: Pace::Instant, log };
+        let options = RaftOptions { id: id(1), nonce: 0, seed, pace: Pace::Instant, log };
         let mut network = Self {
             now_ms: 1_000,
             draw: seed,
@@ -112,6 +114,7 @@ impl Network {
     fn insert(&mut self, node: NodeId, members: Members, life: u64) {
         let disk = StoredLog::new(members);
         let new = Node {
+            identity: node,
             engine: None,
             disk,
             old_disks: Vec::new(),
@@ -135,6 +138,25 @@ impl Network {
         let (members, life) = (self.members.clone(), self.nodes[&node].life);
         self.nodes.remove(&node);
         self.insert(node, members, life);
+    }
+
+    /// A second process with a node's identity and what its disk was at some time, or is.
+    pub(super) fn start_twice(&mut self, node: NodeId, process: NodeId) {
+        let identity = self.nodes[&node].identity;
+        let disk = self.nodes[&node].disk.clone();
+        let old_disks = self.nodes[&node].old_disks.clone();
+        let members = self.members.clone();
+        self.insert(process, members, 0);
+        let state = self.nodes.get_mut(&process).unwrap();
+        (state.identity, state.disk, state.old_disks, state.engine) = (identity, disk, old_disks, None);
+        if self.draw(2) == 0 {
+            self.roll_back(process);
+        }
+        self.restart(process);
+    }
+
+    fn processes(&self, identity: NodeId) -> Vec<NodeId> {
+        self.nodes.iter().filter(|(_, state)| state.identity == identity).map(|(process, _)| *process).collect()
     }
 
     fn draw(&mut self, bound: u64) -> u64 {
@@ -189,11 +211,12 @@ impl Network {
     }
 
     pub(super) fn restart(&mut self, node: NodeId) {
-        let state = &self.nodes[&node];
-        if state.engine.is_some() {
+        if self.nodes[&node].engine.is_some() {
             return;
         }
-        let options = RaftOptions { id: node, ..self.options };
+        let nonce = self.draw(u64::MAX);
+        let state = &self.nodes[&node];
+        let options = RaftOptions { id: state.identity, nonce, ..self.options };
         let engine = Raft::new(options, &state.disk).unwrap();
         let mut chain = self.chain_of(state.disk.base().block.unwrap_or(GENESIS));
         let committed = Height(chain.len() as u64);
@@ -242,11 +265,11 @@ impl Network {
     fn on_effect(&mut self, node: NodeId, effect: Effect) {
         match effect {
             Effect::Send { to, message } => self.send(node, to, message),
-            Effect::Fetch { from, block } if self.reaches(from, node) && self.has(from, block) => {
+            Effect::Fetch { from, block } if self.offers(from, node, block) => {
                 let delay_ms = 1 + self.draw(20);
                 self.after(delay_ms, Event::Bytes { to: node, block });
             }
-            Effect::CatchUp { from, block } if self.reaches(from, node) && self.has(from, block) => {
+            Effect::CatchUp { from, block } if self.offers(from, node, block) => {
                 let delay_ms = 20 + self.draw(200);
                 self.after(delay_ms, Event::State { to: node, block });
             }
@@ -326,12 +349,20 @@ impl Network {
         !self.cut.contains(&(from, to)) && self.nodes.get(&from).is_some_and(|node| node.engine.is_some())
     }
 
-    fn has(&self, node: NodeId, block: BlockRef) -> bool {
-        self.nodes[&node].chain.contains(&block)
+    fn offers(&self, from: NodeId, to: NodeId, block: BlockRef) -> bool {
+        let offers = |process: &NodeId| self.reaches(*process, to) && self.nodes[process].chain.contains(&block);
+        self.processes(from).iter().any(offers)
     }
 
+    /// All processes with an identity hear what is said to it.
     fn send(&mut self, from: NodeId, to: NodeId, bytes: Vec<u8>) {
-        if !self.nodes.contains_key(&to) || !self.reaches(from, to) || self.chance(self.faults.loss) {
+        for process in self.processes(to) {
+            self.send_to(from, process, bytes.clone());
+        }
+    }
+
+    fn send_to(&mut self, from: NodeId, to: NodeId, bytes: Vec<u8>) {
+        if !self.reaches(from, to) || self.chance(self.faults.loss) {
             return;
         }
         if self.chance(self.faults.repetition) {
@@ -346,7 +377,7 @@ impl Network {
         match event {
             Event::Timer(node) if self.nodes[&node].timer_at_ms == self.now_ms => self.input(node, Input::Timer),
             Event::Timer(_) => {}
-            Event::Message { from, to, bytes } => self.input(to, Input::Peer(from, bytes)),
+            Event::Message { from, to, bytes } => self.input(to, Input::Peer(self.nodes[&from].identity, bytes)),
             Event::Bytes { to, block } => self.input(to, Input::Received(block)),
             Event::State { to, block } => self.input(to, Input::CaughtUp(block)),
             Event::Written { node, life, seq } => {
