@@ -38,6 +38,7 @@ Exit codes:
   17  the enclave could not be started, or stopped by itself
   18  a block to import is wrong, or none of this chain's
   19  what members signed does not recover the network from this folder
+  20  another process has this node's identity
 
 Environment:
   CLOISTER_LOG  what is logged to standard error, such as `info` or `cloister_node=debug`

@@ -156,10 +156,15 @@ impl Raft {
     /// That it is there and knows nothing is all that others can still learn from a node that has halted.
     pub(super) fn hear_halted(&mut self, from: NodeId, bytes: &[u8], out: &mut Vec<Effect>) {
         let Ok((words, said)) = decode_words(bytes, from, self.options.id) else { return };
-        if self.incarnations.learn(&said.incarnations).contains(&self.options.id.get()) {
+        let id = self.options.id;
+        if self.incarnations.learn(&said.incarnations).contains(&id.get()) {
             // It has nothing to contest the other one with, and would only be in its way.
             out.push(Effect::Halt(Fault::Twice));
-        } else if words == Words::Question {
+            return;
+        }
+        // What is taken for this node may be another start of it, which has to hear of this one to be heard of here.
+        let is_older = said.incarnations.of(id) < self.incarnations.of(id) && !matches!(words, Words::Report(_));
+        if is_older || words == Words::Question {
             self.answer(from, out);
         }
     }
