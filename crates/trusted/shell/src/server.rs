@@ -35,6 +35,7 @@ use crate::{
     padding::{Lengths, PaddedStream, Upgraded},
     probe::Probe,
     stream::{ConnectionHandle, ConnectionStream},
+    tls::HalfOpen,
 };
 
 /// Bounds of the server.
@@ -90,6 +91,7 @@ pub(crate) enum Host {
 pub(crate) struct Server {
     methods: watch::Receiver<Option<Offered>>,
     limits: ServerLimits,
+    half_open: HalfOpen,
     stop: StopHandle,
     // Dropped with the shell: that is what tells open WebSockets to end.
     _running: Arc<jsonrpsee::server::ServerHandle>,
@@ -101,7 +103,9 @@ type Body = EitherBody<HttpBody, Full<Bytes>>;
 impl Server {
     pub(crate) fn new(methods: watch::Receiver<Option<Offered>>, config: &ShellConfig) -> Self {
         let (stop, running) = stop_channel();
-        Self { methods, limits: config.server.clone(), stop, _running: Arc::new(running) }
+        let limits = config.server.clone();
+        let half_open = HalfOpen::new(limits.handshakes);
+        Self { methods, limits, half_open, stop, _running: Arc::new(running) }
     }
 
     fn json_rpc_config(&self) -> ServerConfig {
@@ -122,7 +126,8 @@ impl Server {
     /// Serves one connection to its end.
     pub(crate) fn serve(&self, stream: ConnectionStream, client: Host) {
         let mut server = self.clone();
-        let place = server.methods.borrow().as_ref().and_then(|offered| Some(offered.tls.as_ref()?.enter()));
+        // Here also for those who wait for the chain: they all go on at once, in any order, while others come.
+        let place = server.half_open.enter();
         tokio::spawn(async move {
             // Clients that come before the chain is loaded wait here.
             let offered = match server.methods.wait_for(Option::is_some).await {
@@ -133,7 +138,6 @@ impl Server {
             let handle = stream.handle().clone();
             match (offered.tls.clone(), client) {
                 (Some(tls), _) => {
-                    let place = place.unwrap_or_else(|| tls.enter());
                     if let Some(stream) = tls.accept(stream, place).await {
                         server.serve_with(stream, handle, Carriage::Private, offered).await;
                     }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 /// Keeps no more than so many handshakes waiting. The one that has waited longest makes room: an honest one takes
 /// milliseconds.
 #[derive(Clone, Debug)]
-pub(super) struct HalfOpen {
+pub(crate) struct HalfOpen {
     places: Arc<Mutex<Places>>,
     most: usize,
 }
@@ -30,7 +30,7 @@ pub(crate) struct Place {
 }
 
 impl HalfOpen {
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self { places: Arc::default(), most }
     }
 
@@ -38,7 +38,8 @@ impl HalfOpen {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn enter(&self) -> Place {
+    /// Takes a place for a handshake, in the order in which clients come: their tasks may begin in any other.
+    pub(crate) fn enter(&self) -> Place {
         let needed = Arc::new(Notify::new());
         let mut places = self.lock();
         if places.by_age.len() >= self.most

@@ -23,7 +23,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use crate::{server::ServerLimits, stream::ConnectionStream};
 
 pub(crate) use certificate::{Certified, Subject, Validity};
-use half_open::{HalfOpen, Place};
+pub(crate) use half_open::{HalfOpen, Place};
 pub(crate) use renewal::Renewal;
 
 /// The one protocol spoken on top (RFC 7301).
@@ -47,7 +47,6 @@ impl ResolvesServerCert for Current {
 #[derive(Debug)]
 pub(crate) struct Tls {
     config: Arc<ServerConfig>,
-    half_open: HalfOpen,
     patience: Duration,
 }
 
@@ -62,16 +61,7 @@ impl Tls {
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.max_early_data_size = 0;
-        Ok(Self {
-            config: Arc::new(config),
-            half_open: HalfOpen::new(limits.handshakes),
-            patience: Duration::from_secs(limits.handshake_s),
-        })
-    }
-
-    /// Takes a place for a handshake, in the order in which clients come: their tasks may begin in any other.
-    pub(crate) fn enter(&self) -> Place {
-        self.half_open.enter()
+        Ok(Self { config: Arc::new(config), patience: Duration::from_secs(limits.handshake_s) })
     }
 
     /// Shakes hands with a client; `None` where that comes to nothing, in time or at all.

@@ -138,7 +138,7 @@ struct Client {
 
 impl Client {
     fn of(tls: &Arc<Tls>) -> Self {
-        Self::at(tls.enter(), tls)
+        Self::at(HalfOpen::new(1).enter(), tls)
     }
 
     /// One that came when this place was taken, and whose task begins now.
@@ -285,15 +285,16 @@ async fn a_handshake_has_its_time() {
 
 #[tokio::test]
 async fn half_open_handshakes_do_not_keep_others_out() {
-    let tls = tls(ServerLimits { handshakes: 4, handshake_s: 600, ..ServerLimits::default() }).await;
+    let tls = tls(ServerLimits { handshake_s: 600, ..ServerLimits::default() }).await;
+    let half_open = HalfOpen::new(4);
     let mut waiting: Vec<Client> = Vec::new();
     for _ in 0..12 {
-        let client = Client::of(&tls);
+        let client = Client::at(half_open.enter(), &tls);
         client.say(&hello(512, 100));
         tokio::task::yield_now().await;
         waiting.push(client);
     }
-    Client::of(&tls).shake_hands(&[b"http/1.1"]).await.unwrap();
+    Client::at(half_open.enter(), &tls).shake_hands(&[b"http/1.1"]).await.unwrap();
     let ended = waiting.iter_mut().take(8);
     for client in ended {
         client.answer().await;
@@ -302,9 +303,10 @@ async fn half_open_handshakes_do_not_keep_others_out() {
 
 #[tokio::test]
 async fn who_came_last_is_not_the_oldest_where_tasks_begin_in_another_order() {
-    let tls = tls(ServerLimits { handshakes: 4, handshake_s: 600, ..ServerLimits::default() }).await;
-    let earlier: Vec<Place> = (0..12).map(|_| tls.enter()).collect();
-    let mut client = Client::of(&tls);
+    let tls = tls(ServerLimits { handshake_s: 600, ..ServerLimits::default() }).await;
+    let half_open = HalfOpen::new(4);
+    let earlier: Vec<Place> = (0..12).map(|_| half_open.enter()).collect();
+    let mut client = Client::at(half_open.enter(), &tls);
     tokio::task::yield_now().await;
     let _silent: Vec<Client> = earlier.into_iter().map(|place| Client::at(place, &tls)).collect();
     tokio::task::yield_now().await;
