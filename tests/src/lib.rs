@@ -36,6 +36,7 @@ pub mod websocket;
 pub mod wires;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The root of the repository.
 ///
@@ -53,6 +54,16 @@ pub fn repository() -> PathBuf {
 #[must_use]
 pub fn number_from(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
+}
+
+/// Copies a folder and all that is in it.
+///
+/// # Errors
+/// If it cannot be read, or the copy not be written.
+pub fn copy_folder(from: &Path, to: &Path) -> eyre::Result<()> {
+    let status = Command::new("cp").args(["-a", "--"]).args([from, to]).status()?;
+    eyre::ensure!(status.success(), "{} is not copied", from.display());
+    Ok(())
 }
 
 /// The folder that holds this build's binaries: `…/target/release` for a test in `…/target/release/deps`.

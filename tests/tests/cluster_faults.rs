@@ -5,7 +5,6 @@
 #![allow(clippy::print_stderr)] // what recovery took, for whoever reads along
 
 use std::fs;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256};
@@ -15,9 +14,9 @@ use cloister_benches::rpc::Client;
 use cloister_benches::wallet;
 use cloister_benches::writers::{Writers, accounts, count_lost};
 use cloister_tests::node::binary;
-use cloister_tests::number_from;
 use cloister_tests::transactions::Account;
 use cloister_tests::wires::Wires;
+use cloister_tests::{copy_folder, number_from};
 use eyre::{Result, WrapErr, ensure};
 use serde_json::{Value, json};
 
@@ -195,8 +194,7 @@ fn of_a_node_that_is_started_twice_one_process_stops() {
         writers.acknowledge(SOME, Instant::now())?;
         cluster.stop(0)?;
         let (folder, log) = (files.path().join("copy"), files.path().join("copy.log"));
-        let copied = Command::new("cp").args(["-a", "--"]).args([&cluster.datadir(0), &folder]).status()?;
-        ensure!(copied.success(), "the folder is not copied");
+        copy_folder(&cluster.datadir(0), &folder)?;
         cluster.start(0)?;
         let leader = cluster.leader(&cluster.alive())?;
         cluster.reaches(0, cluster.standing(leader)?.head)?;

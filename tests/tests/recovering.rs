@@ -10,6 +10,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, hex};
 use cloister_benches::cluster::{Cluster, Founding, eventually};
 use cloister_benches::rpc::Client;
+use cloister_tests::copy_folder;
 use cloister_tests::membership::{approval, approve, serves_nobody, vote_like};
 use cloister_tests::node::{binary, run_cloister};
 use cloister_tests::transactions::{Account, signer};
@@ -213,13 +214,6 @@ fn a_network_goes_on_from_one_disk_when_the_others_are_lost() {
     on_network(4, survives_lost_disks);
 }
 
-/// Copies a folder and all that is in it.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    let status = Command::new("cp").args(["-a", "--"]).args([from, to]).status()?;
-    ensure!(status.success(), "{} is not copied", from.display());
-    Ok(())
-}
-
 fn survives_old_disks(cluster: &mut Cluster, files: &Path) -> Result<()> {
     cluster.start_all()?;
     let mut sender = Account::new(WRITER);
@@ -227,13 +221,13 @@ fn survives_old_disks(cluster: &mut Cluster, files: &Path) -> Result<()> {
     cluster.agreement()?;
     (0..3).try_for_each(|index| cluster.kill(index))?;
     let kept = |index: usize| -> PathBuf { files.join(format!("old{index}")) };
-    (1..3).try_for_each(|index| copy(&cluster.datadir(index), &kept(index)))?;
+    (1..3).try_for_each(|index| copy_folder(&cluster.datadir(index), &kept(index)))?;
     cluster.start_all()?;
     receipts.extend(write(cluster, &mut sender, 10)?);
     (0..3).try_for_each(|index| cluster.kill(index))?;
     for index in 1..3 {
         fs::remove_dir_all(cluster.datadir(index))?;
-        copy(&kept(index), &cluster.datadir(index))?;
+        copy_folder(&kept(index), &cluster.datadir(index))?;
     }
 
     // One of the two is not there: it may be the one that knows better.

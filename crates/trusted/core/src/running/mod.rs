@@ -24,6 +24,7 @@ use std::{
 use cloister_boundary::{FromEnclave, HaltCode, PublicStatus, StoredSnapshot, ToEnclave};
 use cloister_execution::Executor;
 use cloister_keys::{Incarnation, LedgerKeys, SealingKeys, draw_incarnation};
+use cloister_ordering::raft::RaftOptions;
 use cloister_ordering::{Input, Ordering, Pace, Refusing, Solo};
 use cloister_pool::{Order, Pool};
 use cloister_primitives::{Block, ChainSpec, Confidentiality, Height, Protection};
@@ -41,7 +42,7 @@ use engine::{Engine, of_network};
 use imports::Imports;
 use loads::Loads;
 use log_sections::LogSections;
-use network::{Network, NetworkParts, Own};
+use network::{Network, NetworkParts};
 use pipeline::Pipeline;
 use rebuild::Rebuilds;
 use requests::Recovering;
@@ -125,8 +126,8 @@ fn engine(parts: &Parts, head: Height, pace: Pace, incarnation: &Incarnation) ->
         // Nodes of one network draw their election timeouts alike, and those of two networks do not.
         let seed = parts.ledger.genesis_hash().0.first_chunk().copied().map_or(0, u64::from_be_bytes);
         let nonce = incarnation.first_chunk().copied().map_or(0, u64::from_be_bytes);
-        let own = Own { seed, nonce, pace, log: parts.options.consensus_log };
-        return Ok(Engine::Network(Box::new(Network::new(network, own, head)?)));
+        let options = RaftOptions { id: network.id, nonce, seed, pace, log: parts.options.consensus_log };
+        return Ok(Engine::Network(Box::new(Network::new(network, options, head)?)));
     }
     let solo = Solo::new(head, pace);
     let ordering: Box<dyn Ordering> = match parts.options.refuse_tails {

@@ -133,12 +133,13 @@ impl Raft {
         said: &Incarnations,
         out: &mut Vec<Effect>,
     ) -> Result<bool, Fault> {
-        let before = self.incarnations.clone();
-        for node in self.incarnations.learn(said) {
-            self.replaced(node)?;
-        }
-        if self.incarnations != before {
+        let known = self.incarnations.0.len();
+        let replaced = self.incarnations.learn(said);
+        if !replaced.is_empty() || self.incarnations.0.len() > known {
             self.freshness.ask_anew();
+        }
+        for node in replaced {
+            self.replaced(node)?;
         }
         let is_newest = said.of(from) >= self.incarnations.of(from);
         // An answer to an answer would have one as well.

@@ -15,6 +15,7 @@
 //! that a simulation replays; reads are confirmed by a majority (`ReadIndex`, Raft §8), never by the clock.
 //!
 //! **After a restart** a node votes only once it knows how far the others are: its disk may have been rolled back.
+//! Until then nothing that it answers adds to a majority: it may not be the only process with its identity (`incarnation`).
 //! All blocks above the beginning of the log are adopted again; they are committed anew when the network has
 //! confirmed them.
 
@@ -264,6 +265,19 @@ impl Raft {
         Envelope { recoveries: self.recoveries, incarnations: self.incarnations.clone(), is_waiting }
     }
 
+    fn send(&self, messages: Vec<Message>, out: &mut Vec<Effect>) {
+        if messages.is_empty() {
+            return;
+        }
+        let envelope = self.envelope();
+        for message in messages {
+            // What has no word of ours is nothing that a peer would take.
+            if let (Some(to), Ok(bytes)) = (NodeId::new(message.to), encode_message(&message, &envelope)) {
+                out.push(Effect::Send { to, message: bytes });
+            }
+        }
+    }
+
     fn leads(&self) -> bool {
         !self.halted && self.node.raft.state == StateRole::Leader
     }
@@ -445,7 +459,7 @@ impl Raft {
     fn on_persisted(&mut self, seq: Seq, out: &mut Vec<Effect>) {
         while let Some(write) = self.writes.pop_front_if(|write| write.seq <= seq) {
             self.node.on_persist_ready(write.number);
-            send(write.messages, &self.envelope(), out);
+            self.send(write.messages, out);
         }
         // A state that was caught up with is applied once it is durable; the engine below cannot know that.
         let log = &self.node.raft.raft_log;
@@ -461,7 +475,7 @@ impl Raft {
             if let Some(state) = ready.ss() {
                 self.on_role(state, out);
             }
-            send(ready.take_messages(), &self.envelope(), out);
+            self.send(ready.take_messages(), out);
             for answer in ready.take_read_states() {
                 self.reads.answered(&answer);
             }
@@ -523,7 +537,7 @@ impl Raft {
             last.messages.extend(messages);
         } else {
             self.node.on_persist_ready(number);
-            send(messages, &self.envelope(), out);
+            self.send(messages, out);
         }
     }
 }
@@ -532,15 +546,6 @@ impl Raft {
 fn known_to(node: &RawNode<Log>) -> impl Fn(&Entry) -> bool + '_ {
     let log = &node.raft.raft_log;
     |entry| entry.index <= log.committed || log.match_term(entry.index, entry.term)
-}
-
-fn send(messages: Vec<Message>, envelope: &Envelope, out: &mut Vec<Effect>) {
-    for message in messages {
-        // What has no word of ours is nothing that a peer would take.
-        if let (Some(to), Ok(bytes)) = (NodeId::new(message.to), encode_message(&message, envelope)) {
-            out.push(Effect::Send { to, message: bytes });
-        }
-    }
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014): a well-mixed function of its argument.

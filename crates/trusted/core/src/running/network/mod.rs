@@ -18,9 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloy_primitives::{B256, Bytes};
 use cloister_boundary::{FromEnclave, HaltCode, ReadId as HostRead};
 use cloister_keys::Sealed;
-use cloister_ordering::raft::{
-    BlockRef, Effect, Fault, Input, LogLimits, Members, NodeId, Raft, RaftOptions, ReadId, StoredLog,
-};
+use cloister_ordering::raft::{BlockRef, Effect, Fault, Input, Members, NodeId, Raft, RaftOptions, ReadId, StoredLog};
 use cloister_ordering::{Pace, Slot};
 use cloister_primitives::Height;
 
@@ -58,16 +56,6 @@ pub(crate) struct NetworkParts {
     pub(crate) sealed_tail: Vec<(BlockRef, Bytes)>,
     /// The newest block that the host has stored, which may be one that the log does not name.
     pub(crate) host_last: Option<Height>,
-}
-
-/// What a node's engine is made with, besides what is stored.
-pub(in crate::running) struct Own {
-    /// The same for all nodes of the network.
-    pub(in crate::running) seed: u64,
-    /// Drawn for this start.
-    pub(in crate::running) nonce: u64,
-    pub(in crate::running) pace: Pace,
-    pub(in crate::running) log: LogLimits,
 }
 
 /// A node's part in its network.
@@ -123,9 +111,7 @@ const ADOPTED: u64 = 1 << 63;
 
 impl Network {
     /// A node that goes on where its log ends.
-    pub(in crate::running) fn new(parts: &NetworkParts, own: Own, head: Height) -> Result<Self, Fatal> {
-        let Own { seed, nonce, pace, log } = own;
-        let options = RaftOptions { id: parts.id, nonce, seed, pace, log };
+    pub(in crate::running) fn new(parts: &NetworkParts, options: RaftOptions, head: Height) -> Result<Self, Fatal> {
         let mut bodies = Bodies::default();
         for (block, sealed) in &parts.sealed_tail {
             bodies.insert(*block, sealed.clone(), head);
@@ -135,7 +121,7 @@ impl Network {
         Ok(Self {
             id: parts.id,
             raft,
-            pace,
+            pace: options.pace,
             inputs: VecDeque::new(),
             members: parts.stored.base().members.clone(),
             leader: None,
@@ -259,12 +245,7 @@ impl Running {
                 self.carry_out(step.now_ms);
             }
             Effect::Leader(leader) => self.on_leader(leader, step),
-            Effect::Halt(Fault::Twice) => {
-                return Err(Fatal::new(
-                    HaltCode::IdentityInUse,
-                    "another process has this node's identity and is taken for it",
-                ));
-            }
+            Effect::Halt(fault @ Fault::Twice) => return Err(Fatal::new(HaltCode::IdentityInUse, told(&fault))),
             Effect::Halt(fault) => {
                 let text = told(&fault);
                 network.fault = Some(text);

@@ -1,6 +1,7 @@
 //! Engines with pretended cores, disks and a network, all driven by one seed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 
 use alloy_primitives::{B256, keccak256};
 use cloister_primitives::{Height, Seq};
@@ -73,6 +74,13 @@ pub(super) struct Network {
     pub(super) trace: u64,
 }
 
+/// Seeds to play: so many from 0 on, or `RAFT_SEEDS` from `RAFT_SEED` on.
+pub(super) fn seeds(count: u64) -> Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let first = number("RAFT_SEED").unwrap_or(0);
+    first..first + number("RAFT_SEEDS").unwrap_or(count)
+}
+
 pub(super) fn id(number: u64) -> NodeId {
     NodeId::new(number).unwrap()
 }
@@ -108,16 +116,17 @@ impl Network {
     }
 
     pub(super) fn add(&mut self, node: NodeId, members: Members) {
-        self.insert(node, members, 0);
+        self.insert(node, node, vec![StoredLog::new(members)], 0);
+        self.restart(node);
     }
 
-    fn insert(&mut self, node: NodeId, members: Members, life: u64) {
-        let disk = StoredLog::new(members);
+    /// A process with the last of these disks; the others are what a dishonest host has kept.
+    fn insert(&mut self, process: NodeId, identity: NodeId, mut disks: Vec<StoredLog>, life: u64) {
         let new = Node {
-            identity: node,
+            identity,
             engine: None,
-            disk,
-            old_disks: Vec::new(),
+            disk: disks.pop().unwrap(),
+            old_disks: disks,
             life,
             writing: VecDeque::new(),
             chain: Vec::new(),
@@ -128,27 +137,22 @@ impl Network {
             fault: None,
             timer_at_ms: 0,
         };
-        self.nodes.insert(node, new);
-        self.restart(node);
+        self.nodes.insert(process, new);
     }
 
     /// The node's disk is empty, and it does not know that.
     pub(super) fn wipe(&mut self, node: NodeId) {
         self.crash(node);
         let (members, life) = (self.members.clone(), self.nodes[&node].life);
-        self.nodes.remove(&node);
-        self.insert(node, members, life);
+        self.insert(node, node, vec![StoredLog::new(members)], life);
+        self.restart(node);
     }
 
     /// A second process with a node's identity and what its disk was at some time, or is.
     pub(super) fn start_twice(&mut self, node: NodeId, process: NodeId) {
-        let identity = self.nodes[&node].identity;
-        let disk = self.nodes[&node].disk.clone();
-        let old_disks = self.nodes[&node].old_disks.clone();
-        let members = self.members.clone();
-        self.insert(process, members, 0);
-        let state = self.nodes.get_mut(&process).unwrap();
-        (state.identity, state.disk, state.old_disks, state.engine) = (identity, disk, old_disks, None);
+        let state = &self.nodes[&node];
+        let disks = state.old_disks.iter().chain([&state.disk]).cloned().collect();
+        self.insert(process, state.identity, disks, 0);
         if self.draw(2) == 0 {
             self.roll_back(process);
         }

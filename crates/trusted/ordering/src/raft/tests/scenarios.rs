@@ -2,7 +2,7 @@ use cloister_primitives::Height;
 
 use super::super::codec::MAX_ENTRIES;
 use super::super::{Fault, Input, LogLimits, ReadId, Standing};
-use super::network::{Faults, Network, id};
+use super::network::{Faults, Network, id, seeds};
 
 #[test]
 fn three_nodes_elect_one_leader_and_commit_the_same_blocks() {
@@ -55,10 +55,7 @@ fn a_leader_that_stops_is_replaced_within_two_seconds() {
 
 #[test]
 fn whatever_happens_there_is_one_chain_and_it_goes_on_afterwards() {
-    // More of them with RAFT_SEEDS=n, from RAFT_SEED on.
-    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    let (first_seed, seeds) = (number("RAFT_SEED").unwrap_or(0), number("RAFT_SEEDS").unwrap_or(40));
-    for seed in first_seed..first_seed + seeds {
+    for seed in seeds(40) {
         let size = if seed % 3 == 0 { 5 } else { 3 };
         let play = || {
             let mut network = Network::new(seed, size);
@@ -252,10 +249,8 @@ fn all_may_stop_at_once_and_go_on() {
 
 #[test]
 fn a_disk_that_is_rolled_back_loses_nothing_that_was_committed() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    let (first_seed, seeds) = (number("RAFT_SEED").unwrap_or(0), number("RAFT_SEEDS").unwrap_or(40));
     let mut stopped = 0;
-    for seed in first_seed..first_seed + seeds {
+    for seed in seeds(40) {
         let size = if seed % 2 == 0 { 5 } else { 3 };
         let mut network = Network::new(seed, size);
         network.faults =

@@ -3,7 +3,7 @@
 use cloister_primitives::Height;
 
 use super::super::Fault;
-use super::network::{Faults, Network, id};
+use super::network::{Faults, Network, id, seeds};
 
 /// The process that is made of node 1's disk.
 const COPY: u64 = 101;
@@ -20,6 +20,18 @@ fn part(network: &mut Network, one: &[u64], other: &[u64]) {
     }
 }
 
+/// Three nodes: another one than the leader, which is to be started twice, the leader, and the third.
+fn cast(network: &Network) -> (u64, u64, u64) {
+    let leader = network.leader().unwrap().get();
+    if leader == 1 { (2, leader, 3) } else { (1, leader, 5 - leader) }
+}
+
+fn goes_on(network: &mut Network, seed: u64) {
+    let reached = network.decided.len();
+    network.run(2_000);
+    assert!(network.decided.len() > reached, "seed {seed}: the network goes on");
+}
+
 #[test]
 fn of_two_processes_with_one_identity_one_stops_and_says_why() {
     for seed in 0..30 {
@@ -29,9 +41,7 @@ fn of_two_processes_with_one_identity_one_stops_and_says_why() {
         network.run(10_000);
         let stopped = [1, COPY].map(|process| fault(&network, process).cloned());
         assert!(matches!(stopped, [Some(Fault::Twice), None] | [None, Some(Fault::Twice)]), "seed {seed}: {stopped:?}");
-        let reached = network.decided.len();
-        network.run(2_000);
-        assert!(network.decided.len() > reached, "seed {seed}: the network goes on");
+        goes_on(&mut network, seed);
     }
 }
 
@@ -41,8 +51,7 @@ fn a_network_cut_between_two_processes_with_one_identity_has_one_chain() {
     for seed in 0..30 {
         let mut network = Network::new(seed, 3);
         network.run(3_000);
-        let leader = network.leader().unwrap().get();
-        let (twin, third) = if leader == 1 { (2, 3) } else { (1, 5 - leader) };
+        let (twin, leader, third) = cast(&network);
         network.start_twice(id(twin), id(COPY));
         part(&mut network, &[twin, third], &[leader, COPY]);
         network.run(4_000);
@@ -55,9 +64,7 @@ fn a_network_cut_between_two_processes_with_one_identity_has_one_chain() {
         assert_ne!(network.leader(), Some(id(leader)), "seed {seed}: the leader has no majority");
         network.heal();
         network.run(10_000);
-        let reached = network.decided.len();
-        network.run(2_000);
-        assert!(network.decided.len() > reached, "seed {seed}: the network goes on");
+        goes_on(&mut network, seed);
     }
 }
 
@@ -67,8 +74,7 @@ fn who_comes_back_after_its_identity_was_taken_says_nothing_that_counts() {
     for seed in 0..30 {
         let mut network = Network::new(seed, 3);
         network.run(3_000);
-        let leader = network.leader().unwrap().get();
-        let (twin, third) = if leader == 1 { (2, 3) } else { (1, 5 - leader) };
+        let (twin, leader, third) = cast(&network);
         part(&mut network, &[twin], &[leader, third, COPY]);
         network.start_twice(id(twin), id(COPY));
         network.run(2_000);
@@ -80,9 +86,7 @@ fn who_comes_back_after_its_identity_was_taken_says_nothing_that_counts() {
         network.run(5_000);
         network.heal();
         network.run(10_000);
-        let reached = network.decided.len();
-        network.run(2_000);
-        assert!(network.decided.len() > reached, "seed {seed}: the network goes on");
+        goes_on(&mut network, seed);
     }
 }
 
@@ -105,10 +109,7 @@ fn two_processes_that_take_turns_find_each_other_out() {
 
 #[test]
 fn whatever_happens_there_is_one_chain_with_two_processes_of_one_identity() {
-    // More of them with RAFT_SEEDS=n, from RAFT_SEED on.
-    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    let (first_seed, seeds) = (number("RAFT_SEED").unwrap_or(0), number("RAFT_SEEDS").unwrap_or(30));
-    for seed in first_seed..first_seed + seeds {
+    for seed in seeds(30) {
         let size = if seed % 2 == 0 { 5 } else { 3 };
         let mut network = Network::new(seed, size);
         // Processes may stop for good here, so that a lost disk is one loss more than a majority bears.
@@ -118,9 +119,7 @@ fn whatever_happens_there_is_one_chain_with_two_processes_of_one_identity() {
         network.run(12_000);
         network.heal();
         network.run(10_000);
-        let reached = network.decided.len();
-        network.run(4_000);
-        assert!(network.decided.len() > reached, "seed {seed}: the network goes on");
+        goes_on(&mut network, seed);
         for (process, state) in &network.nodes {
             assert!(state.fault.is_none() || state.identity == id(1), "seed {seed}: {process:?} {:?}", state.fault);
         }
