@@ -210,9 +210,8 @@ fn of_a_node_that_is_started_twice_one_process_stops() {
         ensure!(said.contains("another process has this node's identity"), "{said}");
         writers.acknowledge(SOME, Instant::now())?;
         if cluster.ended(0)?.is_some() {
+            // The copy is the node now, and may have acknowledged what the folder lacks: with it, this is a node with an old disk.
             cluster.kill(0)?;
-            copy.kill();
-            cluster.start(0)?;
         }
         settle(cluster, writers)
     });

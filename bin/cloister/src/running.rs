@@ -272,7 +272,7 @@ pub(crate) fn explain(error: HostError, known_chain: Option<&str>) -> Failure {
         HaltCode::RecoveryRefused => {
             return Failure::new(error.exit_code(), format!("the network is not recovered: {detail}"));
         }
-        HaltCode::IdentityInUse => "stop the other process, then start this one again if it is the one to keep",
+        HaltCode::IdentityInUse => "go on with the other one's folder: it has what this node acknowledged last",
         HaltCode::StorageFailed => "free space or repair the disk, then start again",
         _ => return error.into(),
     };
