@@ -239,26 +239,10 @@ impl Running<'_> {
         let rpc = self.rpc(node);
         eventually("the newest block", PATIENCE, || (rpc.expect("eth_blockNumber", json!([])) == head).then_some(()));
     }
-
-    /// Starts a node whose disk has lost what the leader counts on, and does as the runbook says until it has this block.
-    fn brings_back(&mut self, old: usize, head: &str) {
-        let leader = self.leader();
-        let out = self.network.start(old + 1, &[]);
-        out.logs("role-changed", |line| line["role"] == "out");
-        self.stop(leader);
-        self.start(leader);
-        // Whoever leads now counts anew what the others have, be it the same node.
-        let rpcs = [leader, 3 - leader - old].map(|node| self.rpc(node));
-        let leads = |rpc: &RpcClient| rpc.expect("cloister_networkStatus", json!([]))["role"] == "leader";
-        eventually("a new term's leader", PATIENCE, || rpcs.iter().any(leads).then_some(()));
-        out.terminate();
-        self.start(old);
-        self.has(old, head);
-    }
 }
 
 #[test]
-fn a_node_with_an_old_disk_or_an_empty_one_catches_up_once_the_lead_is_taken_anew() {
+fn a_node_with_an_old_disk_or_an_empty_one_catches_up() {
     let network = Network::new(&["alpha", "beta", "gamma"], &["--confidentiality", "off"]);
     let members = [1, 2, 3].map(|node| Some(network.start(node, &[])));
     let mut running = Running { network: &network, members };
@@ -281,7 +265,8 @@ fn a_node_with_an_old_disk_or_an_empty_one_catches_up_once_the_lead_is_taken_ane
     running.stop(old);
     wipe(&network, old + 1);
     cloister(&["restore", "--in", &file, "--datadir", &datadir]).expect("it is restored");
-    running.brings_back(old, "0x2");
+    running.start(old);
+    running.has(old, "0x2");
     write(&running.rpc(old), 2);
 
     // Without a backup, the genesis is all that it needs besides what was not lost.
@@ -289,6 +274,7 @@ fn a_node_with_an_old_disk_or_an_empty_one_catches_up_once_the_lead_is_taken_ane
     running.stop(old);
     wipe(&network, old + 1);
     fs::copy(network.path("genesis.json"), network.datadir(old + 1).join("genesis.json")).expect("a genesis");
-    running.brings_back(old, "0x3");
+    running.start(old);
+    running.has(old, "0x3");
     write(&running.rpc(old), 3);
 }

@@ -30,11 +30,16 @@ impl World {
         }
     }
 
-    /// Every node that kept its disk is open and has what was acknowledged after the faults.
+    /// Every node that goes on is open and has what was acknowledged after the faults.
     pub(super) fn has_recovered(&self, healed_us: u64) -> bool {
-        let whole = || self.nodes.iter().filter(|node| node.stays());
+        let whole = || self.nodes.iter().filter(|node| self.goes_on(node));
         let newest = self.clients.acknowledged.values().max();
         self.clients.seen_since(healed_us) >= 8 && whole().all(|node| node.head().as_ref() >= newest)
+    }
+
+    /// Whether a node has to be there in the end: also one that lost its disk, where the others can tell it all that it had.
+    fn goes_on(&self, node: &Node) -> bool {
+        node.stays() || !self.restarted && node.fetches()
     }
 
     /// After the recovery.
@@ -45,7 +50,7 @@ impl World {
         if !self.violations.is_empty() {
             return;
         }
-        let whole: Vec<&Node> = self.nodes.iter().filter(|node| node.stays()).collect();
+        let whole: Vec<&Node> = self.nodes.iter().filter(|node| self.goes_on(node)).collect();
         let mut found = Vec::new();
         let lost = self.nodes.iter().filter(|node| node.lost).count();
         let complete = lost == 0 || !self.restarted;

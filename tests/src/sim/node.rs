@@ -94,6 +94,11 @@ impl Node {
         !self.lost && !self.leaves
     }
 
+    /// Whether it lost what it had, and goes on with what the others tell it.
+    pub(super) const fn fetches(&self) -> bool {
+        self.lost && !self.leaves && self.halted.is_none()
+    }
+
     pub(super) const fn is_up(&self) -> bool {
         self.core.is_some()
     }

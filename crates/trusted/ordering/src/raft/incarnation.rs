@@ -12,7 +12,8 @@
 //! - What the others say counts only while they know of the same starts as this node: those who have started again since have
 //!   forgotten it.
 //! - A candidate that hears of a newer start may have counted the older one's vote: it gives its election up. A leader need not: it
-//!   is asked by the newer start, whose floor is then above all that the older one acknowledged to it.
+//!   is asked by the newer start, whose floor is then above all that the older one acknowledged to it. But from there on it counts on
+//!   nothing that the older one had, as if it had just been elected: the newer one's disk may be an earlier one.
 
 use std::collections::BTreeMap;
 
@@ -185,14 +186,21 @@ impl Raft {
             self.inbox.forget_from(node);
             self.freshness.replaced();
         }
-        let counts = match self.node.raft.state {
-            StateRole::Candidate | StateRole::PreCandidate => true,
-            StateRole::Leader => is_this,
-            StateRole::Follower => false,
-        };
-        if counts {
-            let term = self.node.raft.term;
-            self.node.raft.become_follower(term, INVALID_ID);
+        let raft = &mut self.node.raft;
+        match raft.state {
+            StateRole::Leader if !is_this => {
+                let next = raft.raft_log.last_index() + 1;
+                if let Some(progress) = raft.mut_prs().get_mut(node) {
+                    progress.matched = 0;
+                    progress.become_probe();
+                    progress.next_idx = next;
+                }
+            }
+            StateRole::Candidate | StateRole::PreCandidate | StateRole::Leader => {
+                let term = raft.term;
+                raft.become_follower(term, INVALID_ID);
+            }
+            StateRole::Follower => {}
         }
         Ok(())
     }

@@ -431,29 +431,21 @@ impl Raft {
             MessageType::MsgTimeoutNow => self.freshness.may_campaign(self.end()),
             // Nobody has what this node has not, where this node is the one to say what there is.
             MessageType::MsgAppendResponse => message.index <= self.node.raft.raft_log.last_index(),
+            // It is from before the leader heard of this start, and counts on what an earlier one had.
+            MessageType::MsgHeartbeat => message.commit <= self.node.raft.raft_log.last_index(),
             _ => true,
         }
     }
 
-    /// Finds what the engine below would panic at: a network that counts on entries this node does not have.
+    /// Finds what the engine below would panic at: entries in the place of others that are committed.
     fn check(&self, message: &Message) -> Result<(), Fault> {
-        let log = &self.node.raft.raft_log;
-        let last = log.last_index();
-        if message.term < self.node.raft.term {
+        if message.get_msg_type() != MessageType::MsgAppend || message.term < self.node.raft.term {
             return Ok(());
         }
-        match message.get_msg_type() {
-            MessageType::MsgHeartbeat if message.commit > last => {
-                Err(Fault::LogLost { committed: message.commit, last })
-            }
-            MessageType::MsgAppend => {
-                let committed = |entry: &&Entry| (log.first_index()..=log.committed).contains(&entry.index);
-                let replaced =
-                    message.entries.iter().filter(committed).find(|entry| !log.match_term(entry.index, entry.term));
-                replaced.map_or(Ok(()), |entry| Err(Fault::BrokenChain { index: entry.index }))
-            }
-            _ => Ok(()),
-        }
+        let log = &self.node.raft.raft_log;
+        let committed = |entry: &&Entry| (log.first_index()..=log.committed).contains(&entry.index);
+        let replaced = message.entries.iter().filter(committed).find(|entry| !log.match_term(entry.index, entry.term));
+        replaced.map_or(Ok(()), |entry| Err(Fault::BrokenChain { index: entry.index }))
     }
 
     fn on_persisted(&mut self, seq: Seq, out: &mut Vec<Effect>) {

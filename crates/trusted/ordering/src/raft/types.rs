@@ -211,14 +211,6 @@ pub enum Effect {
 /// Why an engine stops for good.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// The others count on entries that this node does not have: its disk was lost or rolled back.
-    #[error("this node lost its log: the network committed entry {committed}, here the log ends at {last}; join anew")]
-    LogLost {
-        /// What the leader knows this node to hold.
-        committed: u64,
-        /// Where the log ends here.
-        last: u64,
-    },
     /// Members recovered the network from another node's disk: this node's part of it has ended.
     #[error("the network was recovered without this node, which knows of {known} recoveries; join anew")]
     LeftBehind {

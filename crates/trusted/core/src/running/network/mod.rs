@@ -325,9 +325,6 @@ fn say(to: NodeId, word: &PeerWord, step: &mut Step<'_>) {
 
 const fn told(fault: &Fault) -> &'static str {
     match fault {
-        Fault::LogLost { .. } => {
-            "this node's disk is older than what the network counts on: it takes no part any more; let it join anew under another id"
-        }
         Fault::LeftBehind { .. } => {
             "members had the network go on without this node: it takes no part any more; wipe its folder, and let it join anew under another id with `cloister join`"
         }
