@@ -1,7 +1,7 @@
 use cloister_primitives::Height;
 
 use super::super::codec::MAX_ENTRIES;
-use super::super::{Fault, Input, LogLimits, ReadId, Standing};
+use super::super::{Input, LogLimits, ReadId, Standing};
 use super::network::{Faults, Network, id, seeds};
 
 #[test]
