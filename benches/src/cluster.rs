@@ -5,22 +5,21 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256};
 use cloister_network::TransportKey;
 use cloister_primitives::fork_keys;
 use cloister_shell::node_identity;
-use eyre::{Result, WrapErr, bail, ensure, eyre};
+use eyre::{Result, WrapErr, ensure, eyre};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::http::Endpoint;
-use crate::node::Node;
+use crate::node::{Node, free_port};
 use crate::probe::Group;
 use crate::rpc::{Client, parse_quantity};
 use crate::wallet::Account;
@@ -35,8 +34,6 @@ const BALANCE: &str = "0xd3c21bcecceda1000000";
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Pause between two looks at a node.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Ports that systems do not hand out by themselves: one stays free while the node that listens on it is down.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// A network. Its nodes are numbered from 0 on and are killed when it is dropped.
 #[derive(Debug)]
@@ -416,22 +413,6 @@ fn genesis(founding: &Founding<'_>) -> Result<Value> {
         config[key] = json!(0);
     }
     Ok(json!({ "config": config, "gasLimit": format!("{GAS_LIMIT:#x}"), "timestamp": "0x0", "alloc": alloc }))
-}
-
-/// A port that nothing listens on and no other network of this process has been given.
-fn free_port() -> Result<u16> {
-    static GIVEN: AtomicU32 = AtomicU32::new(0);
-    let count = u32::from(PORTS.end - PORTS.start);
-    // Processes begin in different places, as those that run beside each other have numbers near each other.
-    let first = std::process::id().wrapping_mul(61);
-    for _ in 0..count {
-        let next = first.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % count;
-        let port = PORTS.start + u16::try_from(next)?;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    bail!("no port between {} and {} is free", PORTS.start, PORTS.end)
 }
 
 /// Looks until `found` finds something.

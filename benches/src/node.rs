@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use eyre::{Result, WrapErr, bail, ensure, eyre};
@@ -15,6 +16,8 @@ use crate::rpc::Client;
 
 /// How long a node may take to answer its first request.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
+/// Ports that systems do not hand out by themselves: one stays free until the node that it is for listens, and while that is down.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// How long a node may take to end after SIGTERM.
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -186,12 +189,23 @@ fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(8)..].join("\n")
 }
 
-/// A TCP port that was free a moment ago.
+/// A TCP port on loopback that nothing listens on, and that this process has not been given before.
 ///
 /// # Errors
-/// When no port can be bound.
+/// When all are taken.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    // Processes begin in different places, as those that run beside each other have numbers near each other.
+    let first = std::process::id().wrapping_mul(61);
+    for _ in 0..count {
+        let next = first.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = PORTS.start + u16::try_from(next)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port between {} and {} is free", PORTS.start, PORTS.end)
 }
 
 /// Finds anvil: `ANVIL_BIN`, the tools folder that `make setup` fills, then `PATH`.

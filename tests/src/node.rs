@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -340,14 +340,13 @@ pub fn run_cloister(arguments: &[&str]) -> Result<String, StartFailure> {
     if output.status.success() { Ok(text) } else { Err(StartFailure { status: output.status, output: text }) }
 }
 
-/// A port that was free a moment ago.
+/// A port on loopback that nothing listens on and that no system hands out by itself.
 ///
 /// # Panics
 /// If the machine has none.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback");
-    listener.local_addr().expect("a bound socket has an address").port()
+    cloister_benches::node::free_port().expect("a free port on loopback")
 }
 
 /// Sends a signal by name. The shell's own `kill` needs no package and no unsafe code.

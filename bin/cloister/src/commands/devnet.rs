@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{IsTerminal as _, Read as _},
     net::TcpListener,
+    ops::Range,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -44,6 +45,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Time that nodes have to end.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Ports that systems do not hand out by themselves: no node's way to another one takes what a third is about to listen on.
+const PORTS: Range<u16> = 20_000..32_000;
 
 /// Arguments of `cloister devnet`.
 #[derive(Debug, Args)]
@@ -87,7 +91,9 @@ impl Devnet {
             (None, Some(temporary)) => temporary.0.clone(),
             (None, None) => PathBuf::from("."),
         };
-        let members = (1..=self.nodes).map(|number| self.member(&folder, number)).collect::<Result<Vec<_>, _>>()?;
+        let mut ports = free_ports();
+        let members =
+            (1..=self.nodes).map(|number| self.member(&folder, number, &mut ports)).collect::<Result<Vec<_>, _>>()?;
         self.write_files(&folder, &members)?;
         let mut children = Vec::new();
         for (index, member) in members.iter().enumerate() {
@@ -102,7 +108,7 @@ impl Devnet {
     }
 
     /// Makes a node's keys, unless it has them.
-    fn member(&self, folder: &Path, number: u16) -> Result<Member, Failure> {
+    fn member(&self, folder: &Path, number: u16, ports: &mut impl Iterator<Item = u16>) -> Result<Member, Failure> {
         let name = format!("node{number}");
         let own = folder.join(&name);
         let store = Store::open(&own, StoreOptions::default())?;
@@ -111,8 +117,13 @@ impl Devnet {
             .map_err(|_| Failure::new(ExitCode::SealingKey, "the node's key gives no identity"))?
             .to_string();
         let peer_id = transport_key(&own)?.peer_id().to_string();
-        let port = if self.port == 0 { free_port()? } else { self.port.saturating_add(number - 1) };
-        Ok(Member { name, folder: own, identity, peer_id, port, network_port: free_port()? })
+        let mut free = || {
+            let none =
+                || Failure::new(ExitCode::Listen, format!("no port between {} and {} is free", PORTS.start, PORTS.end));
+            ports.next().ok_or_else(none)
+        };
+        let port = if self.port == 0 { free()? } else { self.port.saturating_add(number - 1) };
+        Ok(Member { name, folder: own, identity, peer_id, port, network_port: free()? })
     }
 
     /// Writes the genesis and the network's key, unless they are there.
@@ -267,8 +278,9 @@ impl Drop for Temporary {
     }
 }
 
-fn free_port() -> Result<u16, Failure> {
-    let failed = |error: std::io::Error| Failure::new(ExitCode::Listen, format!("no free port is found: {error}"));
-    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(failed)?;
-    Ok(listener.local_addr().map_err(failed)?.port())
+/// Ports that nothing listens on, none of them twice.
+fn free_ports() -> impl Iterator<Item = u16> {
+    // Networks that are started beside each other begin in different places.
+    let first = std::process::id().wrapping_mul(61) as usize % PORTS.len();
+    PORTS.cycle().skip(first).take(PORTS.len()).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
 }
