@@ -79,7 +79,8 @@ pub(crate) enum LinkError {
 /// What is known of the network so far.
 #[derive(Clone)]
 enum Surroundings {
-    NotYet,
+    /// The start is not worked through. What members decided may be read from the chain before.
+    NotYet(Option<Vec<(NodeId, B256)>>),
     Alone,
     Network(Arc<Network>),
 }
@@ -99,7 +100,7 @@ impl core::fmt::Debug for Peers {
 
 impl Peers {
     pub(crate) fn new(host_time: HostTime) -> Self {
-        Self { surroundings: Arc::new(watch::channel(Surroundings::NotYet).0), host_time }
+        Self { surroundings: Arc::new(watch::channel(Surroundings::NotYet(None)).0), host_time }
     }
 
     /// Finds out from what the host starts the enclave with who the others are. Links that came before wait for it.
@@ -129,7 +130,12 @@ impl Peers {
         let tls = PeerTls::new(attester, identity, roster.subject(), self.host_time.clone())
             .map_err(|_| (HaltCode::Invariant, "the identity of this node cannot be used for TLS"))?;
         let network = Network { roster, tls, links, handshakes: Semaphore::new(MAX_HANDSHAKES) };
-        self.surroundings.send_replace(Surroundings::Network(Arc::new(network)));
+        self.surroundings.send_modify(|surroundings| {
+            if let Surroundings::NotYet(Some(nodes)) = surroundings {
+                network.roster.replace(nodes);
+            }
+            *surroundings = Surroundings::Network(Arc::new(network));
+        });
         Ok(())
     }
 
@@ -150,7 +156,7 @@ impl Peers {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let mut surroundings = self.surroundings.subscribe();
-        let known = surroundings.wait_for(|surroundings| !matches!(surroundings, Surroundings::NotYet)).await;
+        let known = surroundings.wait_for(|surroundings| !matches!(surroundings, Surroundings::NotYet(_))).await;
         // The guard must not be held while the link lives.
         let known = known.map(|known| known.clone());
         match known {
@@ -161,11 +167,19 @@ impl Peers {
 
     /// Holds links with these nodes alone from now on.
     pub(crate) fn restrict(&self, nodes: &[(NodeId, B256)]) {
-        if let Surroundings::Network(network) = &*self.surroundings.borrow() {
-            for gone in network.roster.replace(nodes) {
-                network.links.close(gone);
+        self.surroundings.send_if_modified(|surroundings| {
+            match surroundings {
+                Surroundings::NotYet(decided) => *decided = Some(nodes.to_vec()),
+                Surroundings::Network(network) => {
+                    for gone in network.roster.replace(nodes) {
+                        network.links.close(gone);
+                    }
+                }
+                Surroundings::Alone => {}
             }
-        }
+            // Who waits for the start is not there yet, or need not hear of it.
+            false
+        });
     }
 
     /// Says something to another node, if it is connected and takes it; what cannot be said is lost.

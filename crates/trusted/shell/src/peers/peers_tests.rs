@@ -41,10 +41,21 @@ struct Node {
 
 impl Node {
     async fn new(genesis: Vec<u8>, number: u64, key: u8) -> Result<Self, (HaltCode, &'static str)> {
+        Self::begin(genesis, number, key, |_| {}).await
+    }
+
+    /// One to which something happens before the enclave is started.
+    async fn begin(
+        genesis: Vec<u8>,
+        number: u64,
+        key: u8,
+        before: impl FnOnce(&Peers),
+    ) -> Result<Self, (HaltCode, &'static str)> {
         let host_time = HostTime::default();
         host_time.set_ms(NOW_S * 1_000);
         let (core, heard) = mpsc::unbounded_channel();
         let peers = Peers::new(host_time);
+        before(&peers);
         let membership = Some(Membership { node: number, network_key: Vec::new() });
         let info = StartInfo { genesis, platform_key: vec![key; 32], membership, ..StartInfo::default() };
         peers.begin(Beginning::of(&info)?, Some(attester()), core).await?;
@@ -298,13 +309,25 @@ async fn a_node_that_genesis_contradicts_does_not_start() {
     }
 }
 
+fn known(number: u64, key: u8) -> (NodeId, B256) {
+    (NodeId::new(number).unwrap(), node_identity(&[key; 32]).unwrap())
+}
+
+#[tokio::test]
+async fn what_members_decided_holds_also_where_it_is_read_before_the_genesis_is() {
+    let genesis = genesis(&[(1, 11), (2, 12)], 0);
+    let decided = |peers: &Peers| peers.restrict(&[known(1, 11), known(3, 13)]);
+    let one = Node::begin(genesis, 1, 11, decided).await.unwrap();
+    let roster = &one.network().roster;
+    assert!(roster.expected(3).is_ok() && roster.expected(2).is_err());
+}
+
 #[tokio::test]
 async fn who_members_let_in_is_spoken_to_and_who_they_send_away_is_not() {
     let (mut one, mut two) = pair().await;
     let (here, there) = duplex(PIPE);
     let (link, _other) = (one.serves(here, 2, Side::Here), two.serves(there, 1, Side::There));
     assert_eq!((one.hears().await, two.hears().await), ((2, Connected), (1, Connected)));
-    let known = |number, key| (NodeId::new(number).unwrap(), node_identity(&[key; 32]).unwrap());
     one.peers.restrict(&[known(1, 11), known(2, 12), known(3, 13)]);
     assert!(one.network().roster.expected(3).is_ok() && one.heard.try_recv().is_err(), "one more changes nothing else");
     one.peers.restrict(&[known(1, 11), known(3, 13)]);
