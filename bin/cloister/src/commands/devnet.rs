@@ -91,7 +91,8 @@ impl Devnet {
             (None, Some(temporary)) => temporary.0.clone(),
             (None, None) => PathBuf::from("."),
         };
-        let mut ports = free_ports();
+        let asked_for = self.port..self.port.saturating_add(self.nodes);
+        let mut ports = free_ports().filter(|port| !asked_for.contains(port));
         let members =
             (1..=self.nodes).map(|number| self.member(&folder, number, &mut ports)).collect::<Result<Vec<_>, _>>()?;
         self.write_files(&folder, &members)?;
