@@ -25,6 +25,7 @@ pub mod canaries;
 mod cast;
 mod code;
 pub mod declassified;
+mod draws;
 pub mod findings;
 pub mod generate;
 mod host;

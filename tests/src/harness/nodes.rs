@@ -41,10 +41,7 @@ impl Nodes {
     /// Starts all of them on a new chain, within a runtime.
     pub(super) fn start(workload: &Workload, entropy_seed: u64) -> Result<Self, String> {
         let now_ms = GENESIS_TIME * 1_000;
-        let node = |id: Option<NodeId>| {
-            let own = id.map_or(0, |id| id.get() << 48);
-            Node::new(workload, id, entropy_seed.wrapping_add(own), now_ms)
-        };
+        let node = |id: Option<NodeId>| Node::new(workload, id, entropy_seed, now_ms);
         let nodes: Vec<_> = match workload.shape {
             Shape::Alone => vec![node(None)],
             Shape::Network | Shape::BlindFollower => (1..=NODES).map(|id| node(NodeId::new(id))).collect(),

@@ -10,7 +10,6 @@ use cloister_core::{
     Response, Tick, WorkId,
     work::{Work, WorkResult},
 };
-use cloister_crypto::simulation::SeededEntropy;
 use cloister_primitives::Declassified;
 use cloister_rpc::{CoreHandle, Envelope, Events, RpcContext, RpcLimits, Served};
 use cloister_storage::{BlobStore, MemoryStore};
@@ -18,6 +17,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
+use super::draws::Draws;
 use super::workload::Workload;
 
 /// The key that the ledger's keys follow from: that of a machine by itself, or of the network.
@@ -63,8 +63,7 @@ pub(super) struct Node {
     genesis: String,
     core: Core,
     options: CoreOptions,
-    entropy: SeededEntropy,
-    entropy_seed: u64,
+    draws: Draws,
     store: MemoryStore,
     work: VecDeque<(WorkId, Work)>,
     answers: VecDeque<ToEnclave>,
@@ -96,13 +95,14 @@ impl Node {
             ..CoreOptions::default()
         };
         let (requests, queue) = mpsc::channel(NOTIFICATIONS);
+        // Nodes draw apart from each other.
+        let place = id.map_or(0, |id| id.get() << 48);
         Self {
             id,
             genesis: workload.genesis(),
             core: Core::new(options.clone()),
             options,
-            entropy: SeededEntropy::new(entropy_seed),
-            entropy_seed,
+            draws: Draws::new(workload.seed.wrapping_add(place), entropy_seed.wrapping_add(place)),
             store: MemoryStore::new(),
             work: VecDeque::new(),
             answers: VecDeque::new(),
@@ -125,8 +125,7 @@ impl Node {
     /// Ends the core, and starts another one from what is stored.
     pub(super) fn restart(&mut self) -> Result<(), String> {
         self.core = Core::new(self.options.clone());
-        self.entropy_seed = self.entropy_seed.wrapping_add(1 << 32);
-        self.entropy = SeededEntropy::new(self.entropy_seed);
+        self.draws = self.draws.of_next_start();
         (self.opened, self.served, self.deadline_ms) = (None, None, None);
         self.work.clear();
         self.answers.clear();
@@ -236,7 +235,7 @@ impl Node {
     fn give(&mut self, message: CoreMessage) {
         let recovered = matches!(message, CoreMessage::Done(_, WorkResult::Recovered(_)));
         let mut effects = Vec::new();
-        self.core.handle(Tick { now_ms: self.now_ms }, &mut self.entropy, message, &mut effects);
+        self.core.handle(Tick { now_ms: self.now_ms }, &mut self.draws, message, &mut effects);
         for effect in effects {
             match effect {
                 CoreEffect::Work(id, work) => self.work.push_back((id, work)),
