@@ -28,7 +28,7 @@ use crate::error::ExecutionError;
 use crate::evm::{CloisterEvm, CloisterEvmFactory, EvmContext};
 use crate::guard::{BlockRules, FrameGuard};
 use crate::handler::Conduct;
-use crate::receipt::Receipts;
+use crate::receipt::{Receipts, fill_blooms};
 use crate::transaction::{rejection, transaction_environment};
 use crate::validate::ValidTx;
 
@@ -292,7 +292,7 @@ impl Executor {
             slot_number: None,
         };
         let spec = ExecutorSpec::new(Arc::clone(&self.spec), header);
-        let mut run = EthBlockExecutor::new(evm, context, spec, Receipts::default());
+        let mut run = EthBlockExecutor::new(evm, context, spec, Receipts);
         run.apply_pre_execution_changes().map_err(|error| failed(header.number, error))?;
         Ok(run)
     }
@@ -306,7 +306,8 @@ impl Executor {
         withdrawals: &[Withdrawal],
     ) -> Result<Built, ExecutionError> {
         let active = |fork| self.spec.is_active(fork, header.number, header.timestamp);
-        let (evm, result) = run.finish().map_err(|error| failed(header.number, error))?;
+        let (evm, mut result) = run.finish().map_err(|error| failed(header.number, error))?;
+        fill_blooms(&mut result.receipts);
         let mut state = evm.into_db();
         state.merge_transitions(BundleRetention::PlainState);
         let clears_empty = active(EthereumHardfork::SpuriousDragon);

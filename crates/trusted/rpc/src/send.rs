@@ -213,7 +213,7 @@ fn unsigned(transaction: EthereumTypedTransaction<TxEip4844>) -> Transaction {
 pub(crate) fn register(registry: &mut Registry) -> Result<(), RegisterMethodError> {
     let info = MethodInfo::new;
     registry
-        .method(
+        .text(
             info(
                 "eth_sendRawTransaction",
                 "raw transaction -> hash",

@@ -157,10 +157,25 @@ enum Entry<'a> {
 
 impl<'a> Entry<'a> {
     fn parse(json: &'a str) -> Self {
-        let Ok(call) = serde_json::from_str::<Call<'_>>(json) else {
-            let is_json = serde_json::from_str::<IgnoredAny>(json).is_ok();
-            return Self::Invalid(NO_ID, if is_json { ErrorCode::InvalidRequest } else { ErrorCode::ParseError });
-        };
+        match serde_json::from_str(json) {
+            Ok(call) => Self::of(call),
+            Err(_) => {
+                let is_json = serde_json::from_str::<IgnoredAny>(json).is_ok();
+                Self::Invalid(NO_ID, if is_json { ErrorCode::InvalidRequest } else { ErrorCode::ParseError })
+            }
+        }
+    }
+
+    /// The entries of a batch, `None` if it is no JSON. Where each is an object as it should be, all are read at one go.
+    fn parse_all(json: &'a str) -> Option<Vec<Self>> {
+        if let Ok(calls) = serde_json::from_str::<Vec<Call<'a>>>(json) {
+            return Some(calls.into_iter().map(Self::of).collect());
+        }
+        let entries = serde_json::from_str::<Vec<&RawValue>>(json).ok()?;
+        Some(entries.into_iter().map(|entry| Self::parse(entry.get())).collect())
+    }
+
+    fn of(call: Call<'a>) -> Self {
         let id = call.id.map(RawValue::get);
         // Strings, numbers and null are ids; nothing else is.
         let proper_id = id.filter(|id| !id.starts_with(['{', '[', 't', 'f'])).unwrap_or(NO_ID);
@@ -213,7 +228,7 @@ async fn single(served: &Served, caller: &Caller, bounds: HttpBounds, body: &str
 /// Starts all entries before it waits for any, so that a hundred transactions in one batch are recovered,
 /// executed and persisted as one block and not as a hundred. Answers keep the batch's order.
 async fn batch(served: &Served, caller: &Caller, bounds: HttpBounds, body: &str) -> Vec<u8> {
-    let Ok(entries) = serde_json::from_str::<Vec<&RawValue>>(body) else {
+    let Some(entries) = Entry::parse_all(body) else {
         return failure(NO_ID, &ErrorCode::ParseError.into());
     };
     if entries.is_empty() {
@@ -223,8 +238,8 @@ async fn batch(served: &Served, caller: &Caller, bounds: HttpBounds, body: &str)
         return failure(NO_ID, &ErrorObject::owned(-32600, "batch too large", None::<()>));
     }
     let mut answers = Answers::with_room_for(entries.len(), bounds.batch.response_bytes);
-    for (index, entry) in entries.iter().enumerate() {
-        match Entry::parse(entry.get()) {
+    for (index, entry) in entries.into_iter().enumerate() {
+        match entry {
             Entry::Call { id, method, params } => answers.start(id, start(served, caller, &method, params)),
             Entry::Notification => {}
             Entry::Invalid(id, code) => answers.start(id, Box::pin(ready(Err(code.into())))),
@@ -364,6 +379,33 @@ mod tests {
         assert_eq!(parse(r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"m"}"#), "-32600 null");
         assert_eq!(parse("1"), "-32600 null");
         assert_eq!(parse("{"), "-32700 null");
+    }
+
+    #[test]
+    fn a_batch_is_read_at_one_go_as_it_is_entry_by_entry() {
+        let entries = [
+            r#"{"jsonrpc":"2.0","id":7,"method":"m","params":[1]}"#,
+            r#"{"jsonrpc":"2.0","method":"m"}"#,
+            r#"{"jsonrpc":"2.0","id":{},"method":"m"}"#,
+            r#" {"id":null,"method":"\u006d","jsonrpc":"2.0"} "#,
+        ];
+        let told = |entry: &Entry<'_>| match entry {
+            Entry::Call { id, method, params } => format!("call {method} {id} {}", params.map_or("", RawValue::get)),
+            Entry::Notification => "notification".to_owned(),
+            Entry::Invalid(id, code) => format!("{} {id}", code.code()),
+        };
+        let singly: Vec<_> = entries.iter().map(|entry| told(&Entry::parse(entry))).collect();
+        let all = |body: &str| Some(Entry::parse_all(body)?.iter().map(told).collect::<Vec<_>>());
+        assert_eq!(all(&format!("[{}]", entries.join(","))), Some(singly.clone()));
+        // One that is no object, or says something twice, leaves the others as they are.
+        for other in ["1", "null", r#"{"id":1,"id":2}"#] {
+            let body = format!("[{other},{}]", entries.join(","));
+            assert_eq!(all(&body), Some([vec!["-32600 null".to_owned()], singly.clone()].concat()), "{other}");
+        }
+        assert_eq!(all("[]"), Some(Vec::new()));
+        for broken in ["[", "[{]", "[1,]", "{}"] {
+            assert_eq!(all(broken), None, "{broken}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -262,24 +262,41 @@ impl AsyncRead for ConnectionStream {
 
 impl AsyncWrite for ConnectionStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         if self.closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        if buf.is_empty() {
+        let offered = bufs.iter().fold(0, |sum: usize, buf| sum.saturating_add(buf.len())).min(MAX_DATA);
+        if offered == 0 {
             return Poll::Ready(Ok(0));
         }
         let mut inner = self.handle.lock();
-        let count = inner.send.take(buf.len().min(MAX_DATA));
+        let count = inner.send.take(offered);
         if count == 0 {
             inner.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
         drop(inner);
-        let message = FromEnclave::Data { conn: self.conn, bytes: buf[..count].to_vec() };
-        if self.outbound.send(message).is_err() {
+        let mut bytes = Vec::with_capacity(count);
+        for buf in bufs {
+            bytes.extend_from_slice(&buf[..buf.len().min(count - bytes.len())]);
+        }
+        if self.outbound.send(FromEnclave::Data { conn: self.conn, bytes }).is_err() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         Poll::Ready(Ok(count))
+    }
+
+    /// What is written is copied once, from wherever it is.
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -318,6 +335,18 @@ mod tests {
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "hello");
+    }
+
+    #[tokio::test]
+    async fn what_is_written_in_parts_is_sent_as_one_up_to_the_longest_message() {
+        let (_handle, mut stream, mut sent, _ends) = connection();
+        let long = vec![b'x'; MAX_DATA];
+        let parts = [b"he" as &[u8], b"", b"llo ", &long, b"never"].map(IoSlice::new);
+        assert_eq!(stream.write_vectored(&parts).await.unwrap(), MAX_DATA);
+        let FromEnclave::Data { conn: ConnId(7), bytes } = sent.recv().await.unwrap() else { panic!("no data") };
+        assert_eq!(bytes, [b"hello ", &long[6..]].concat());
+        assert_eq!(stream.write_vectored(&[]).await.unwrap(), 0);
+        assert!(sent.try_recv().is_err(), "nothing is no message");
     }
 
     #[tokio::test]
