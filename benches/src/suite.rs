@@ -26,7 +26,9 @@ pub struct Scale {
     pub changed_slots: u64,
     /// Rounds of what is measured in turns; the median counts.
     pub rounds: u64,
-    /// ERC-20 transfers of one round.
+    /// Turns of the floor and our node within a round: they are compared turn by turn.
+    pub turns: u64,
+    /// ERC-20 transfers of one turn, and of one round where there are no turns.
     pub transfers: u64,
     /// ERC-20 transfers of one round on anvil.
     pub anvil_transfers: u64,
@@ -55,6 +57,7 @@ impl Scale {
         dense_slots: 10_000_000,
         changed_slots: 50_000,
         rounds: 3,
+        turns: 3,
         transfers: 30_000,
         anvil_transfers: 2_000,
         transfers_beside_reads: 60_000,
@@ -73,6 +76,7 @@ impl Scale {
         dense_slots: 300_000,
         changed_slots: 5_000,
         rounds: 1,
+        turns: 1,
         transfers: 5_000,
         anvil_transfers: 600,
         transfers_beside_reads: 5_000,

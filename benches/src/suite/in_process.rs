@@ -16,11 +16,11 @@ use crate::traces::{CALLS, Callee, call_tracer_ratio};
 /// Senders of the floor, as many as of the measured load.
 const SENDERS: u64 = 500;
 
-/// The floor, measured in turns with the nodes, so that what slows the machine for a while slows both.
+/// The floor, measured before and after each turn of the node, so that what slows the machine for a while slows both.
 pub(super) struct Floors {
     floor: Floor,
-    /// What is left to execute, a round each, with fresh recipients.
-    rounds: VecDeque<Vec<Bytes>>,
+    /// What is left to execute, with fresh recipients.
+    slices: VecDeque<Vec<Bytes>>,
     costs: Vec<FloorCost>,
 }
 
@@ -28,20 +28,21 @@ impl Floors {
     pub(super) fn prepare(scale: &Scale, progress: &mut dyn FnMut(&str)) -> Result<Self> {
         progress("floor: a state in memory, transfers signed");
         let floor = Floor::new(SENDERS, scale.slots)?;
-        let per_round = (scale.transfers / 2).max(1);
-        let raw = floor.sign_transfers(per_round * scale.rounds.max(1));
-        let rounds = raw.chunks(usize::try_from(per_round)?).map(<[Bytes]>::to_vec).collect();
-        Ok(Self { floor, rounds, costs: Vec::new() })
+        let per_slice = (scale.transfers / 4).max(1);
+        let raw = floor.sign_transfers(per_slice * 2 * scale.rounds.max(1) * scale.turns);
+        let slices = raw.chunks(usize::try_from(per_slice)?).map(<[Bytes]>::to_vec).collect();
+        Ok(Self { floor, slices, costs: Vec::new() })
     }
 
-    pub(super) fn round(&mut self) -> Result<()> {
-        let raw = self.rounds.pop_front().ok_or_else(|| eyre!("the floor has had its rounds"))?;
+    /// Measures a slice; microseconds per transfer.
+    pub(super) fn slice(&mut self) -> Result<f64> {
+        let raw = self.slices.pop_front().ok_or_else(|| eyre!("the floor has had its turns"))?;
         let (cost, _receipts) = self.floor.measure(&raw)?;
         self.costs.push(cost);
-        Ok(())
+        Ok(cost.total_us())
     }
 
-    /// The median round.
+    /// The median slice.
     pub(super) fn cost(&self) -> FloorCost {
         let part = |of: fn(&FloorCost) -> f64| median(&self.costs.iter().map(of).collect::<Vec<_>>());
         FloorCost { recover_us: part(|cost| cost.recover_us), execute_us: part(|cost| cost.execute_us) }
