@@ -28,6 +28,12 @@ impl LatencyMs {
     }
 }
 
+/// The mean; NaN for none. Of turns that the machine's moods hit at random, it wavers less than a ratio of medians.
+#[must_use]
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
 /// The median; the mean of the two middle values for an even count; NaN for none.
 #[must_use]
 pub fn median(values: &[f64]) -> f64 {
@@ -43,6 +49,12 @@ pub fn median(values: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_mean_of_none_is_no_number() {
+        assert_eq!(mean(&[1.0, 2.0, 6.0]), 3.0);
+        assert!(mean(&[]).is_nan());
+    }
 
     #[test]
     fn percentiles_are_nearest_rank() {

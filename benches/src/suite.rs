@@ -26,7 +26,7 @@ pub struct Scale {
     pub changed_slots: u64,
     /// Rounds of what is measured in turns; the median counts.
     pub rounds: u64,
-    /// Turns of the floor and our node within a round: they are compared turn by turn.
+    /// Turns of the floor and our node within a round: both are compared over all of them.
     pub turns: u64,
     /// ERC-20 transfers of one turn, and of one round where there are no turns.
     pub transfers: u64,
@@ -57,7 +57,7 @@ impl Scale {
         dense_slots: 10_000_000,
         changed_slots: 50_000,
         rounds: 3,
-        turns: 3,
+        turns: 4,
         transfers: 30_000,
         anvil_transfers: 2_000,
         transfers_beside_reads: 60_000,

@@ -10,7 +10,7 @@ use crate::floor::{Floor, FloorCost};
 use crate::frames::guard_cost_ns;
 use crate::report::{Goal, Summary};
 use crate::resident::{Footprint, Resident};
-use crate::stats::median;
+use crate::stats::{mean, median};
 use crate::traces::{CALLS, Callee, call_tracer_ratio};
 
 /// Senders of the floor, as many as of the measured load.
@@ -28,23 +28,23 @@ impl Floors {
     pub(super) fn prepare(scale: &Scale, progress: &mut dyn FnMut(&str)) -> Result<Self> {
         progress("floor: a state in memory, transfers signed");
         let floor = Floor::new(SENDERS, scale.slots)?;
-        let per_slice = (scale.transfers / 4).max(1);
+        let per_slice = (scale.transfers / 3).max(1);
         let raw = floor.sign_transfers(per_slice * 2 * scale.rounds.max(1) * scale.turns);
         let slices = raw.chunks(usize::try_from(per_slice)?).map(<[Bytes]>::to_vec).collect();
         Ok(Self { floor, slices, costs: Vec::new() })
     }
 
-    /// Measures a slice; microseconds per transfer.
-    pub(super) fn slice(&mut self) -> Result<f64> {
+    /// Measures a slice.
+    pub(super) fn slice(&mut self) -> Result<FloorCost> {
         let raw = self.slices.pop_front().ok_or_else(|| eyre!("the floor has had its turns"))?;
         let (cost, _receipts) = self.floor.measure(&raw)?;
         self.costs.push(cost);
-        Ok(cost.total_us())
+        Ok(cost)
     }
 
-    /// The median slice.
+    /// Over all slices.
     pub(super) fn cost(&self) -> FloorCost {
-        let part = |of: fn(&FloorCost) -> f64| median(&self.costs.iter().map(of).collect::<Vec<_>>());
+        let part = |of: fn(&FloorCost) -> f64| mean(&self.costs.iter().map(of).collect::<Vec<_>>());
         FloorCost { recover_us: part(|cost| cost.recover_us), execute_us: part(|cost| cost.execute_us) }
     }
 }
