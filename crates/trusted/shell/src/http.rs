@@ -362,13 +362,17 @@ mod tests {
         String::from_utf8(body).unwrap_or_default()
     }
 
-    #[test]
-    fn requests_are_told_from_notifications_and_from_nonsense() {
-        let parse = |json: &'static str| match Entry::parse(json) {
+    fn told(entry: &Entry<'_>) -> String {
+        match entry {
             Entry::Call { id, method, params } => format!("call {method} {id} {}", params.map_or("", RawValue::get)),
             Entry::Notification => "notification".to_owned(),
             Entry::Invalid(id, code) => format!("{} {id}", code.code()),
-        };
+        }
+    }
+
+    #[test]
+    fn requests_are_told_from_notifications_and_from_nonsense() {
+        let parse = |json| told(&Entry::parse(json));
         assert_eq!(parse(r#"{"jsonrpc":"2.0","id":7,"method":"m","params":[1]}"#), "call m 7 [1]");
         assert_eq!(parse(r#"{"jsonrpc":"2.0","id":null,"method":"m"}"#), "call m null ");
         assert_eq!(parse(r#"{"jsonrpc":"2.0","method":"m","params":{"a":1}}"#), "notification");
@@ -389,11 +393,6 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":{},"method":"m"}"#,
             r#" {"id":null,"method":"\u006d","jsonrpc":"2.0"} "#,
         ];
-        let told = |entry: &Entry<'_>| match entry {
-            Entry::Call { id, method, params } => format!("call {method} {id} {}", params.map_or("", RawValue::get)),
-            Entry::Notification => "notification".to_owned(),
-            Entry::Invalid(id, code) => format!("{} {id}", code.code()),
-        };
         let singly: Vec<_> = entries.iter().map(|entry| told(&Entry::parse(entry))).collect();
         let all = |body: &str| Some(Entry::parse_all(body)?.iter().map(told).collect::<Vec<_>>());
         assert_eq!(all(&format!("[{}]", entries.join(","))), Some(singly.clone()));
