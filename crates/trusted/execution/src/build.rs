@@ -16,13 +16,10 @@ use cloister_primitives::{
 use cloister_state::StateView;
 use revm::Inspector;
 use revm::context::result::HaltReason;
-use revm::database::State;
-use revm::database::states::bundle_state::BundleRetention;
 use revm::inspector::NoOpInspector;
 
 use crate::block::{BlockAttributes, Built, Mismatch, Parent};
 use crate::database::{BlockDatabase, BlockHashes, CodeCache, Designators, ViewDatabase};
-use crate::delta::state_delta;
 use crate::environment::{ExecutorSpec, block_environment};
 use crate::error::ExecutionError;
 use crate::evm::{CloisterEvm, CloisterEvmFactory, EvmContext};
@@ -31,6 +28,7 @@ use crate::handler::Conduct;
 use crate::receipt::{Receipts, fill_blooms};
 use crate::transaction::{rejection, transaction_environment};
 use crate::validate::ValidTx;
+use crate::within::BlockState;
 
 /// Executes blocks and calls of one chain. Cheap to clone; share it between threads.
 #[derive(Clone, Debug)]
@@ -264,7 +262,7 @@ impl Executor {
         header: &Header,
     ) -> BlockDatabase<'a> {
         let database = ViewDatabase::new(view, hashes, &self.codes).with_designators(self.designators(header));
-        State::builder().with_database(database).with_bundle_update().build()
+        BlockState::new(database)
     }
 
     /// Whether delegations are known in the block with this header (EIP-7702).
@@ -308,10 +306,7 @@ impl Executor {
         let active = |fork| self.spec.is_active(fork, header.number, header.timestamp);
         let (evm, mut result) = run.finish().map_err(|error| failed(header.number, error))?;
         fill_blooms(&mut result.receipts);
-        let mut state = evm.into_db();
-        state.merge_transitions(BundleRetention::PlainState);
-        let clears_empty = active(EthereumHardfork::SpuriousDragon);
-        let delta = state_delta(state.take_bundle(), clears_empty);
+        let delta = evm.into_db().delta();
         let requests = active(EthereumHardfork::Prague).then_some(result.requests);
         let withdrawals = active(EthereumHardfork::Shanghai).then(|| Withdrawals::new(withdrawals.to_vec()));
         header.gas_used = result.gas_used;

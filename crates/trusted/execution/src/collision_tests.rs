@@ -12,10 +12,14 @@ const FACTORY_CODE: [u8; 15] = hex!("365f5f37" "5f365f5ff5" "5f52" "60205ff3");
 
 /// Gives an address storage, and nothing else but a balance.
 fn with_storage(world: &mut World, at: Address) {
+    with_storage_and(world, at, U256::from(1));
+}
+
+fn with_storage_and(world: &mut World, at: Address, balance: U256) {
     let mut delta = StateDelta::default();
     delta.accounts.push(AccountDelta {
         address: at,
-        account: Some(Account { nonce: 0, balance: U256::from(1), code_hash: KECCAK256_EMPTY }),
+        account: Some(Account { nonce: 0, balance, code_hash: KECCAK256_EMPTY }),
         storage_cleared: StorageCleared::No,
         storage: vec![(U256::from(1), U256::from(7))],
     });
@@ -29,9 +33,16 @@ fn creation(nonce: u64) -> alloy_consensus::TxEip1559 {
 
 #[test]
 fn a_transaction_does_not_create_over_storage() {
+    // Without a balance an account with storage is empty in the sense of EIP-161, and still not to be created over.
+    for balance in [U256::from(1), U256::ZERO] {
+        does_not_create_over_storage_with(balance);
+    }
+}
+
+fn does_not_create_over_storage_with(balance: U256) {
     let mut world = World::on("osaka");
     let taken = account(1).create(0);
-    with_storage(&mut world, taken);
+    with_storage_and(&mut world, taken, balance);
     let block = world.mine(vec![recovered(1, creation(0)), recovered(1, creation(1))]);
     let [refused, created] = block.receipts.as_slice() else { panic!("{:?}", block.receipts) };
     assert!(!refused.status());

@@ -15,6 +15,7 @@ use revm::state::{AccountInfo, Bytecode};
 use crate::collision::mark_storage;
 use crate::overrides::{AccountOverride, BlockOverrides, StateOverrides};
 use crate::supposed::Supposed;
+use crate::within::BlockState;
 
 /// Hashes of recent blocks, for BLOCKHASH.
 pub trait BlockHashes: Send + Sync {
@@ -112,7 +113,7 @@ pub(crate) enum Designators {
 }
 
 /// The database that blocks execute on: a view, and what the block has changed so far.
-pub type BlockDatabase<'a> = revm::database::State<ViewDatabase<'a>>;
+pub type BlockDatabase<'a> = BlockState<ViewDatabase<'a>>;
 
 impl fmt::Debug for ViewDatabase<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

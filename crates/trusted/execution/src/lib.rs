@@ -24,7 +24,6 @@ mod call;
 mod collision;
 mod conceal;
 mod database;
-mod delta;
 mod environment;
 mod error;
 mod estimate;
@@ -51,6 +50,7 @@ mod trace;
 mod transaction;
 mod unseen;
 mod validate;
+mod within;
 
 #[cfg(test)]
 mod testing;
@@ -83,3 +83,4 @@ pub use simulate::{
 };
 pub use trace::{TraceRequest, Tracer, TransactionTrace};
 pub use validate::{HeadFacts, Origin, SenderCode, SenderFacts, ValidTx, validate};
+pub use within::BlockState;

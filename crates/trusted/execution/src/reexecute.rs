@@ -9,13 +9,11 @@ use alloy_evm::block::{BlockExecutionError, BlockExecutor};
 use alloy_primitives::B256;
 use cloister_primitives::{Block, Code, EthereumHardfork, Receipt, Rejected};
 use cloister_state::{StateDelta, StateError, StateView};
-use revm::database::states::bundle_state::BundleRetention;
 use revm::inspector::NoOpInspector;
 
 use crate::block::{BlockAttributes, Built, Claimed, Executed, Mismatch, Parent};
 use crate::build::{Blocks, Body, Executor, Included, execute};
 use crate::database::BlockHashes;
-use crate::delta::state_delta;
 use crate::error::ExecutionError;
 use crate::rules::{check_header, check_ommers};
 
@@ -61,7 +59,7 @@ impl Executor {
             let output = execute(&mut run, transaction).map_err(|error| refused(claimed.number, index, error))?;
             run.commit_transaction(output);
             if with_roots {
-                roots.push(root_so_far(&mut run, view, active(EthereumHardfork::SpuriousDragon))?);
+                roots.push(root_so_far(&run, view)?);
             }
         }
         let included = Included(block.transactions.to_vec());
@@ -149,13 +147,6 @@ fn refused(height: u64, index: usize, error: BlockExecutionError) -> ExecutionEr
 ///
 /// What an account went through within the block does not matter to its root, so each time all changes are looked
 /// at as one.
-fn root_so_far(
-    run: &mut Blocks<'_, NoOpInspector>,
-    view: &StateView,
-    clears_empty: bool,
-) -> Result<B256, ExecutionError> {
-    let state = run.evm_mut().db_mut();
-    state.merge_transitions(BundleRetention::PlainState);
-    let delta = state_delta(state.bundle_state.clone(), clears_empty);
-    Ok(view.project().apply(&delta)?)
+fn root_so_far(run: &Blocks<'_, NoOpInspector>, view: &StateView) -> Result<B256, ExecutionError> {
+    Ok(view.project().apply(&run.evm().db().delta())?)
 }

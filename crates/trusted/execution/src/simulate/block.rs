@@ -12,8 +12,6 @@ use cloister_primitives::{Code, Rejected};
 use cloister_state::Projection;
 use revm::Database as _;
 use revm::context_interface::block::BlobExcessGasAndPrice;
-use revm::database::State;
-use revm::database::bal::EvmDatabaseError;
 
 use super::call::{self, Filled, Place};
 use super::logs::LogCollector;
@@ -26,6 +24,7 @@ use crate::error::ExecutionError;
 use crate::overrides::BlockOverrides;
 use crate::precompiles::Moves;
 use crate::supposed::{Supposed, delta_of};
+use crate::within::BlockState;
 
 /// What a simulation carries from block to block.
 pub(super) struct Progress<'a> {
@@ -97,10 +96,9 @@ impl Executor {
 
         let withdrawals = block.block.withdrawals.as_deref().unwrap_or_default();
         let database = plain.with_supposed(&progress.supposed);
-        let state = State::builder().with_database(database).with_bundle_update().build();
         let collector = LogCollector::new(simulation.transfers);
         let mut evm = self.factory.guarded_by(Arc::clone(progress.base.guard)).create_evm_with_inspector(
-            state,
+            BlockState::new(database),
             environment,
             collector,
         );
@@ -200,10 +198,7 @@ impl Run<'_> {
 
     fn nonce(&mut self, sender: Address) -> Result<u64, ExecutionError> {
         let account = self.blocks.evm_mut().db_mut().basic(sender);
-        let account = account.map_err(|error| match error {
-            EvmDatabaseError::Database(ViewError(error)) => ExecutionError::State(error),
-            other => ExecutionError::Fatal(other.to_string()),
-        })?;
+        let account = account.map_err(|ViewError(error)| ExecutionError::State(error))?;
         Ok(account.map_or(0, |account| account.nonce))
     }
 
