@@ -1,10 +1,11 @@
 //! Lookup, insertion and removal in one trie.
 //!
-//! Invariant: if a node's reference is unknown, so are those of all branches above it.
+//! Invariant: if a node's reference is unknown, so are those of all branches above it, and each of them names the child
+//! on the way as changed.
 
 use alloy_primitives::B256;
 
-use super::node::{Branch, Kind, Leaf, NodeId};
+use super::node::{Branch, ChangedChildren, Kind, Leaf, NodeId};
 use super::path::{NIBBLES, first_difference, nibble};
 use super::rlp::Reference;
 use super::store::NodeStore;
@@ -121,9 +122,9 @@ impl Descent {
         }
     }
 
-    fn forget_references(&self, branches: &mut impl NodeStore<Branch>) {
+    fn forget_references(&self, branches: &mut impl NodeStore<Branch>, key: &B256) {
         for index in self.path() {
-            branches.get_mut(*index).reference = Reference::UNKNOWN;
+            branches.get_mut(*index).forget_reference(key);
         }
     }
 }
@@ -139,7 +140,7 @@ pub(crate) fn touch<L: Leaf>(
     let End::Found(index) = descent.end else {
         return None;
     };
-    descent.forget_references(branches);
+    descent.forget_references(branches, key);
     *leaves.get_mut(index).reference_mut() = Reference::UNKNOWN;
     Some(index)
 }
@@ -153,7 +154,7 @@ pub(crate) fn insert<L: Leaf>(
 ) -> u32 {
     let key = *leaf.key();
     let descent = Descent::towards(branches, leaves, *root, &key);
-    descent.forget_references(branches);
+    descent.forget_references(branches, &key);
     let index = match descent.end {
         End::Found(index) => {
             *leaves.get_mut(index) = leaf;
@@ -166,11 +167,13 @@ pub(crate) fn insert<L: Leaf>(
         // The sibling's path becomes shorter by what the new branch covers.
         let sibling_key = forget_reference(branches, leaves, sibling);
         let mut children = [NodeId::NOTHING; 16];
-        children[nibble(&sibling_key, position)] = sibling;
-        children[nibble(&key, position)] = node;
+        let positions = [nibble(&sibling_key, position), nibble(&key, position)];
+        children[positions[0]] = sibling;
+        children[positions[1]] = node;
         node = NodeId::branch(branches.add(Branch {
             path: key,
             depth: position as u8,
+            changed: ChangedChildren::NONE.and(positions[0]).and(positions[1]),
             children,
             reference: Reference::UNKNOWN,
         }));
@@ -190,7 +193,7 @@ pub(crate) fn remove<L: Leaf>(
     let End::Found(index) = descent.end else {
         return;
     };
-    descent.forget_references(branches);
+    descent.forget_references(branches, key);
     Descent::link(branches, descent.path(), root, key, NodeId::NOTHING);
     leaves.remove(index);
     let Some((parent, above)) = descent.path().split_last() else {

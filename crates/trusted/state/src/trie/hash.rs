@@ -81,12 +81,13 @@ impl Batch {
         let mut changed = Changed { node, depth: depth as u8, level: 0, first_child: None, next_sibling: None };
         if let Kind::Branch(index) = node.kind() {
             let branch = branches.get(index);
-            // All children are looked at before any is followed: these reads miss the cache, and do so together.
-            let is_changed =
-                branch.children.map(|child| !child.is_nothing() && !reference(branches, leaves, child).is_known());
             let mut last = None;
-            for (child, _) in branch.children.iter().zip(is_changed).filter(|(_, is_changed)| *is_changed) {
-                let child = self.add_changed(branches, leaves, *child, branch.depth() + 1, limit)?;
+            for child in branch.changed.positions().map(|position| branch.children[position]) {
+                // An earlier step may have come to this child and not to the branch.
+                if child.is_nothing() || reference(branches, leaves, child).is_known() {
+                    continue;
+                }
+                let child = self.add_changed(branches, leaves, child, branch.depth() + 1, limit)?;
                 match last.replace(child) {
                     None => changed.first_child = Some(child),
                     Some(before) => self.nodes[before as usize].next_sibling = Some(child),
@@ -146,16 +147,17 @@ impl Batch {
             Kind::Nothing => {}
             Kind::Leaf(index) => encode_leaf(rlp, leaves.get(index), usize::from(changed.depth)),
             Kind::Branch(index) => {
+                let branch = branches.get(index);
+                // All are looked at before any is copied: these reads miss the cache, and do so together.
+                let stored = branch.children.map(|child| reference(branches, leaves, child));
+                let is_known = stored.map(Reference::is_known);
                 let mut next = changed.first_child;
-                encode_branch(rlp, branches.get(index), |child| {
-                    let known = reference(branches, leaves, child);
-                    match next {
-                        Some(place) if !known.is_known() => {
-                            next = self.nodes[place as usize].next_sibling;
-                            &references[place as usize]
-                        }
-                        _ => known,
+                encode_branch(rlp, branch, |position| match next {
+                    Some(place) if !is_known[position] => {
+                        next = self.nodes[place as usize].next_sibling;
+                        &references[place as usize]
                     }
+                    _ => stored[position],
                 });
             }
         }
@@ -193,7 +195,7 @@ pub(crate) fn store<L: Leaf>(
         match node.kind() {
             Kind::Nothing => {}
             Kind::Leaf(index) => *leaves.get_mut(index).reference_mut() = *reference,
-            Kind::Branch(index) => branches.get_mut(index).reference = *reference,
+            Kind::Branch(index) => branches.get_mut(index).settle(*reference),
         }
     }
 }
@@ -239,7 +241,7 @@ pub(crate) fn prove<L: Leaf>(
             }
             Kind::Branch(index) => {
                 let branch = branches.get(index);
-                encode_branch(&mut rlp, branch, |child| reference(branches, leaves, child));
+                encode_branch(&mut rlp, branch, |position| reference(branches, leaves, branch.children[position]));
                 if branch.depth() > depth {
                     let below = Reference::to(rlp.list());
                     let mut extension = Rlp::new();
@@ -262,13 +264,13 @@ fn encode_leaf(rlp: &mut Rlp, leaf: &impl Leaf, depth: usize) {
     leaf.write_value(rlp);
 }
 
-fn encode_branch<'a>(rlp: &mut Rlp, branch: &Branch, mut reference_to: impl FnMut(NodeId) -> &'a Reference) {
+fn encode_branch<'a>(rlp: &mut Rlp, branch: &Branch, mut reference_at: impl FnMut(usize) -> &'a Reference) {
     const EMPTY_STRING: &[u8] = &[0x80];
-    for child in branch.children {
+    for (position, child) in branch.children.iter().enumerate() {
         if child.is_nothing() {
             rlp.raw(EMPTY_STRING);
         } else {
-            rlp.reference(reference_to(child));
+            rlp.reference(reference_at(position));
         }
     }
     // Keys all have the same length, so no branch has a value.

@@ -50,9 +50,34 @@ pub(crate) struct Branch {
     pub(crate) path: B256,
     /// Position of the nibble that selects the child.
     pub(crate) depth: u8,
+    pub(crate) changed: ChangedChildren,
     pub(crate) children: [NodeId; 16],
     /// How the parent refers to this branch, or to the extension before it.
     pub(crate) reference: Reference,
+}
+
+/// Which children of a branch have changed since its reference was last known, as bits. A child that is not named here has its
+/// reference; one that is may have it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChangedChildren(u16);
+
+impl ChangedChildren {
+    pub(crate) const NONE: Self = Self(0);
+
+    /// These, and the child at `position`.
+    pub(crate) const fn and(self, position: usize) -> Self {
+        Self(self.0 | 1 << position)
+    }
+
+    /// Their positions, ascending.
+    pub(crate) fn positions(self) -> impl Iterator<Item = usize> {
+        let mut left = self.0;
+        core::iter::from_fn(move || {
+            let position = left.trailing_zeros() as usize;
+            left &= left.checked_sub(1)?;
+            Some(position)
+        })
+    }
 }
 
 impl Branch {
@@ -66,6 +91,18 @@ impl Branch {
 
     pub(crate) fn child_mut(&mut self, key: &B256) -> &mut NodeId {
         &mut self.children[nibble(key, self.depth())]
+    }
+
+    /// The child that the key leads to is about to change.
+    pub(crate) fn forget_reference(&mut self, key: &B256) {
+        self.reference = Reference::UNKNOWN;
+        self.changed = self.changed.and(nibble(key, self.depth()));
+    }
+
+    /// All children have their references, and this is the branch's own.
+    pub(crate) const fn settle(&mut self, reference: Reference) {
+        self.reference = reference;
+        self.changed = ChangedChildren::NONE;
     }
 
     /// The only child, if there are not at least two.

@@ -9,7 +9,7 @@ use alloy_trie::root::storage_root;
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 use proptest::prelude::*;
 
-use super::node::NodeId;
+use super::node::{Branch, ChangedChildren, Kind, NodeId};
 use super::store::NodeStore;
 use super::{AccountId, Tries, hash};
 use crate::Account;
@@ -35,7 +35,27 @@ impl Storage {
 
     fn root(&mut self) -> B256 {
         self.tries.settle(vec![OWNER]);
+        assert!(self.branches().all(|branch| branch.changed == ChangedChildren::NONE));
         self.tries.account(self.id).storage_root
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        let mut pending = vec![self.tries.account(self.id).storage];
+        std::iter::from_fn(move || {
+            let node = pending.pop()?;
+            if let Kind::Branch(index) = node.kind() {
+                let children = self.tries.branches.get(index).children;
+                pending.extend(children.into_iter().filter(|child| *child != NodeId::NOTHING));
+            }
+            Some(node)
+        })
+    }
+
+    fn branches(&self) -> impl Iterator<Item = &Branch> {
+        self.nodes().filter_map(|node| match node.kind() {
+            Kind::Branch(index) => Some(self.tries.branches.get(index)),
+            _ => None,
+        })
     }
 
     fn prove(&self, key: &B256) -> Vec<Bytes> {
@@ -45,17 +65,8 @@ impl Storage {
 
     /// Whether some node below the root is part of its parent's RLP.
     fn has_inline_nodes(&self) -> bool {
-        let branches = &self.tries.branches;
-        let mut pending = vec![self.tries.account(self.id).storage];
-        let mut inline = false;
-        while let Some(node) = pending.pop() {
-            inline |= !hash::reference(branches, &self.tries.slots, node).is_hash();
-            if let super::node::Kind::Branch(index) = node.kind() {
-                let children = branches.get(index).children;
-                pending.extend(children.into_iter().filter(|c| *c != NodeId::NOTHING));
-            }
-        }
-        inline
+        let is_hash = |node| hash::reference(&self.tries.branches, &self.tries.slots, node).is_hash();
+        self.nodes().any(|node| !is_hash(node))
     }
 }
 
@@ -220,6 +231,13 @@ fn steps_are_bounded_and_places_are_used_again() {
         storage.put(key, i + 1);
         model.insert(key, i + 1);
     }
+    assert_eq!(storage.root(), expected(&model));
+    // Changes here and there, more than one step takes, with some that go.
+    for (at, (key, value)) in model.iter_mut().enumerate().filter(|(at, _)| at % 7 == 0) {
+        *value = if at % 3 == 0 { 0 } else { *value + 1 };
+        storage.put(*key, *value);
+    }
+    model.retain(|_, value| *value != 0);
     assert_eq!(storage.root(), expected(&model));
     let bytes = storage.tries.bytes();
     for key in model.keys() {
