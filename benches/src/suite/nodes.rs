@@ -87,13 +87,18 @@ pub(super) fn measure(
     let ours = start_ours(scale, programs, datadir.path(), progress);
     let mut ours = or_report(ours, progress);
     for round in 1..=scale.rounds {
-        if let Some(ours) = &mut ours {
-            progress(&format!(
-                "round {round}: the floor (decode, hash, recover, execute; one core, no I/O) and ERC-20 transfers on cloister"
-            ));
-            for _ in 0..scale.turns {
-                or_report(turn(scale, floors.as_deref_mut(), ours, &mut figures, progress), progress);
-            }
+        progress(&format!(
+            "round {round}: the floor (decode, hash, recover, execute; one core, no I/O) and ERC-20 transfers on cloister"
+        ));
+        for _ in 0..scale.turns {
+            let outcome = match &mut ours {
+                Some(ours) => turn(scale, floors.as_deref_mut(), ours, &mut figures, progress),
+                // It is a figure by itself.
+                None => floors.as_deref_mut().map_or(Ok(()), |floors| floors.slice().map(drop)),
+            };
+            or_report(outcome, progress);
+        }
+        if let Some(ours) = &ours {
             progress(&format!("round {round}: calls on cloister"));
             or_report(calls(scale, &ours.node, &ours.prepared, &mut figures.calls), progress);
         }
