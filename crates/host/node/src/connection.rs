@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use bytes::BufMut as _;
 use cloister_boundary::link::{LinkClosed, Sender};
 use cloister_boundary::{ConnId, PeerOrigin, SendWindow, ToEnclave};
 use tokio::io::AsyncWriteExt;
@@ -188,11 +189,11 @@ impl Connection {
     /// Reads once and passes the bytes on.
     async fn read(&mut self) -> Result<(), LinkClosed> {
         let want = self.read_len.min(self.credit.available() as usize);
-        let mut bytes = vec![0; want];
-        match self.stream.try_read(&mut bytes) {
+        let mut bytes = Vec::with_capacity(want).limit(want);
+        match self.stream.try_read_buf(&mut bytes) {
             Ok(0) => self.end_reading().await,
             Ok(len) => {
-                bytes.truncate(len);
+                let mut bytes = bytes.into_inner();
                 if len == self.read_len {
                     self.read_len = (2 * self.read_len).min(MAX_READ);
                 } else if len < want / 2 {

@@ -63,6 +63,19 @@ impl AsyncWrite for Writes {
         Poll::Ready(Ok(buf.len()))
     }
 
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter()).copied().collect();
+        self.as_mut().poll_write(cx, &bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -88,6 +101,23 @@ async fn written(payload: &[u8]) -> Writes {
     stream.write_all(&frame[head..]).await.unwrap();
     stream.flush().await.unwrap();
     stream.inner
+}
+
+#[tokio::test]
+async fn an_answer_over_http_is_written_as_one_and_frames_are_padded_whoever_writes_how() {
+    let upgraded = Upgraded::default();
+    let mut stream = PaddedStream::new(Writes::default(), upgraded.clone(), Backlog::default());
+    let parts = [&b"HTTP/1.1 200 OK\r\n\r\n"[..], b"", b"{}"].map(IoSlice::new);
+    assert_eq!(stream.write_vectored(&parts).await.unwrap(), 21);
+    assert_eq!(stream.inner.lens, [21]);
+    upgraded.set();
+    stream.write_all(b"HTTP/1.1 101\r\n\r\n").await.unwrap();
+    let message = frame(WHOLE_TEXT, &json(2));
+    let parts = [b"", &message[..3], &message[3..]].map(IoSlice::new);
+    assert_eq!(stream.write_vectored(&parts).await.unwrap(), 3, "the first that is any");
+    stream.write_all(&message[3..]).await.unwrap();
+    stream.flush().await.unwrap();
+    assert!(stream.inner.bytes.ends_with(&frame(WHOLE_TEXT, &Lengths::Classes.pad(json(2)))));
 }
 
 #[tokio::test]
