@@ -1,7 +1,7 @@
 //! A client's bytes in the clear: after TLS, where there is any.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -72,6 +72,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
         let count = ready!(Pin::new(&mut self.transport).poll_write(cx, buf))?;
         self.handle.backlog().remove(count);
         Poll::Ready(Ok(count))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let count = ready!(Pin::new(&mut self.transport).poll_write_vectored(cx, bufs))?;
+        self.handle.backlog().remove(count);
+        Poll::Ready(Ok(count))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.transport.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -154,9 +168,15 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_written_leaves_the_backlog() {
-        let (handle, mut stream, _sent) = connection();
-        handle.backlog().add(10);
+        let (handle, mut stream, mut sent) = connection();
+        handle.backlog().add(20);
         stream.write_all(b"seven b").await.unwrap();
-        assert_eq!(handle.backlog().bytes(), 3);
+        assert_eq!(handle.backlog().bytes(), 13);
+        assert!(matches!(sent.recv().await, Some(FromEnclave::Data { bytes, .. }) if bytes == b"seven b"));
+        let parts = [b"and".as_slice(), b" more"].map(IoSlice::new);
+        assert_eq!(stream.write_vectored(&parts).await.unwrap(), 8);
+        assert_eq!(handle.backlog().bytes(), 5);
+        let together = sent.recv().await;
+        assert!(matches!(together, Some(FromEnclave::Data { bytes, .. }) if bytes == b"and more"));
     }
 }
