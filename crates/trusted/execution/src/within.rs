@@ -3,6 +3,8 @@
 //! revm's own `State` keeps the same three times over, to revert block by block and to hand changes to other databases. A block
 //! here is one step: what comes of it is one delta.
 
+use core::fmt;
+
 use alloy_primitives::map::{AddressMap, B256Map, Entry, HashMap};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use cloister_state::{Account, AccountDelta, StateDelta, StorageCleared};
@@ -12,7 +14,6 @@ use revm::{Database, DatabaseCommit, DatabaseRef};
 /// The state within a block, over the parent's as `D` reads it.
 ///
 /// What was read once is kept: transactions of a block ask for the same accounts again and again.
-#[derive(Debug)]
 pub struct BlockState<D> {
     parent: D,
     accounts: AddressMap<Tracked>,
@@ -20,8 +21,13 @@ pub struct BlockState<D> {
     codes: B256Map<Bytecode>,
 }
 
+impl<D> fmt::Debug for BlockState<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockState").finish_non_exhaustive()
+    }
+}
+
 /// An account that was asked for.
-#[derive(Debug)]
 struct Tracked {
     before: Option<Account>,
     now: Option<AccountInfo>,
@@ -38,7 +44,7 @@ enum Touched {
     Yes,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 struct Slot {
     before: U256,
     now: U256,
